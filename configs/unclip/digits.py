@@ -1,0 +1,120 @@
+"""DALL-E 2 (Ramesh et al. 2022, arXiv 2204.06125) in small: handwritten digits in coloured ink, from their captions.
+
+    python -m launch.train  --config=configs/unclip/digits.py --workdir=runs/digits
+    python -m launch.sample --workdir=runs/digits --prompt="a handwritten seven in red ink on yellow paper"
+
+Four stages: CLIP, the diffusion prior, the decoder at 16 x 16 and the upsampler to 32 x 32. Variants "clip", "prior",
+"decoder" and "upsampler" give one stage alone; the prior and the decoder then need --config.upstream.clip=DIR.
+
+Your own captioned pictures: --config.data.source=folder:DIR (a folder with captions.jsonl), for the stack or a stage.
+"""
+
+from ml_collections import ConfigDict
+
+
+def transformer(width: int, layers: int, heads: int, **more) -> dict:
+    return {"width": width, "layers": layers, "heads": heads, **more}
+
+
+CONTEXT, VOCAB, EMBED = 20, 160, 64
+
+
+def clip() -> dict:
+    return {
+        "task": {"name": "clip"},
+        "model": {
+            "embed": EMBED,
+            "image": {"resolution": 16, "patch": 4, "transformer": transformer(96, 3, 4, activation="quick_gelu")},
+            "text": {
+                "vocab": VOCAB,
+                "context": CONTEXT,
+                "transformer": transformer(96, 2, 4, activation="quick_gelu", causal=True),
+            },
+        },
+        "optim": {"lr": 2e-3, "warmup": 50, "weight_decay": 0.1, "b2": 0.98, "ema": 0.99},
+        "train": {"steps": 800, "batch_size": 256},
+        "evals": {"every": 400, "batches": 4},
+    }
+
+
+def prior() -> dict:
+    return {
+        "task": {
+            "name": "prior",
+            "sampler": {"solver": "ddpm", "steps": 32, "variance": "analytic", "guidance_scale": 1.0, "clip": None},
+        },
+        "model": {
+            "embed": EMBED,
+            "context": CONTEXT,
+            "states": 96,
+            "transformer": transformer(128, 4, 4, causal=True),
+        },
+        "optim": {"lr": 1e-3, "warmup": 50, "weight_decay": 0.06, "b2": 0.96, "eps": 1e-6, "ema": 0.995},
+        "train": {"steps": 1000, "batch_size": 128},
+        "evals": {"every": 500, "batches": 4},
+        "upstream": {"clip": "clip"},
+    }
+
+
+def decoder() -> dict:
+    return {
+        "task": {
+            "name": "decoder",
+            "sampler": {"solver": "ddim", "steps": 25, "guidance_scale": 1.5},
+        },
+        "model": {
+            "embed": EMBED,
+            "tokens": 4,
+            "unet": {
+                "channels": 32,
+                "multipliers": (1, 3, 4),
+                "blocks": 1,
+                "resolution": 16,
+                "attention": (4,),
+                "head_dim": 32,
+                "context": 96,
+                "groups": 8,
+                "out_channels": 6,
+            },
+            "caption": {"vocab": VOCAB, "context": CONTEXT, "transformer": transformer(96, 1, 4)},
+        },
+        "optim": {"lr": 2e-3, "warmup": 50, "ema": 0.995},
+        "train": {"steps": 1500, "batch_size": 64},
+        "evals": {"every": 500, "batches": 4},
+        "upstream": {"clip": "clip"},
+    }
+
+
+def upsampler() -> dict:
+    return {
+        "task": {"name": "upsampler", "factor": 2, "crop": 0.5, "sampler": {"solver": "ddim", "steps": 8}},
+        "model": {
+            "channels": 32,
+            "multipliers": (1, 2),
+            "blocks": 1,
+            "resolution": 32,
+            "middle_attention": False,
+            "groups": 8,
+            "in_channels": 6,
+        },
+        "data": {"resolution": 32, "tokenizer": None},
+        "optim": {"lr": 2e-3, "warmup": 50, "ema": 0.99},
+        "train": {"steps": 400, "batch_size": 32},
+        "evals": {"every": 200, "batches": 4},
+    }
+
+
+STAGES = {"clip": clip, "prior": prior, "decoder": decoder, "upsampler": upsampler}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    if variant and variant not in STAGES:
+        raise ValueError(f"configs/unclip/digits.py has no variant {variant!r}; it has {', '.join(STAGES)}")
+    data = {"source": "digits", "resolution": 16, "tokenizer": f"bpe:{VOCAB}"}
+    stages = {name: make() for name, make in STAGES.items()}
+    for stage in stages.values():
+        stage["data"] = {**data, **stage.get("data", {})}
+        stage["checkpoint"] = {"every": 250, "keep": 2}
+    if variant:
+        return ConfigDict({**stages[variant], "upstream": {}} if variant == "clip" else stages[variant])
+    return ConfigDict({"stages": stages, "seed": 0})

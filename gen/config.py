@@ -1,0 +1,150 @@
+"""Configs at the door: plain data in, frozen dataclasses out, JSON round trip.
+
+A config file returns an ml_collections ConfigDict, the command line overrides its leaves, and from here on there are
+only frozen dataclasses. Keys are checked against the fields (an unknown one is an error that names the nearest that
+exists) and values against their annotations. Nothing in a config is executed.
+
+    cfg = build(OptimConfig, {"lr": "3e-4", "schedule": "cosine"}, "optim")
+    assert build(OptimConfig, to_dict(cfg), "optim") == cfg
+"""
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message says which key, why, and what to do."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """' Did you mean X?', or the list of what exists."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def build[T](cls: type[T], data: Mapping[str, Any], where: str) -> T:
+    """A frozen dataclass from a mapping; `where` is the dotted place of the mapping, for messages.
+
+    Raises ConfigError for an unknown key, a missing one or a value of the wrong type.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for key in data:
+        if key not in fields:
+            raise ConfigError(f"config has no key {_dot(where, key)!r}; {nearest(key, fields)}")
+    missing = [
+        _dot(where, f.name)
+        for f in fields.values()
+        if f.name not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigError(f"config lacks {', '.join(missing)}")
+    return cls(**{key: convert(value, hints[key], _dot(where, key)) for key, value in data.items()})
+
+
+def convert(value: Any, kind: Any, where: str) -> Any:
+    """`value` as the annotated type `kind`: strings from the command line are parsed, whole numbers widen to float."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _first_that_fits(value, args, where)
+    if origin is typing.Literal:
+        if value in args:
+            return value
+        raise ConfigError(f"{where}={value!r}: {nearest(str(value), map(str, args))}")
+    if kind is type(None):
+        if value is None or value in ("None", "none", "null"):
+            return None
+        raise _wrong(value, "None", where)
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind):
+        if dataclasses.is_dataclass(value):
+            return value
+        if not isinstance(value, Mapping):
+            raise _wrong(value, "a group of keys", where)
+        return build(typing.cast(type, kind), value, where)
+    if isinstance(value, str) and kind is not str:
+        value = _split(value) if origin is tuple else _parse(value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise _wrong(value, "a list", where)
+        inner = [args[0]] * len(value) if len(args) == 2 and args[1] is Ellipsis else list(args)
+        if len(inner) != len(value):
+            raise ConfigError(f"{where}={value!r} needs exactly {len(inner)} values")
+        return tuple(convert(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(zip(value, inner, strict=True)))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _wrong(value, "a group of keys", where)
+        return {str(k): convert(v, args[1], _dot(where, str(k))) for k, v in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise _wrong(value, kind.__name__, where)
+    return value
+
+
+def to_dict(cfg: Any) -> Any:
+    """Dataclasses, mappings and tuples as plain JSON data."""
+    if dataclasses.is_dataclass(cfg) and not isinstance(cfg, type):
+        return {f.name: to_dict(getattr(cfg, f.name)) for f in dataclasses.fields(cfg)}
+    if isinstance(cfg, Mapping):
+        return {str(key): to_dict(value) for key, value in cfg.items()}
+    if isinstance(cfg, list | tuple):
+        return [to_dict(value) for value in cfg]
+    return cfg
+
+
+def override(data: Mapping[str, Any], dotted: str, value: str) -> dict[str, Any]:
+    """A copy of nested `data` with the value at `a.b.c` set; types are checked later, by `build`."""
+    head, _, rest = dotted.partition(".")
+    inner = data.get(head, {})
+    if rest and not isinstance(inner, Mapping):
+        raise ConfigError(f"--config.{dotted}: {head!r} is a value, not a group of keys")
+    return {**data, head: override(inner, rest, value) if rest else value}
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a.b.c": value} of nested mappings."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _first_that_fits(value: Any, kinds: tuple, where: str) -> Any:
+    # str last: it accepts anything typed on a command line
+    problems = []
+    for kind in sorted(kinds, key=lambda k: k is str):
+        try:
+            return convert(value, kind, where)
+        except ConfigError as error:
+            problems.append(error)
+    raise problems[-1]
+
+
+def _split(text: str) -> list[str]:
+    """The items of "1,2,3", "(1, 2, 3)" or "[1, 2, 3]", still as text."""
+    return [item.strip(" \"'") for item in text.strip("()[] ").split(",") if item.strip()]
+
+
+def _parse(text: str, where: str) -> Any:
+    if text in ("True", "False", "None"):
+        return {"True": True, "False": False, "None": None}[text]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise ConfigError(f"{where}={text!r} is not a value; strings only go where a string is expected") from None
+
+
+def _wrong(value: Any, wanted: str, where: str) -> ConfigError:
+    return ConfigError(f"{where}={value!r} is {type(value).__name__}, but {wanted} is expected")
+
+
+def _dot(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key

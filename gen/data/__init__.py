@@ -1,0 +1,9 @@
+"""Data: sources of records, the arrays made of them, and batches as functions of (data seed, position).
+
+    source = catalog.open_source("folder:/photos", "train", size=64)            source: what a record is
+    transform = examples.CaptionedImage(size=64, tokenizer=tokenizer, context=32)
+    loader = Loader(source, batch_size=256, seed=0, transform=transform)        loader: which records, in which order
+    batch = loader.batch(position=1000, rows=slice(0, 64))                      only the rows that this host needs
+
+Sources: digits, photos (built in), folder, tfds, records (ArrayRecord, which webdataset converts tars to).
+"""

@@ -1,0 +1,95 @@
+"""One door to every data set: what a config writes as a string becomes a source.
+
+    digits                  handwritten digits in colour            splits train, test, held_out
+    photos                  crops of two photographs                splits train, test
+    folder:DIR              images and a captions file              splits train, test
+    array_record:PATH       what `webdataset.convert` writes        splits train, test
+    tfds:DIR                a data set that TFDS has prepared       the splits of the data set, as "train[:90%]"
+
+Paths are those of this machine; nothing is fetched.
+
+    source = open_source("folder:/data/birds", "train", size=64)
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from gen.data.source import Source
+
+# Each opener imports what it needs: nobody waits for TFDS to read a folder.
+
+
+def _digits(place: str, split: str, size: int) -> Source:
+    from gen.data.digits import Digits
+
+    return Digits(split, size)
+
+
+def _photos(place: str, split: str, size: int, stride: int = 8) -> Source:
+    from gen.data.photos import Photos
+
+    return Photos(split, size, stride)
+
+
+def _folder(place: str, split: str, size: int, test_fraction: float = 0.1) -> Source:
+    from gen.data.folder import Folder
+
+    return Folder(place, split, test_fraction)
+
+
+def _array_record(place: str, split: str, size: int, test_fraction: float = 0.1) -> Source:
+    from gen.data.records import ArrayRecords
+
+    return ArrayRecords(place, split, test_fraction)
+
+
+def _tfds(place: str, split: str, size: int, image: str = "image", caption: str = "caption") -> Source:
+    from gen.data.tfds import Tfds
+
+    return Tfds(place, split, image, caption)
+
+
+class Kind(NamedTuple):
+    """A kind of data set: how a person writes it, and what opens it."""
+
+    form: str
+    opener: Callable[..., Source]
+
+
+KINDS = {
+    "digits": Kind("digits", _digits),
+    "photos": Kind("photos", _photos),
+    "folder": Kind("folder:DIR", _folder),
+    "array_record": Kind("array_record:PATH", _array_record),
+    "tfds": Kind("tfds:DIR", _tfds),
+}
+
+
+def open_source(spec: str, split: str, size: int, **options) -> Source:
+    """The source that `spec` names, as in the table above.
+
+    `size` is the side of the images that will be asked of it, in pixels: the built-in sets are drawn at that size;
+    the others keep their files as they are, for `examples.CaptionedImage` to resize. `options` are those of the kind:
+    stride (photos), test_fraction (folder, array_record), image and caption (tfds: the names of the features).
+    Raises ValueError when a kind, option or place is unknown or missing.
+    """
+    name, _, place = spec.partition(":")
+    if name not in KINDS:
+        forms = ", ".join(kind.form for kind in KINDS.values())
+        raise ValueError(f"there is no data set {spec!r}{_nearest(name, KINDS)}; those that exist are {forms}")
+    form, opener = KINDS[name]
+    if (":" in form) != bool(place):
+        raise ValueError(f"cannot open the data set {spec!r}; write {form}")
+    _, _, _, *known = inspect.signature(opener).parameters
+    for option in options:
+        if option not in known:
+            listed = ", ".join(known) or "none"
+            raise ValueError(f"{name} has no option {option!r}{_nearest(option, known)}; its options are {listed}")
+    return opener(place, split, size, **options)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,76 @@
+"""From the `data` section of a config to batches: sources, tokenizer, transform and loaders put together.
+
+pipeline = Pipeline(DataConfig(source="digits", resolution=16), tokenizer, context=24)
+pipeline.train(batch_size=64).batch(1000)              # {"image": uint8 (64, 16, 16, 3), "tokens": (64, 24)}
+"""
+
+import dataclasses
+from typing import Any
+
+from gen import tokenizers
+from gen.data.catalog import open_source
+from gen.data.examples import CaptionedImage
+from gen.data.loader import InOrder, Loader
+from gen.data.source import Source
+from gen.tokenizers import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """`source` is one of the kinds in gen.data.catalog, `options` that kind's options.
+
+    Pictures come as squares of `resolution` pixels, cropped at random or in the centre and `flip`ped half of the time
+    or not. `tokenizer` is "bpe:SIZE" (trained on the captions of the training split), "bytes", the path of a
+    tokenizer.json, or None for pictures without captions. `seed` shuffles; the run's seed does not.
+    """
+
+    source: str
+    resolution: int
+    train_split: str = "train"
+    eval_split: str = "test"
+    random_crop: bool = False
+    flip: bool = False
+    tokenizer: str | None = None
+    seed: int = 0
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def make_tokenizer(cfg: DataConfig) -> Tokenizer | None:
+    """The tokenizer that the config names, trained if need be. Raises ValueError for one that does not exist."""
+    if cfg.tokenizer is None:
+        return None
+    kind, _, size = cfg.tokenizer.partition(":")
+    if kind == "bytes":
+        return tokenizers.Bytes()
+    if kind != "bpe":
+        return tokenizers.load(cfg.tokenizer)
+    if not size.isdigit():
+        raise ValueError(f"data.tokenizer={cfg.tokenizer!r}: write bpe:SIZE, for example bpe:512")
+    return tokenizers.train(open_split(cfg, cfg.train_split).captions(), int(size))
+
+
+def open_split(cfg: DataConfig, split: str) -> Source:
+    return open_source(cfg.source, split, cfg.resolution, **cfg.options)
+
+
+class Pipeline:
+    """The data of one run."""
+
+    def __init__(self, cfg: DataConfig, tokenizer: Tokenizer | None, context: int | None):
+        """`context` is the model's length of captions in tokens, None for a model without captions.
+
+        Raises ValueError when the model reads captions and there is no tokenizer.
+        """
+        if context is not None and tokenizer is None:
+            raise ValueError("this task reads captions: set data.tokenizer, for example bpe:512")
+        self.cfg = cfg
+        self.source = open_split(cfg, cfg.train_split)
+        captions = {} if context is None else {"tokenizer": tokenizer, "context": context}
+        self._plain = CaptionedImage(cfg.resolution, **captions)
+        self._augmented = dataclasses.replace(self._plain, random_crop=cfg.random_crop, flip=cfg.flip)
+
+    def train(self, batch_size: int) -> Loader:
+        return Loader(self.source, batch_size, self.cfg.seed, self._augmented)
+
+    def evaluate(self, batch_size: int) -> InOrder:
+        return InOrder(open_split(self.cfg, self.cfg.eval_split), batch_size, self._plain)

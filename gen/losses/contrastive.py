@@ -1,0 +1,31 @@
+"""Contrastive losses over all pairs of a batch, exact also where the batch is spread over devices.
+
+    softmax  (CLIP, arXiv 2103.00020):    cross-entropy of the matching pair, over rows and over columns, halved
+    sigmoid  (SigLIP, arXiv 2303.15343):  -log sigmoid(+-(logits)) summed over all B^2 pairs, per row
+
+Both return one loss per row, whose mean over the batch is the published loss.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gen import mesh
+
+
+def similarities(image_BE: Float[Array, "B E"], text_BE: Float[Array, "B E"]) -> Float[Array, "B B"]:
+    """Cosine similarities in float32; each device computes its images' rows against every caption."""
+    everywhere_BE = mesh.shard(text_BE, None, None)
+    return jnp.einsum("ie,je->ij", image_BE, everywhere_BE, preferred_element_type=jnp.float32)
+
+
+def softmax(logits_BB: Float[Array, "B B"]) -> Float[Array, "B"]:
+    matching_B = jnp.diagonal(logits_BB)
+    by_image_B = jax.nn.logsumexp(logits_BB, axis=1) - matching_B
+    by_text_B = jax.nn.logsumexp(logits_BB, axis=0) - matching_B
+    return (by_image_B + by_text_B) / 2
+
+
+def sigmoid(logits_BB: Float[Array, "B B"]) -> Float[Array, "B"]:
+    # softplus of every pair as if none matched, then the diagonal set right
+    return jax.nn.softplus(logits_BB).sum(1) - jnp.diagonal(logits_BB)

@@ -1,0 +1,134 @@
+"""The device mesh, and the one table that maps logical axes to it.
+
+    mesh = make(MeshConfig(data=-1, fsdp=4), jax.devices())
+    with jax.set_mesh(mesh):
+        params = jax.jit(init, out_shardings=shardings(specs, mesh))(key)
+
+Parameters are placed by the logical axes on their Specs, activations by `shard(x, "batch", "sequence", None)`, which
+is the only annotation in the models and does nothing outside a mesh. Mesh axes are of AxisType.Auto: the compiler
+propagates shardings between annotations.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array
+
+from gen import tree
+from gen.spec import Spec, Specs
+
+# logical axis -> mesh axes. Weights are cut along `fsdp` on one side and along `tensor` on the other.
+RULES: dict[str, tuple[str, ...]] = {
+    # activations
+    "batch": ("data", "fsdp"),
+    "sequence": ("context",),
+    "channels": ("tensor",),
+    # weights (heads, mlp and vocab name activations as well)
+    "embed": ("fsdp",),
+    "heads": ("tensor",),
+    "mlp": ("tensor",),
+    "vocab": ("tensor",),
+    "conv_in": ("fsdp",),
+    "conv_out": ("tensor",),
+    "layers": (),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """How many devices each mesh axis has; one axis may be -1 and takes what is left."""
+
+    data: int = -1
+    fsdp: int = 1
+    context: int = 1
+    tensor: int = 1
+
+
+def sizes(cfg: MeshConfig, devices: int) -> dict[str, int]:
+    """The mesh's shape with -1 filled in. Raises ValueError when it does not use exactly `devices` devices."""
+    shape = dataclasses.asdict(cfg)
+    bad = [name for name, n in shape.items() if n < 1 and n != -1]
+    free = [name for name, n in shape.items() if n == -1]
+    if bad or len(free) > 1:
+        raise ValueError(f"mesh: axes must be positive, and at most one -1 (the rest); got {shape}")
+    fixed = math.prod(n for n in shape.values() if n != -1)
+    if devices % fixed or (not free and fixed != devices):
+        raise ValueError(f"mesh: {shape} does not divide the {devices} devices; its axes multiply to {fixed}")
+    return {name: devices // fixed if n == -1 else n for name, n in shape.items()}
+
+
+def make(cfg: MeshConfig, devices: Sequence[jax.Device]) -> Mesh:
+    """A mesh of `devices` in the shape that `cfg` asks for."""
+    shape = sizes(cfg, len(devices))
+    return jax.make_mesh(
+        tuple(shape.values()), tuple(shape), devices=devices, axis_types=(AxisType.Auto,) * len(shape)
+    )
+
+
+def partition(axes: Sequence[str | None], shape: Sequence[int], mesh_shape: dict[str, int], name: str) -> P:
+    """The PartitionSpec of one array.
+
+    Raises ValueError, naming the array, when an axis is unknown, when two of its axes ask for the same mesh axis, or
+    when a dimension is not divisible by the devices that it is cut over.
+    """
+    parts: list[tuple[str, ...] | None] = []
+    used: dict[str, str] = {}
+    for axis, size in zip(axes, shape, strict=True):
+        if axis is not None and axis not in RULES:
+            raise ValueError(f"{name}: there is no logical axis {axis!r}; known axes are {', '.join(RULES)}")
+        over = tuple(m for m in RULES[axis] if mesh_shape.get(m, 1) > 1) if axis else ()
+        for m in over:
+            if m in used:
+                raise ValueError(f"{name}: axes {used[m]!r} and {axis!r} both ask for mesh axis {m!r}")
+            used[m] = str(axis)
+        ways = math.prod(mesh_shape[m] for m in over)
+        if size % ways:
+            cut = " x ".join(f"{m}={mesh_shape[m]}" for m in over)
+            raise ValueError(f"{name}: dimension {axis!r} of size {size} is not divisible by {cut}; change the mesh")
+        parts.append(over or None)
+    while parts and parts[-1] is None:
+        parts.pop()
+    return P(*parts)
+
+
+def shardings(specs: Specs, mesh: Mesh):
+    """A NamedSharding for every parameter of a Spec tree."""
+    shape = dict(mesh.shape)
+    return tree.map_with_path(
+        lambda path, s: NamedSharding(mesh, partition(s.axes, s.shape, shape, path)),
+        specs,
+        is_leaf=lambda x: isinstance(x, Spec),
+    )
+
+
+def shard(x: Array, *axes: str | None) -> Array:
+    """Lays an activation out along logical axes on the mesh in force (`jax.set_mesh`); the identity without one."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or all(n == 1 for n in mesh.shape.values()):
+        return x
+    return jax.lax.with_sharding_constraint(x, partition(axes, x.shape, dict(mesh.shape), "an activation"))
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The first dimension over all data-parallel devices, the rest whole."""
+    return NamedSharding(mesh, P(tuple(m for m in RULES["batch"])))
+
+
+def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
+    """Raises ValueError unless every device gets an equal share of every micro-batch."""
+    ways = math.prod(mesh.shape[m] for m in RULES["batch"])
+    if batch_size % (ways * accumulate):
+        raise ValueError(
+            f"train.batch_size={batch_size} is not divisible by data x fsdp = {ways} devices"
+            f" times train.accumulate={accumulate}"
+        )
+
+
+def put(x: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    """A global array from this process's NumPy copy of it."""
+    return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])

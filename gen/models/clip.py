@@ -1,0 +1,130 @@
+"""CLIP (Radford et al. 2021, arXiv 2103.00020): a ViT and a causal text transformer into one embedding space.
+
+    z_i = normalise(P_i ViT(image)),  z_t = normalise(P_t Text(caption)),  logits = exp(logit_scale) z_i z_t^T
+
+    cfg = CLIPConfig(embed=512, image=VisionConfig(...), text=TextConfig(...))
+    image_BE = encode_image(params, pixels_BYXC, cfg)
+    text = encode_text(params, tokens_BT, cfg)          # text.embedding_BE, text.states_BTD
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Float, Int
+
+from gen import mesh, spec
+from gen.nn.norms import layer_norm, norm_spec
+from gen.nn.positions import learned_positions_spec
+from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
+from gen.spec import Params, Spec, Specs
+
+
+@dataclasses.dataclass(frozen=True)
+class VisionConfig:
+    """`resolution` and `patch` in pixels."""
+
+    resolution: int
+    patch: int
+    transformer: TransformerConfig
+
+    @property
+    def tokens(self) -> int:
+        return (self.resolution // self.patch) ** 2
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """`context` tokens of a vocabulary of `vocab`, whose largest id ends a caption."""
+
+    vocab: int
+    context: int
+    transformer: TransformerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class CLIPConfig:
+    """`embed` is the width of the shared space; `loss` "softmax" (CLIP) or "sigmoid" (SigLIP, which adds a bias)."""
+
+    embed: int
+    image: VisionConfig
+    text: TextConfig
+    loss: str = "softmax"
+    dtype: str = "float32"
+
+
+class Text(NamedTuple):
+    """A caption's embedding (not normalised) and the states of its tokens after the final norm."""
+
+    embedding_BE: Float[Array, "B E"]
+    states_BTD: Float[Array, "B T D"]
+
+
+def vision_spec(cfg: VisionConfig, embed: int) -> Specs:
+    width = cfg.transformer.width
+    fan_in = 3 * cfg.patch**2
+    return {
+        "patch": Spec((cfg.patch, cfg.patch, 3, width), (None, None, None, "embed"), spec.normal(fan_in**-0.5)),
+        "class": Spec((width,), ("embed",), spec.normal(width**-0.5)),
+        "positions": learned_positions_spec(cfg.tokens + 1, width, width**-0.5),
+        "pre_norm": norm_spec(width),
+        "blocks": transformer_spec(cfg.transformer),
+        "post_norm": norm_spec(width),
+        "projection": Spec((width, embed), ("embed", "mlp"), spec.normal(width**-0.5)),
+    }
+
+
+def text_spec(cfg: TextConfig, embed: int) -> Specs:
+    width = cfg.transformer.width
+    return {
+        "tokens": Spec((cfg.vocab, width), ("vocab", "embed"), spec.normal(0.02)),
+        "positions": learned_positions_spec(cfg.context, width),
+        "blocks": transformer_spec(cfg.transformer),
+        "final_norm": norm_spec(width),
+        "projection": Spec((width, embed), ("embed", "mlp"), spec.normal(width**-0.5)),
+    }
+
+
+def clip_spec(cfg: CLIPConfig) -> Specs:
+    # SigLIP starts from a scale of 10 and a bias of -10 (arXiv 2303.15343), CLIP from a temperature of 0.07
+    sigmoid = cfg.loss == "sigmoid"
+    scale = math.log(10) if sigmoid else math.log(1 / 0.07)
+    return {
+        "image": vision_spec(cfg.image, cfg.embed),
+        "text": text_spec(cfg.text, cfg.embed),
+        "logit_scale": Spec((), (), spec.constant(scale)),
+    } | ({"logit_bias": Spec((), (), spec.constant(-10.0))} if sigmoid else {})
+
+
+def encode_image(params: Params, x_BYXC: Float[Array, "B Y X C"], cfg: CLIPConfig) -> Float[Array, "B E"]:
+    """The embedding of an image in [-1, 1], not normalised, float32.
+
+    Raises ValueError when the image is not of the resolution that the model was made for.
+    """
+    vision, dtype = cfg.image, jnp.dtype(cfg.dtype)
+    if x_BYXC.shape[1:3] != (vision.resolution, vision.resolution):
+        raise ValueError(f"CLIP takes {vision.resolution} x {vision.resolution} images, got {x_BYXC.shape[1:3]}")
+    params = params["image"]
+    patches_BTP = rearrange(x_BYXC, "b (y p) (x q) c -> b (y x) (p q c)", p=vision.patch, q=vision.patch)
+    kernel_PD = rearrange(params["patch"], "p q c d -> (p q c) d")
+    h_BTD = patches_BTP.astype(dtype) @ kernel_PD.astype(dtype)
+    first_B1D = jnp.broadcast_to(params["class"].astype(dtype), (h_BTD.shape[0], 1, h_BTD.shape[-1]))
+    h_BTD = jnp.concatenate([first_B1D, h_BTD], axis=1) + params["positions"].astype(dtype)
+    h_BTD = mesh.shard(layer_norm(params["pre_norm"], h_BTD), "batch", None, None)
+    h_BTD = transformer(params["blocks"], h_BTD, vision.transformer)
+    pooled_BD = layer_norm(params["post_norm"], h_BTD[:, 0])
+    return (pooled_BD @ params["projection"].astype(dtype)).astype(jnp.float32)
+
+
+def encode_text(params: Params, tokens_BT: Int[Array, "B T"], cfg: CLIPConfig) -> Text:
+    """A caption's feature is the state of its last token, the one with the largest id (end of text)."""
+    dtype = jnp.dtype(cfg.dtype)
+    params = params["text"]
+    h_BTD = params["tokens"].astype(dtype)[tokens_BT] + params["positions"].astype(dtype)
+    h_BTD = transformer(params["blocks"], mesh.shard(h_BTD, "batch", "sequence", None), cfg.text.transformer)
+    states_BTD = layer_norm(params["final_norm"], h_BTD)
+    pooled_BD = jnp.take_along_axis(states_BTD, tokens_BT.argmax(-1)[:, None, None], axis=1)[:, 0]
+    embedding_BE = pooled_BD @ params["projection"].astype(dtype)
+    return Text(embedding_BE.astype(jnp.float32), states_BTD.astype(jnp.float32))

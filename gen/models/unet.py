@@ -1,0 +1,172 @@
+"""The ADM U-Net (Dhariwal & Nichol 2021, arXiv 2105.05233) with added caption keys (GLIDE, arXiv 2112.10741).
+
+Resolution halves and doubles inside residual blocks; attention layers at the listed resolutions see the image's
+positions and, before them, context tokens. Each decoder block reads the encoder's output of the same place.
+
+    cfg = UNetConfig(channels=320, multipliers=(1, 2, 3, 4), blocks=3, resolution=64, attention=(32, 16, 8))
+    y_BYXC = unet(params, x_BYXC, t_B, cfg, embedding_BD=z_BD, context_BSE=tokens_BSE)
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Bool, Float, Key, Num
+
+from gen.nn.attention import attention, attention_spec
+from gen.nn.conv import conv, conv_spec
+from gen.nn.norms import group_norm, norm_spec
+from gen.nn.positions import timestep_embedding, timestep_spec
+from gen.nn.resnet import Resample, resnet, resnet_spec
+from gen.spec import Params, Specs
+
+
+@dataclasses.dataclass(frozen=True)
+class UNetConfig:
+    """`channels` times each multiplier is a level's width; `blocks` residual blocks a level going down, one more up.
+
+    `attention` lists the resolutions with attention layers, `context` is the width of context tokens (None: there
+    are none), `scale_shift` the way the time embedding enters, `middle_attention` whether the middle attends.
+    """
+
+    channels: int
+    multipliers: tuple[int, ...]
+    blocks: int
+    resolution: int
+    attention: tuple[int, ...] = ()
+    middle_attention: bool = True
+    head_dim: int = 64
+    context: int | None = None
+    in_channels: int = 3
+    out_channels: int = 3
+    scale_shift: bool = True
+    groups: int = 32
+    dropout: float = 0.0
+    dtype: str = "float32"
+
+    @property
+    def embedding(self) -> int:
+        return 4 * self.channels
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One residual block, perhaps followed by attention."""
+
+    name: str
+    c_in: int
+    c_out: int
+    resample: Resample = "none"
+    attend: bool = False
+    joins: bool = False  # reads a skip connection first
+
+
+def stages(cfg: UNetConfig) -> Iterator[Stage]:
+    """The network in order. Specs and forward pass both walk this one table."""
+    width, skips = cfg.channels, [cfg.channels]
+    last = len(cfg.multipliers) - 1
+    for level, multiplier in enumerate(cfg.multipliers):
+        attend = cfg.resolution >> level in cfg.attention
+        for i in range(cfg.blocks):
+            c_out = multiplier * cfg.channels
+            yield Stage(f"down{level}_{i}", width, c_out, attend=attend)
+            width = c_out
+            skips.append(width)
+        if level < last:
+            yield Stage(f"down{level}", width, width, "down")
+            skips.append(width)
+    yield Stage("middle_0", width, width, attend=cfg.middle_attention)
+    yield Stage("middle_1", width, width)
+    for level, multiplier in reversed(list(enumerate(cfg.multipliers))):
+        attend = cfg.resolution >> level in cfg.attention
+        for i in range(cfg.blocks + 1):
+            c_out = multiplier * cfg.channels
+            yield Stage(f"up{level}_{i}", width + skips.pop(), c_out, attend=attend, joins=True)
+            width = c_out
+        if level > 0:
+            yield Stage(f"up{level}", width, width, "up")
+
+
+def image_attention_spec(channels: int, cfg: UNetConfig) -> Specs:
+    heads, context = max(1, channels // cfg.head_dim), cfg.context
+    return {
+        "norm": norm_spec(channels),
+        "attention": attention_spec(channels, heads, context=context, out_stddev=0.0),
+    }
+
+
+def image_attention(
+    params: Params,
+    x_BYXC: Float[Array, "B Y X C"],
+    context_BSE: Float[Array, "B S E"] | None,
+    context_mask_BS: Bool[Array, "B S"] | None,
+    cfg: UNetConfig,
+) -> Float[Array, "B Y X C"]:
+    """Attention among an image's positions and context tokens, added to the image."""
+    rows, columns = x_BYXC.shape[1:3]
+    h_BTC = rearrange(group_norm(params["norm"], x_BYXC, cfg.groups), "b y x c -> b (y x) c")
+    mask = None
+    if context_mask_BS is not None:
+        everywhere = jnp.ones((x_BYXC.shape[0], rows * columns), bool)
+        mask = jnp.concatenate([context_mask_BS, everywhere], axis=1)[:, None, None]
+    h_BTC = attention(params["attention"], h_BTC, mask=mask, context_BSE=context_BSE)
+    return x_BYXC + rearrange(h_BTC, "b (y x) c -> b y x c", y=rows)
+
+
+def unet_spec(cfg: UNetConfig) -> Specs:
+    specs: dict[str, Specs] = {
+        "time": timestep_spec(cfg.channels, cfg.embedding),
+        "in": conv_spec(cfg.in_channels, cfg.channels),
+    }
+    for stage in stages(cfg):
+        specs[stage.name] = {
+            "resnet": resnet_spec(stage.c_in, stage.c_out, cfg.embedding, scale_shift=cfg.scale_shift)
+        } | ({"attention": image_attention_spec(stage.c_out, cfg)} if stage.attend else {})
+    specs["out_norm"] = norm_spec(cfg.channels)
+    specs["out"] = conv_spec(cfg.channels, cfg.out_channels, stddev=0.0)
+    return specs
+
+
+def unet(
+    params: Params,
+    x_BYXC: Float[Array, "B Y X I"],
+    t_B: Num[Array, "B"],
+    cfg: UNetConfig,
+    *,
+    embedding_BD: Float[Array, "B D"] | None = None,
+    context_BSE: Float[Array, "B S E"] | None = None,
+    context_mask_BS: Bool[Array, "B S"] | None = None,
+    key_B: Key[Array, "B"] | None = None,
+) -> Float[Array, "B Y X O"]:
+    """`embedding_BD` joins the time embedding; `key_B` (training only) draws dropout. The result is float32."""
+    dtype = jnp.dtype(cfg.dtype)
+    time_BD = timestep_embedding(params["time"], t_B, cfg.channels, dtype)
+    if embedding_BD is not None:
+        time_BD = time_BD + embedding_BD.astype(dtype)
+    context_BSE = None if context_BSE is None else context_BSE.astype(dtype)
+
+    h = conv(params["in"], x_BYXC.astype(dtype))
+    skips = [h]
+    for stage in stages(cfg):
+        with jax.named_scope(stage.name):
+            if stage.joins:
+                h = jnp.concatenate([h, skips.pop()], axis=-1)
+            h = resnet(
+                params[stage.name]["resnet"],
+                h,
+                time_BD,
+                groups=cfg.groups,
+                scale_shift=cfg.scale_shift,
+                resample=stage.resample,
+                dropout_rate=cfg.dropout,
+                key_B=key_B,
+                name=stage.name,
+            )
+            if stage.attend:
+                h = image_attention(params[stage.name]["attention"], h, context_BSE, context_mask_BS, cfg)
+            if stage.name.startswith("down"):
+                skips.append(h)
+    h = jax.nn.silu(group_norm(params["out_norm"], h, cfg.groups))
+    return conv(params["out"], h).astype(jnp.float32)

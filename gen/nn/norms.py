@@ -1,0 +1,40 @@
+"""Normalisation layers; means and variances are taken in float32 whatever the activations are in.
+
+    layer norm (Ba et al. 2016, arXiv 1607.06450):  y = (x - mean) / sqrt(var + eps) * scale + bias, over features
+    group norm (Wu & He 2018, arXiv 1803.08494):    the same over space and one group of channels
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gen import spec
+from gen.spec import Params, Spec, Specs
+
+
+def norm_spec(width: int) -> Specs:
+    return {"scale": Spec((width,), (None,), spec.ones), "bias": Spec((width,), (None,), spec.zeros)}
+
+
+def layer_norm(params: Params, x: Float[Array, "... D"], eps: float = 1e-5) -> Float[Array, "... D"]:
+    x32 = x.astype(jnp.float32)
+    mean = x32.mean(-1, keepdims=True)
+    variance = jnp.square(x32 - mean).mean(-1, keepdims=True)
+    return ((x32 - mean) * jax.lax.rsqrt(variance + eps) * params["scale"] + params["bias"]).astype(x.dtype)
+
+
+def group_norm(
+    params: Params, x: Float[Array, "B Y X C"], groups: int = 32, eps: float = 1e-5
+) -> Float[Array, "B Y X C"]:
+    """Raises ValueError when the channels do not divide into `groups`."""
+    batch, rows, columns, channels = x.shape
+    if channels % groups:
+        raise ValueError(f"group norm: {channels} channels do not divide into {groups} groups; change model.groups")
+    # per-channel sums over space first: they are plain reductions, and the groups are small
+    x32 = x.astype(jnp.float32)
+    mean_BG = x32.mean((1, 2)).reshape(batch, groups, -1).mean(-1)
+    mean_BC = jnp.repeat(mean_BG, channels // groups, axis=-1)
+    centred = x32 - mean_BC[:, None, None]
+    variance_BG = jnp.square(centred).mean((1, 2)).reshape(batch, groups, -1).mean(-1)
+    scale_BC = jnp.repeat(jax.lax.rsqrt(variance_BG + eps), channels // groups, axis=-1) * params["scale"]
+    return (centred * scale_BC[:, None, None] + params["bias"]).astype(x.dtype)

@@ -1,0 +1,172 @@
+"""Sampling the parts of unCLIP: caption -> image embedding -> small picture -> larger pictures.
+
+Each function is one compiled program, a scan over the solver's steps; launch.sample chains them.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from gen import rng
+from gen.diffusion import analytic, cascade, posterior, solvers, spacing
+from gen.diffusion.guidance import classifier_free
+from gen.diffusion.prediction import Denoise, Prediction
+from gen.diffusion.process import Process
+from gen.diffusion.sample import sample
+from gen.models.decoder import Condition, DecoderConfig, decoder, encode
+from gen.models.embedding import restore, unit
+from gen.models.prior import Caption, PriorConfig, prior
+from gen.models.unet import UNetConfig, unet
+from gen.spec import Params
+
+VARIANCES = {
+    "fixed_small": posterior.fixed_small,
+    "fixed_large": posterior.fixed_large,
+    "learned": posterior.learned_range,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerConfig:
+    """How a trained model is sampled: `steps` of a solver, with classifier-free guidance of `guidance_scale` (1: none).
+
+    `solver` "ddpm" takes its `variance` from the schedule (fixed_small, fixed_large), from the network (learned) or
+    from statistics of training (analytic); "ddim" draws a share `eta` of fresh noise. `clip` bounds x0 on the way.
+    """
+
+    solver: Literal["ddpm", "ddim"] = "ddim"
+    steps: int = 50
+    eta: float = 0.0
+    variance: Literal["fixed_small", "fixed_large", "learned", "analytic"] = "fixed_small"
+    guidance_scale: float = 1.0
+    clip: float | None = 1.0
+
+    def times(self, process: Process) -> np.ndarray:
+        return spacing.uniform(self.steps) if process.steps is None else spacing.respaced(self.steps, process.steps)
+
+    def make_solver(self, moments: analytic.Moments | None = None) -> solvers.Solver:
+        if self.solver == "ddim":
+            return solvers.ddim(self.eta)
+        if self.variance == "analytic":
+            if moments is None:
+                raise ValueError("the analytic variance needs moments measured in training, which this model lacks")
+            return solvers.ddpm(analytic.variance(moments))
+        return solvers.ddpm(VARIANCES[self.variance])
+
+
+def draw_embedding(
+    params: Params,
+    caption: Caption,
+    statistics: Params,
+    moments: analytic.Moments,
+    key_B: Key[Array, "B"],
+    *,
+    model: PriorConfig,
+    process: Process,
+    scale: float | None,
+    sampler: SamplerConfig,
+    candidates: int,
+) -> Float[Array, "B E"]:
+    """Image embeddings of unit length for captions; of `candidates` draws the one nearest to the caption is kept.
+
+    The paper draws two and compares by dot product with the caption's embedding (section 2.2).
+    """
+    null = Caption(jnp.zeros_like(caption.embedding_BE), caption.tokens, jnp.zeros_like(caption.mask_BT))
+    caption_2B = jax.tree.map(lambda u, c: jnp.concatenate([u, c]), null, caption)
+
+    def denoise_both(x, t_B):
+        return Prediction(prior(params, x, t_B, caption_2B, model))
+
+    def denoise_one(x, t_B):
+        return Prediction(prior(params, x, t_B, caption, model))
+
+    denoise = guided(denoise_one, denoise_both, sampler)
+
+    def draw(candidate):
+        draw_key_B = jax.vmap(jax.random.fold_in, (0, None))(key_B, candidate)
+        noise_BE = rng.normal(named(draw_key_B, "start"), (model.embed,))
+        x_BE = sample(
+            denoise,
+            noise_BE,
+            sampler.times(process),
+            process,
+            sampler.make_solver(moments),
+            named(draw_key_B, "steps"),
+            clip=sampler.clip,
+        )
+        return unit(restore(x_BE, statistics, scale))
+
+    z_NBE = jax.lax.map(draw, jnp.arange(candidates))
+    nearest_B = jnp.einsum("nbe,be->nb", z_NBE, caption.embedding_BE).argmax(0)
+    return jnp.take_along_axis(z_NBE, nearest_B[None, :, None], axis=0)[0]
+
+
+def draw_picture(
+    params: Params,
+    condition: Condition,
+    key_B: Key[Array, "B"],
+    *,
+    model: DecoderConfig,
+    process: Process,
+    sampler: SamplerConfig,
+) -> Float[Array, "B Y X C"]:
+    """Pictures in [-1, 1] for image embeddings and captions; the unconditional half of guidance drops both."""
+    context = encode(params, condition, model)
+    null = encode(params, without(condition), model)
+    context_2B = jax.tree.map(lambda u, c: jnp.concatenate([u, c]), null, context)
+
+    def split(y_BYXC):
+        value, variance = jnp.split(y_BYXC, 2, axis=-1)
+        return Prediction(value, variance)
+
+    denoise = guided(
+        lambda x, t_B: split(decoder(params, x, t_B, context, model)),
+        lambda x, t_B: split(decoder(params, x, t_B, context_2B, model)),
+        sampler,
+    )
+    size = (model.unet.resolution, model.unet.resolution, model.unet.in_channels)
+    noise_BYXC = rng.normal(named(key_B, "start"), size)
+    times, solver = sampler.times(process), sampler.make_solver()
+    return sample(denoise, noise_BYXC, times, process, solver, named(key_B, "steps"), clip=sampler.clip)
+
+
+def enlarge(
+    params: Params,
+    low_BYXC: Float[Array, "B y x C"],
+    key_B: Key[Array, "B"],
+    *,
+    size: tuple[int, int],
+    model: UNetConfig,
+    process: Process,
+    sampler: SamplerConfig,
+) -> Float[Array, "B Y X C"]:
+    """Pictures enlarged to `size` (rows, columns) by an unconditional upsampler; it is convolutional, so any size."""
+
+    def denoise(x, t_B):
+        return Prediction(unet(params, cascade.concatenate_condition(x, low_BYXC), t_B, model))
+
+    noise_BYXC = rng.normal(named(key_B, "start"), (*size, low_BYXC.shape[-1]))
+    times, solver = sampler.times(process), sampler.make_solver()
+    return sample(denoise, noise_BYXC, times, process, solver, named(key_B, "steps"), clip=sampler.clip)
+
+
+def without(condition: Condition) -> Condition:
+    """The condition of the unconditional half: no image embedding, no caption."""
+    return condition._replace(
+        keep_image_B=jnp.zeros_like(condition.keep_image_B),
+        mask_BT=jnp.zeros_like(condition.mask_BT),
+        text_BE=None if condition.text_BE is None else jnp.zeros_like(condition.text_BE),
+    )
+
+
+def guided(denoise: Denoise, denoise_both: Denoise, sampler: SamplerConfig) -> Denoise:
+    """One call of the network for both halves; at scale 1 only the conditional one."""
+    return denoise if sampler.guidance_scale == 1 else classifier_free(denoise_both, sampler.guidance_scale)
+
+
+def named(key_B: Key[Array, "B"], name: str) -> Key[Array, "B"]:
+    return jax.vmap(lambda key: rng.fold(key, name))(key_B)

@@ -1,0 +1,125 @@
+"""Training the diffusion prior: predict the clean CLIP image embedding of a captioned picture (arXiv 2204.06125, 2.2).
+
+Beside the weights the run keeps what sampling needs to know of the data and of the network: mean and deviation of the
+embeddings, and, for each time, the mean square of the predicted noise (Analytic-DPM's statistic).
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from gen import rng
+from gen.diffusion.analytic import Moments
+from gen.diffusion.prediction import Prediction
+from gen.diffusion.process import Process
+from gen.losses import diffusion
+from gen.models.clip import CLIPConfig, clip_spec, encode_image, encode_text
+from gen.models.embedding import observe, restore, spread, standardise, statistics_spec, unit
+from gen.models.prior import Caption, PriorConfig, prior, prior_spec
+from gen.sample.unclip import SamplerConfig
+from gen.spec import Params, Spec, ones, zeros
+from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, mean_of
+from gen.tasks.images import captioned, not_padding, pixels
+
+# How fast the noise statistic of a time forgets: about the last hundred examples of that time count.
+MEMORY = 0.99
+
+
+@dataclasses.dataclass(frozen=True)
+class PriorTaskConfig:
+    """`scale` multiplies embeddings of unit length; None standardises them by statistics measured in training.
+
+    `text_drop` is the share of examples whose caption is dropped, for guidance; `candidates` how many embeddings are
+    drawn for a caption, of which the nearest to it is kept.
+    """
+
+    name: Literal["prior"] = "prior"
+    process: Process = Process("cosine", 1000, "x0")
+    scale: float | None = None
+    text_drop: float = 0.1
+    sampler: SamplerConfig = SamplerConfig(solver="ddpm", steps=64, variance="analytic", clip=None)
+    candidates: int = 2
+
+
+class PriorTask(Task):
+    def __init__(self, cfg: PriorTaskConfig, model: PriorConfig, clip: CLIPConfig, resolution: int):
+        """`resolution` is that of the data's pictures. Raises ValueError where prior and CLIP do not fit together."""
+        if cfg.process.steps is None or cfg.process.predicts != "x0":
+            raise ValueError("the prior predicts x0 in discrete time: set task.process.predicts=x0 and .steps=1000")
+        if model.embed != clip.embed or model.context != clip.text.context:
+            raise ValueError(
+                f"the prior (embed {model.embed}, context {model.context}) does not fit its CLIP"
+                f" (embed {clip.embed}, context {clip.text.context})"
+            )
+        self.cfg, self.model, self.clip, self.resolution = cfg, model, clip, resolution
+        self.players = {"model": Player(prior_spec(model))}
+        self.frozen = {"clip": clip_spec(clip)}
+        self.extra = {
+            "statistics": statistics_spec(model.embed),
+            "seen": Spec((), (), zeros),
+            # 1 is the truth at pure noise, and a safe start elsewhere: it means that x0 is known
+            "eps2": Spec((cfg.process.steps,), (None,), ones),
+        }
+
+    def batch(self, size: int) -> Batch:
+        return captioned(size, self.resolution, self.clip.text.context)
+
+    def prepare(self, players, batch: Batch, context: Context) -> Batch:
+        frozen = context.frozen["clip"]
+        image_BE = encode_image(frozen, pixels(batch["image"], self.clip.image.resolution), self.clip)
+        caption = read_caption(frozen, batch["tokens"], self.clip, self.model)
+        return {**batch, "image": unit(image_BE), "caption": caption}
+
+    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+        key = lambda purpose: context.keys(purpose, batch["row"])
+        process, statistics, weight_B = self.cfg.process, context.extra["statistics"], batch.get("weight")
+        x0_BE = standardise(batch["image"], statistics, self.cfg.scale)
+        noise_BE = rng.normal(key("noise"), x0_BE.shape[1:])
+        t_B = rng.integers(key("time"), 0, process.steps)
+        x_BE = process.corrupt(x0_BE, noise_BE, t_B)
+        caption = drop(batch["caption"], rng.bernoulli(key("text_drop"), self.cfg.text_drop))
+        value_BE = prior(params, x_BE, t_B, caption, self.model)
+        loss_B = diffusion.simple(Prediction(value_BE), x0_BE, noise_BE, t_B, process)
+
+        cosine_B = (unit(restore(value_BE, statistics, self.cfg.scale)) * batch["image"]).sum(-1)
+        eps_BE = process.convert(jax.lax.stop_gradient(value_BE), x_BE, t_B, "x0", "eps")
+        metrics = {"cosine": mean_of(cosine_B, weight_B), "_eps2": self.by_time(jnp.square(eps_BE).mean(-1), t_B)}
+        return mean_of(loss_B, weight_B), metrics
+
+    def by_time(self, value_B: Float[Array, "B"], t_B: Int[Array, "B"]) -> Mean:
+        """Sums and counts of a quantity for each time."""
+        at_BN = jax.nn.one_hot(t_B, self.cfg.process.steps)
+        return Mean(value_B @ at_BN, at_BN.sum(0))
+
+    def after(self, players, prepared: Batch, metrics: Metrics, context: Context) -> Params:
+        extra, eps2 = context.extra, metrics["_eps2"]
+        share = 1 - MEMORY**eps2.weight
+        return {
+            "statistics": observe(extra["statistics"], extra["seen"], prepared["image"]),
+            "seen": extra["seen"] + float(len(prepared["image"])),
+            "eps2": extra["eps2"] + share * (eps2.total / jnp.maximum(eps2.weight, 1) - extra["eps2"]),
+        }
+
+
+def read_caption(params: Params, tokens_BT: Array, clip: CLIPConfig, model: PriorConfig) -> Caption:
+    """A caption as the prior takes it, from CLIP's weights and the caption's token ids."""
+    text = encode_text(params, tokens_BT, clip)
+    tokens = text.states_BTD if model.vocab is None else tokens_BT
+    return Caption(spread(text.embedding_BE), tokens, not_padding(tokens_BT))
+
+
+def drop(caption: Caption, dropped_B: Bool[Array, "B"]) -> Caption:
+    """The captions without text where `dropped_B`: no embedding and no visible token."""
+    kept_B1 = ~dropped_B[:, None]
+    return Caption(caption.embedding_BE * kept_B1, caption.tokens, caption.mask_BT & kept_B1)
+
+
+def moments(extra: Params, cfg: PriorTaskConfig) -> Moments:
+    """What Analytic-DPM asks for, from the run's `extra`; levels ascend, as interpolation wants them."""
+    times = jnp.arange(len(extra["eps2"]))[::-1]
+    deviation_E = extra["statistics"]["deviation"]
+    variance = jnp.float32(1) if cfg.scale is None else jnp.square(cfg.scale * deviation_E).mean()
+    return Moments(cfg.process.level(times).log_alpha_bar, extra["eps2"][::-1], variance)

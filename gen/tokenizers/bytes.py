@@ -1,0 +1,33 @@
+"""UTF-8 bytes as tokens: nothing to train, nothing unknown.
+
+Tokens 0 to 255 are the bytes; pad, start and end follow.
+
+    Bytes().encode("é")         # [195, 169]
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from gen.tokenizers.base import Tokens
+
+
+class Bytes:
+    """The tokenizer of 256 bytes; `end` is the largest id, as in CLIP, whose text tower finds it by argmax."""
+
+    pad, start, end = 256, 257, 258
+    vocab_size = 259
+    fingerprint = hashlib.sha256(b"utf-8 bytes, pad 256, start 257, end 258").hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def decode(self, tokens: Tokens) -> str:
+        """The text; bytes that are not UTF-8, as after a cut within a character, read as U+FFFD."""
+        return bytes(int(token) for token in tokens if token < 256).decode(errors="replace")
+
+    def unknown(self, text: str) -> tuple[str, ...]:
+        return ()
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(json.dumps({"kind": "bytes"}))

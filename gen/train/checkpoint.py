@@ -1,0 +1,183 @@
+"""Checkpoints of a run: saved in the background, kept by a rule, never silently lost.
+
+    checkpointer = Checkpointer(Path("run/checkpoints"), every=1000, keep=3, keep_every=10_000)
+    step, state = checkpointer.restore(abstract_state) or (0, fresh_state)
+    ...
+    checkpointer.save(step, state)          # when the rule says so; returns before the files are written
+    checkpointer.close()                    # raises unless the last save is on disk
+
+The directory is a POSIX one that all hosts share. Every host takes part in saving and loading arrays; process 0 alone
+writes and removes other files. gen.train.step_dir is one step on disk, gen.train.restore the reading of them.
+"""
+
+import concurrent.futures
+import dataclasses
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gen.train import restore, step_dir
+from gen.train.restore import Warn
+from gen.train.step_dir import Payload, first_line
+
+MAX_FAILED_SAVES = 3  # in a row, each tried twice where its state was still there, before the run is ended
+_LEFTOVERS = ("*.orbax-checkpoint-tmp*", "*.removed", "*.partial")
+
+
+class SaveFailed(RuntimeError):
+    """A checkpoint could not be written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pending:
+    """A save on its way to disk, with what it takes to try it again."""
+
+    step: int
+    payload: Payload
+    committed: concurrent.futures.Future[None]
+
+
+class Checkpointer:
+    """Saves, keeps and restores the checkpoints of one run, which alone writes to its directory."""
+
+    def __init__(self, directory: Path, *, every: int, keep: int, keep_every: int | None, warn: Warn = warnings.warn):
+        """Makes the directory, and clears away what an interrupted save left in it.
+
+        every: save at multiples of this step. keep: how many of the newest checkpoints to keep, at least 1.
+        keep_every: checkpoints at multiples of this step are kept for good; None: there are no such. warn: is told, in
+        a sentence, of each damaged checkpoint and failed save. Raises ValueError if the directory cannot be written.
+        """
+        if every < 1 or keep < 1 or (keep_every is not None and keep_every < 1):
+            raise ValueError(f"checkpoint: every={every}, keep={keep}, keep_every={keep_every} must be at least 1")
+        self.directory, self.every, self.keep, self.keep_every = directory, every, keep, keep_every
+        self._warn = warn
+        self._pending: _Pending | None = None
+        self._failed = 0
+        self._intact: set[int] = set()  # saved or verified by this process
+        self._damaged: set[int] = set()
+        self._background = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=directory).close()
+            self._clear_leftovers()
+        except OSError as error:
+            raise ValueError(f"cannot write checkpoints to {directory}: {error.strerror}; choose another") from error
+
+    def save(self, step: int, state: Any, *, force: bool = False, extra_json: Mapping[str, Any] | None = None) -> bool:
+        """Starts to save `state` if the rule, or `force`, asks for it; returns whether it did.
+
+        The state may be donated once this returns. `extra_json` is committed with it; `extra` reads it. Waits for the
+        save before, if that is still under way. A step that this process saved or restored is not saved again. A save
+        that failed is reported at the next call, and tried again if its state was not donated meanwhile; raises
+        SaveFailed after MAX_FAILED_SAVES in a row.
+        """
+        if not (force or step % self.every == 0):
+            return False
+        self._settle()
+        if step in self._intact:
+            return False
+        self._pending = self._start(step, step_dir.pack(state, extra_json or {}))
+        return True
+
+    def wait(self) -> None:
+        """Waits for the save under way, if any; raises SaveFailed if it is not on disk after that."""
+        error = self._settle()
+        if error is not None:
+            raise SaveFailed(self._sentence(error)) from error
+
+    def close(self) -> None:
+        """Waits as `wait` does, and ends the background thread."""
+        try:
+            self.wait()
+        finally:
+            self._background.shutdown()
+
+    def restore(self, abstract_state: Any, step: int | None = None) -> tuple[int, Any] | None:
+        """gen.train.restore.restore on this directory."""
+        self._settle()
+        present = restore.steps(self.directory)
+        found = restore.restore(self.directory, abstract_state, step, self._warn)
+        if found is not None:
+            self._intact.add(found[0])
+            if step is None:
+                self._damaged.update(newer for newer in present if newer > found[0])
+        return found
+
+    def extra(self, step: int) -> Mapping[str, Any]:
+        """The JSON that was saved with a step."""
+        return step_dir.check(self.directory / str(step)).extra
+
+    def _start(self, step: int, payload: Payload) -> _Pending:
+        """Whatever goes wrong, now or in the background, is left for `_settle` to find."""
+        path = self.directory / str(step)
+        try:
+            self._clear_leftovers()
+            self._remove(path)  # damaged, or of a history that this run left when it resumed from an older step
+            committed = self._background.submit(self._commit, step, step_dir.save_async(path, payload))
+        except Exception as error:
+            committed = concurrent.futures.Future()
+            committed.set_exception(error)
+        return _Pending(step, payload, committed)
+
+    def _commit(self, step: int, wait: Callable[[], None]) -> None:
+        """In the background: waits for the commit, then records the files and applies the rule of what to keep."""
+        wait()
+        self._damaged.discard(step)
+        if jax.process_index() != 0:
+            return
+        try:
+            step_dir.record_files(self.directory / str(step))
+            for old in self._superseded(step):
+                self._remove(self.directory / str(old))
+        except OSError as error:
+            self._warn(f"the checkpoint {self.directory / str(step)} is saved, but tidying up failed: {error}")
+
+    def _settle(self) -> BaseException | None:
+        """Waits for the pending save and tries it once more if it failed; returns what is wrong in the end."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return None
+        error = pending.committed.exception()
+        if error is not None and pending.payload.alive:
+            self._warn(f"saving checkpoint {pending.step} failed and is tried again: {first_line(error)}")
+            error = self._start(pending.step, pending.payload).committed.exception()
+        if error is None:
+            self._failed = 0
+            self._intact.add(pending.step)
+            return None
+        self._failed += 1
+        self._warn(f"checkpoint {pending.step} is lost: {self._sentence(error)}")
+        if self._failed >= MAX_FAILED_SAVES:
+            raise SaveFailed(f"{self._failed} checkpoints in a row are lost: {self._sentence(error)}") from error
+        return error
+
+    def _sentence(self, error: BaseException) -> str:
+        last = max(self._intact, default=None)
+        remains = "nothing is saved yet" if last is None else f"the last good one is {last}"
+        return f"cannot write to {self.directory} ({first_line(error)}); {remains}; make room or mend the permissions"
+
+    def _superseded(self, step: int) -> list[int]:
+        present = restore.steps(self.directory)
+        good = [s for s in present if s not in self._damaged]
+        kept = {step, *good[-self.keep :], *(s for s in good if self.keep_every and s % self.keep_every == 0)}
+        return [s for s in present if s not in kept]
+
+    def _remove(self, path: Path) -> None:
+        """Renames first, so that a removal cut short leaves nothing that looks like a checkpoint."""
+        if jax.process_index() != 0:
+            return
+        step_dir.files_record(path).unlink(missing_ok=True)
+        if path.exists():
+            shutil.rmtree(path.rename(path.with_name(path.name + ".removed")))
+
+    def _clear_leftovers(self) -> None:
+        if jax.process_index() != 0:
+            return
+        for pattern in _LEFTOVERS:
+            for path in self.directory.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,60 @@
+"""Files of a run directory: written whole or not at all, listed without following links, recorded by SHA-256.
+
+    write_json(Path("run/config.json"), {"seed": 0})
+    hashes(Path("run/checkpoints/100"))  ->  {"state/manifest.ocdbt": "9f86d081...", ...}
+
+Directories here may come from elsewhere, so nothing in them is trusted to name a place outside.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+class UnsafePath(ValueError):
+    """Something other than a regular file or a directory lies where data is to be read."""
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replaces the file in one step, so that a reader, or a crash, never meets half of it."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w") as f:
+        json.dump(value, f, indent=1, allow_nan=False)
+        f.write("\n")
+        f.flush()
+        os.fsync(f.fileno())
+    partial.replace(path)
+
+
+def regular_files(directory: Path) -> dict[str, Path]:
+    """{path relative to `directory`: file}, sorted, for every file under it.
+
+    Raises UnsafePath at anything else, such as a symbolic link: data from elsewhere must not lead out of its directory.
+    """
+    return {str(path.relative_to(directory)): path for path in sorted(_walk(directory))}
+
+
+def hashes(directory: Path) -> dict[str, str]:
+    """{relative path: SHA-256} for every file under `directory`."""
+    return {name: sha256(path) for name, path in regular_files(directory).items()}
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    if directory.is_symlink():
+        raise UnsafePath(f"{directory} is a symbolic link; copy the directory that it names to this place instead")
+    for entry in os.scandir(directory):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        elif entry.is_file(follow_symlinks=False):
+            yield Path(entry.path)
+        else:
+            raise UnsafePath(f"{entry.path} is not a regular file; a checkpoint must hold its own files, not links")

@@ -1,0 +1,72 @@
+"""What a launch ran with: enough to say later why two runs differ, or that they should not.
+
+launch(mesh={"data": 8}, data_fingerprint="5f0c...")  ->  {"time": ..., "versions": {...}, "code": {...}, ...}
+"""
+
+import datetime
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gen.train import files
+
+CODE = Path(__file__).parents[2]  # the tree that holds gen/, launch/ and uv.lock
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def launch(mesh: Mapping[str, int], data_fingerprint: str) -> dict[str, Any]:
+    """One entry of the manifest, as JSON; what cannot be found out is None.
+
+    mesh: the size of each axis. data_fingerprint: whatever names the training data, from the data's own room.
+    """
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "argv": sys.argv,
+        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
+        "code": code_state(CODE),
+        "lockfile_sha256": files.sha256(CODE / "uv.lock") if (CODE / "uv.lock").exists() else None,
+        "devices": {
+            "platform": jax.default_backend(),
+            "kind": jax.devices()[0].device_kind,
+            "count": jax.device_count(),
+        },
+        "process_count": jax.process_count(),
+        "mesh": dict(mesh),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "data_fingerprint": data_fingerprint,
+    }
+
+
+def code_state(root: Path) -> dict[str, str | None]:
+    """The commit of a git tree, and a digest of what differs from it: None where nothing does, or without git."""
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    diff = _git(root, "diff", "--binary", "HEAD")
+    untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
+    if commit is None or diff is None or untracked is None:
+        return {"commit": None, "dirty_sha256": None}
+    return {"commit": commit.decode().strip(), "dirty_sha256": _dirty(root, diff, untracked)}
+
+
+def _dirty(root: Path, diff: bytes, untracked: bytes) -> str | None:
+    if not (diff or untracked):
+        return None
+    digest = hashlib.sha256(diff)
+    for name in sorted(filter(None, untracked.split(b"\0"))):
+        path = root / os.fsdecode(name)
+        digest.update(name + b"\0" + (files.sha256(path) if path.is_file() else "").encode())
+    return digest.hexdigest()
+
+
+def _git(root: Path, *arguments: str) -> bytes | None:
+    try:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,102 @@
+"""Optimizers from config, through optax: clip, precondition, decay weights, scale by learning rates.
+
+    transform = optimizer(OptimConfig(lr=3e-4, warmup=100), specs, steps=10_000)
+    opt_state = transform.init(params)
+
+Regex rules pick parameters by path: ("text/", 0.1) in `lr_rules` trains the text tower ten times slower, 0.0 freezes.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gen import config, tree
+from gen.spec import Spec, Specs
+
+Rules = tuple[tuple[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+    """`lr` is the peak; `warmup` updates lead to it, and `schedule` from it to `final` x lr at the last update.
+
+    `clip` bounds the gradient's global norm (None: no bound). `decay_rules` and `lr_rules` multiply weight decay and
+    learning rate of the parameters that they match; without decay rules only biases and norm scales are spared.
+    `ema` is the decay of an average of the weights (None: no average). `players` overrides keys for one player.
+    """
+
+    name: Literal["adamw", "adafactor", "lion"] = "adamw"
+    lr: float = 1e-3
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: int = 0
+    final: float = 0.0
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decay_rules: Rules | None = None
+    lr_rules: Rules = ((".*", 1.0),)
+    clip: float | None = 1.0
+    ema: float | None = None
+    players: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def of(self, player: str) -> "OptimConfig":
+        """This config with the player's own keys."""
+        changed: Mapping[str, Any] = self.players.get(player, {})
+        return config.build(OptimConfig, {**config.to_dict(self), **changed, "players": {}}, f"optim.players.{player}")
+
+
+def schedule(cfg: OptimConfig, updates: int) -> optax.Schedule:
+    """Learning rate as a function of the update, of which there are `updates` in all."""
+    rest = max(updates - cfg.warmup, 1)
+    after: optax.Schedule
+    if cfg.schedule == "cosine":
+        after = optax.cosine_decay_schedule(cfg.lr, rest, alpha=cfg.final)
+    elif cfg.schedule == "linear":
+        after = optax.linear_schedule(cfg.lr, cfg.final * cfg.lr, rest)
+    else:
+        after = optax.constant_schedule(cfg.lr)
+    if not cfg.warmup:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, cfg.lr, cfg.warmup), after], [cfg.warmup])
+
+
+def optimizer(cfg: OptimConfig, specs: Specs, updates: int) -> optax.GradientTransformation:
+    """The transformation of gradients into updates."""
+    parts = []
+    if cfg.clip is not None:
+        parts.append(optax.clip_by_global_norm(cfg.clip))
+    parts.append(
+        {
+            "adamw": lambda: optax.scale_by_adam(cfg.b1, cfg.b2, cfg.eps),
+            "lion": lambda: optax.scale_by_lion(cfg.b1, cfg.b2),
+            "adafactor": lambda: optax.scale_by_factored_rms(decay_rate=cfg.b2, epsilon=cfg.eps),
+        }[cfg.name]()
+    )
+    if cfg.weight_decay:
+        parts.append(_add_decay(cfg.weight_decay, _decay_factors(cfg.decay_rules, specs)))
+    factors = tree.assign(specs, cfg.lr_rules, "optim.lr_rules", is_leaf=_is_spec)
+    if set(jax.tree.leaves(factors)) != {1.0}:
+        parts.append(optax.stateless(lambda updates, params: jax.tree.map(jnp.multiply, updates, factors)))
+    parts.append(optax.scale_by_learning_rate(schedule(cfg, updates)))
+    return optax.chain(*parts)
+
+
+def _decay_factors(rules: Rules | None, specs: Specs) -> Any:
+    if rules is not None:
+        return tree.assign(specs, rules, "optim.decay_rules", is_leaf=_is_spec)
+    spared = lambda path: path.endswith(("bias", "scale"))
+    return tree.map_with_path(lambda path, s: 0.0 if spared(path) else 1.0, specs, is_leaf=_is_spec)
+
+
+def _add_decay(rate: float, factors: Any) -> optax.GradientTransformation:
+    add = lambda u, p, factor: u + (rate * factor) * p
+    return optax.stateless(lambda updates, params: jax.tree.map(add, updates, params, factors))
+
+
+def _is_spec(x: Any) -> bool:
+    return isinstance(x, Spec)

@@ -1,0 +1,110 @@
+"""A run directory: the data that explains a run, so that it can be resumed, verified, sampled and replayed.
+
+DIR/config.json      the resolved config
+DIR/manifest.json    one entry per launch (gen.train.manifest)
+DIR/metrics.jsonl    one object per logged step (gen.train.metrics)
+DIR/checkpoints/     gen.train.checkpoint
+DIR/samples/         pictures and text
+
+run = RunDir(Path("runs/digits"))
+run.claim(config, may_change=("train.steps", "checkpoint", "log"))
+run.record_launch(mesh={"data": 8}, data_fingerprint="5f0c...")
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gen import tree
+from gen.train import files, manifest
+
+
+class OtherConfig(ValueError):
+    """The directory belongs to a run of another config."""
+
+
+class RunDir:
+    """The places of one run, and the writing of config and manifest, which process 0 does."""
+
+    def __init__(self, path: Path):
+        """Names the places; nothing is read or written yet."""
+        self.path = path
+        self.config_json = path / "config.json"
+        self.manifest_json = path / "manifest.json"
+        self.metrics_jsonl = path / "metrics.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.samples = path / "samples"
+
+    def claim(self, config: Mapping[str, Any], may_change: Sequence[str]) -> None:
+        """Makes the directory and writes the config; one that is there already must be the same.
+
+        config: resolved, of nested mappings and JSON values. may_change: dotted keys, such as "train.steps", or whole
+        sections, such as "log", that a run may take up anew. Raises OtherConfig naming the keys that differ, and
+        ValueError where the directory cannot be written.
+        """
+        plain = json.loads(json.dumps(config))  # as it will be read back: tuples are lists
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if self.config_json.exists():
+                self._refuse_other(plain, may_change)
+            if jax.process_index() == 0:
+                files.write_json(self.config_json, plain)
+        except OSError as error:
+            raise ValueError(f"cannot write to {self.path}: {error.strerror}; choose another directory") from error
+
+    def config(self) -> dict[str, Any]:
+        """The resolved config of the run; ValueError if there is none or it cannot be read."""
+        return _read_object(self.config_json)
+
+    def record_launch(self, mesh: Mapping[str, int], data_fingerprint: str) -> None:
+        """Adds this launch to the manifest."""
+        if jax.process_index() == 0:
+            files.write_json(
+                self.manifest_json, {"launches": [*self.launches(), manifest.launch(mesh, data_fingerprint)]}
+            )
+
+    def launches(self) -> list[dict[str, Any]]:
+        """Every launch so far, oldest first."""
+        return _read_object(self.manifest_json)["launches"] if self.manifest_json.exists() else []
+
+    def _refuse_other(self, config: dict[str, Any], may_change: Sequence[str]) -> None:
+        old, new = _flat(self.config()), _flat(config)
+        differing = [
+            f"{key} was {_show(old, key)}, now {_show(new, key)}"
+            for key in sorted(old.keys() | new.keys())
+            if _show(old, key) != _show(new, key) and not _covered(key, may_change)
+        ]
+        if differing:
+            raise OtherConfig(
+                f"{self.path} belongs to another config: {'; '.join(differing)}; "
+                "give the same config, or another directory"
+            )
+
+
+def _covered(key: str, sections: Sequence[str]) -> bool:
+    return any(key == section or key.startswith(section + ".") for section in sections)
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """{dotted key: value}; a list, None and an empty section are values."""
+    leaves = tree.paths(config, is_leaf=lambda node: not (isinstance(node, dict) and node))
+    return {path.replace("/", "."): value for path, value in leaves}
+
+
+def _show(flat: dict[str, Any], key: str) -> str:
+    return json.dumps(flat[key]) if key in flat else "absent"
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} does not exist; is {path.parent} the directory of a run?") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); restore it from a copy") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds no JSON object; restore it from a copy")
+    return value

@@ -1,0 +1,79 @@
+"""What a run carries from step to step, and where each piece of it lives on the mesh."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Int, Key
+
+from gen import mesh as meshes
+from gen import rng, spec, tree
+from gen.spec import Params
+from gen.tasks.base import Task
+from gen.train.optim import OptimConfig, optimizer
+
+
+class PlayerState(struct.PyTreeNode):
+    """One player's weights, optimizer slots, average of the weights (or None) and number of updates."""
+
+    params: Params
+    opt: Any
+    ema: Params | None
+    updates: Int[Array, ""]
+
+
+class State(struct.PyTreeNode):
+    """`step` counts global batches; `skipped` steps met a non-finite loss or gradient, `streak` of them just now."""
+
+    step: Int[Array, ""]
+    players: Mapping[str, PlayerState]
+    extra: Params
+    skipped: Int[Array, ""]
+    streak: Int[Array, ""]
+
+
+def weights(state: State) -> dict[str, Params]:
+    """The weights to evaluate, sample and ship: the average where there is one."""
+    return {name: p.params if p.ema is None else p.ema for name, p in state.players.items()}
+
+
+def init(task: Task, optim: OptimConfig, steps: int, key: Key[Array, ""]) -> State:
+    """The state before step 0."""
+    players = {}
+    for name, player in task.players.items():
+        cfg = optim.of(name)
+        params = spec.initialize(player.specs, rng.fold(key, "init", name))
+        transform = optimizer(cfg, player.specs, steps)
+        # a copy: donating one buffer twice is an error
+        ema = None if cfg.ema is None else jax.tree.map(jnp.copy, params)
+        players[name] = PlayerState(params, transform.init(params), ema, jnp.int32(0))
+    extra = spec.initialize(task.extra, rng.fold(key, "extra"))
+    return State(jnp.int32(0), players, extra, jnp.int32(0), jnp.int32(0))
+
+
+def shardings(task: Task, abstract: State, mesh: Mesh) -> State:
+    """A NamedSharding for every leaf: weights by their Specs, slots like the weights they belong to, the rest whole."""
+    whole = NamedSharding(mesh, P())
+    placed = {}
+    for name, player in task.players.items():
+        state = abstract.players[name]
+        params = meshes.shardings(player.specs, mesh)
+        by_path = dict(tree.paths(params))
+        shapes = {path: leaf.shape for path, leaf in tree.paths(state.params)}
+
+        def slot(path: str, leaf, by_path=by_path, shapes=shapes):
+            owner = next((p for p in shapes if path.endswith("/" + p) and shapes[p] == leaf.shape), None)
+            return whole if owner is None else by_path[owner]
+
+        placed[name] = PlayerState(
+            params,
+            tree.map_with_path(slot, state.opt),
+            None if state.ema is None else params,
+            whole,
+        )
+    extra = jax.tree.map(lambda _: whole, abstract.extra)
+    return State(whole, placed, extra, whole, whole)

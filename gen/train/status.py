@@ -1,0 +1,10 @@
+"""Exit statuses of a run, for whatever started it; any other one is a crash, worth starting again.
+
+sys.exit(status.PREEMPTED)
+"""
+
+DONE = 0
+USAGE = 2  # bad usage or config: starting again cannot help
+DIVERGED = 3  # non-finite losses beyond the limit; the last good state is kept
+NO_CHECKPOINT = 4  # checkpoints exist and none is intact
+PREEMPTED = 75  # stopped by a signal with the state saved: start again (EX_TEMPFAIL of sysexits.h)

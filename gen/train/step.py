@@ -1,0 +1,100 @@
+"""One training step: prepare the batch, then let each player move. This is all of it, and it is one jit.
+
+    step = make(task, OptimConfig(), steps=10_000, micro_batches=1)
+    state, metrics = jax.jit(step, donate_argnums=0)(state, frozen, batch, key)
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Key
+
+from gen import rng
+from gen.spec import Params
+from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task
+from gen.train.optim import OptimConfig, optimizer, schedule
+from gen.train.state import PlayerState, State
+
+
+def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int) -> Callable:
+    """The step function (state, frozen, batch, key) -> (state, metrics); `key` is the run's, whatever the step."""
+
+    def step(
+        state: State, frozen: Mapping[str, Params], batch: Batch, key: Key[Array, ""]
+    ) -> tuple[State, dict[str, Array]]:
+        size = jax.tree.leaves(batch)[0].shape[0]
+        batch = {**batch, "row": jnp.arange(size, dtype=jnp.int32)}
+        key = rng.fold(key, "step", state.step)
+        context = Context(_params(state), frozen, state.extra, rng.fold(key, "prepare"), state.step, state.step)
+        prepared = jax.lax.stop_gradient(task.prepare(context.others, batch, context))
+
+        players, metrics = dict(state.players), {}
+        for update in range(task.inner_updates):
+            minibatch = task.minibatch(prepared, jnp.int32(update), rng.fold(key, "minibatch"))
+            for name, player in task.players.items():
+                now = {n: p.params for n, p in players.items()}
+                context = context._replace(others=now, key=rng.fold(key, name, update))
+                move = _mover(task, name, player, optim.of(name), steps, micro_batches)
+                players[name], more = move(players[name], minibatch, context)
+                metrics |= more if len(task.players) == 1 else {f"{name}/{k}": v for k, v in more.items()}
+
+        after = {name: p.params for name, p in players.items()}
+        extra = task.after(after, prepared, metrics, context)
+        finite = jnp.stack([jnp.isfinite(m.total) for k, m in metrics.items() if k.endswith(("loss", "grad_norm"))])
+        new = _commit(state, players, extra, finite.all())
+        shown = {name: m.value() for name, m in metrics.items() if not name.startswith("_")}
+        return new, {**shown, "skipped": new.skipped, "streak": new.streak}
+
+    return step
+
+
+def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, micro_batches: int) -> Callable:
+    """One player's update, done at every `period`-th step and an identity, with its metrics, at the others."""
+    transform, rate = optimizer(cfg, player.specs, steps), schedule(cfg, steps)
+
+    def move(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics]:
+        with jax.named_scope(f"{name}_gradients"):
+            loss, metrics, grads = task.gradients(name, state.params, batch, context, micro_batches)
+            grads = jax.tree.map(lambda g: g / loss.weight, grads)
+        with jax.named_scope(f"{name}_update"):
+            updates, opt = transform.update(grads, state.opt, state.params)
+            params = optax.apply_updates(state.params, updates)
+            ema = None if cfg.ema is None else average(state.ema, params, cfg.ema, state.updates)
+        own = {"grad_norm": Mean(optax.global_norm(grads), 1.0), "lr": Mean(rate(state.updates), 1.0)}
+        return PlayerState(params, opt, ema, state.updates + 1), {"loss": loss, **metrics, **own}
+
+    def wait(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics]:
+        shapes = jax.eval_shape(lambda: move(state, batch, context)[1])
+        return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    if player.period == 1:
+        return move
+    return lambda state, batch, context: jax.lax.cond(
+        context.step % player.period == 0, move, wait, state, batch, context
+    )
+
+
+def average(ema: Params | None, params: Params, decay: float, updates: Array) -> Params:
+    """Exponential moving average; the decay starts low, so that a short run is not an average of its first steps."""
+    decay = jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))
+    return jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), ema, params)
+
+
+def _commit(old: State, players: Mapping[str, PlayerState], extra: Params, finite: Array) -> State:
+    """The new state if every loss and gradient was finite, else the old one with the step counted as skipped."""
+    kept_players, kept_extra = jax.tree.map(
+        lambda new, before: jnp.where(finite, new, before), (dict(players), extra), (dict(old.players), old.extra)
+    )
+    return State(
+        step=old.step + 1,
+        players=kept_players,
+        extra=kept_extra,
+        skipped=old.skipped + jnp.where(finite, 0, 1),
+        streak=jnp.where(finite, 0, old.streak + 1),
+    )
+
+
+def _params(state: State) -> dict[str, Params]:
+    return {name: p.params for name, p in state.players.items()}

@@ -1,0 +1,51 @@
+"""Trees by name: paths like "blocks/attention/query/kernel", and regex rules that must cover every leaf."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+
+
+def name(path: Sequence[Any]) -> str:
+    """A key path of jax.tree_util as "a/b/0"."""
+    return "/".join(str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path)
+
+
+def paths(tree: Any, is_leaf: Callable | None = None) -> Iterator[tuple[str, Any]]:
+    """(path, leaf) for each leaf, in order."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)[0]:
+        yield name(path), leaf
+
+
+def map_with_path(fn: Callable, tree: Any, *rest: Any, is_leaf: Callable | None = None) -> Any:
+    """jax.tree.map whose function also gets the leaf's path."""
+    return jax.tree_util.tree_map_with_path(lambda path, *x: fn(name(path), *x), tree, *rest, is_leaf=is_leaf)
+
+
+def assign(tree: Any, rules: Sequence[tuple[str, Any]], what: str, is_leaf: Callable | None = None) -> Any:
+    """A tree of values: each leaf gets the value of the first rule whose regex is found in its path.
+
+    Raises ValueError when a leaf is met by no rule or a rule meets no leaf: a misspelt name must not pass silently.
+    `what` names the rules in that message, for example "optim.decay".
+    """
+    compiled = [(re.compile(pattern), value) for pattern, value in rules]
+    matched: set[int] = set()
+    missed: list[str] = []
+
+    def value_of(path: str, leaf: Any) -> Any:
+        hits = [i for i, (pattern, _) in enumerate(compiled) if pattern.search(path)]
+        matched.update(hits)
+        if not hits:
+            missed.append(path)
+            return None
+        return compiled[hits[0]][1]
+
+    values = map_with_path(value_of, tree, is_leaf=is_leaf)
+    if missed:
+        raise ValueError(f'{what}: no rule matches {", ".join(missed[:5])}; end the rules with (".*", value)')
+    idle = [rules[i][0] for i in range(len(rules)) if i not in matched and rules[i][0] != ".*"]
+    if idle:
+        known = ", ".join(path for path, _ in list(paths(tree, is_leaf))[:5])
+        raise ValueError(f"{what}: the rule {idle[0]!r} matches no parameter (parameters are {known}, ...)")
+    return values

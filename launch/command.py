@@ -1,0 +1,81 @@
+"""What every launch program does first: parse, before anything slow is imported.
+
+`--config=FILE.py[:variant]` names the config file, the only Python that is executed; `--config.a.b=value` overrides a
+key. Both are read here as text and data; types and unknown keys are checked by gen.config once gen is imported.
+"""
+
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+
+USAGE = 2
+NO_CHECKPOINT = 4
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """`argv` without its --config.KEY=VALUE (or --config.KEY VALUE) arguments, and those as (key, value) pairs."""
+    rest, overrides, items = [], [], iter(argv)
+    for item in items:
+        if item.startswith("--config."):
+            key, equals, value = item.removeprefix("--config.").partition("=")
+            if not equals:
+                value = next(items, "")
+            overrides.append((key, value))
+        else:
+            rest.append(item)
+    return rest, overrides
+
+
+def load_config(where: str) -> dict[str, Any]:
+    """What `get_config(variant)` of FILE.py returns, as plain data, for "FILE.py" or "FILE.py:variant".
+
+    Raises ValueError when there is no such file, or the file has no such variant.
+    """
+    path, _, variant = where.partition(":")
+    if not Path(path).is_file():
+        raise ValueError(f"--config={where}: there is no file {path}")
+    module_spec = importlib.util.spec_from_file_location("config", path)
+    if module_spec is None or module_spec.loader is None:
+        raise ValueError(f"--config={where}: {path} is not a Python file")
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    return module.get_config(variant).to_dict()
+
+
+def quiet() -> None:
+    """Keeps third-party start-up noise from the user: TPU probing on other machines, gRPC and XLA chatter."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    for name in ("absl", "jax._src.xla_bridge", "orbax"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def run(main: Callable[[Any, list[tuple[str, str]]], int | None], **required: str) -> None:
+    """Parses the command line and runs `main(flags, overrides)`; `required` flags are named with what they are for.
+
+    What the user can mend is one sentence on standard error and exit status 2; no traceback.
+    """
+    argv, overrides = split_overrides(sys.argv)
+
+    def start(rest: list[str]) -> None:
+        quiet()
+        try:
+            if len(rest) > 1:
+                raise ValueError(f"{rest[1]!r} is not understood; flags look like --name=value, see --help")
+            for name, purpose in required.items():
+                if getattr(flags.FLAGS, name) is None:
+                    raise ValueError(f"--{name} is missing: {purpose}")
+            sys.exit(main(flags.FLAGS, overrides) or 0)
+        except (ValueError, OSError) as error:
+            from gen.train.restore import NoIntactCheckpoint  # only now: it imports jax
+
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(NO_CHECKPOINT if isinstance(error, NoIntactCheckpoint) else USAGE)
+
+    app.run(start, argv=argv)

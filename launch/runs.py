@@ -1,0 +1,94 @@
+"""One run put together: config, tokenizer, data, frozen weights, mesh and task, handed to the loop."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gen import config
+from gen import mesh as meshes
+from gen.data.ahead import ReadAhead
+from gen.data.pipeline import DataConfig, Pipeline, make_tokenizer
+from gen.sample import png
+from gen.tasks.base import Task
+from gen.tokenizers import Tokenizer
+from gen.tokenizers import load as load_tokenizer
+from gen.train import loop
+from gen.train.config import MAY_CHANGE, RunConfig
+from gen.train.run_dir import RunDir
+from launch import catalog, trained
+
+READ_AHEAD = 2
+
+
+def with_overrides(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The config with each --config.KEY=VALUE in place."""
+    for key, value in overrides:
+        data = config.override(data, key, value)
+    return dict(data)
+
+
+def train(data: Mapping[str, Any], workdir: str | Path) -> int:
+    """Trains one run, from its config as data; returns an exit status.
+
+    Raises ValueError in a sentence for everything that the user can mend.
+    """
+    cfg = catalog.resolve(data)
+    mesh = meshes.make(cfg.mesh, jax.devices())
+    meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
+    upstream = {name: trained.Run.open(place) for name, place in cfg.upstream.items()}
+    task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()})
+    run = RunDir(Path(workdir))
+    run.claim(config.to_dict(cfg), MAY_CHANGE)
+    tokenizer = keep_tokenizer(cfg.data, run, upstream)
+    pipeline = Pipeline(cfg.data, tokenizer, context_of(task))
+    check_vocabulary(cfg, tokenizer)
+    frozen = {name: upstream[name].load(specs, mesh) for name, specs in task.frozen.items()}
+    run.record_launch(dict(mesh.shape), pipeline.source.fingerprint)
+    trained.record_upstream(run, {name: upstream[name] for name in task.frozen})
+
+    loader = pipeline.train(cfg.train.batch_size)
+    around = loop.Surroundings(
+        mesh=mesh,
+        data=loader,
+        held_out=pipeline.evaluate(cfg.train.batch_size),
+        frozen=frozen,
+        run=run,
+        ahead=lambda read: ReadAhead(read, READ_AHEAD),
+        show=lambda step, pictures: png.write_comparison(run.samples / f"{step:08d}.png", pictures),
+    )
+    outcome = loop.train(task, cfg, around)
+    if loader.replaced.count:
+        names = ", ".join(loader.replaced.first)
+        print(f"{loader.replaced.count} damaged records were replaced by others, the first of them {names}")
+    return outcome
+
+
+def context_of(task: Task) -> int | None:
+    """How many tokens of a caption the task reads."""
+    tokens = task.batch(1).get("tokens")
+    return None if tokens is None else tokens.shape[1]
+
+
+def keep_tokenizer(cfg: DataConfig, run: RunDir, upstream: Mapping[str, "trained.Run"]) -> Tokenizer | None:
+    """The tokenizer of a run, kept in its directory: that of its upstream run, or as the config says."""
+    path = run.path / trained.TOKENIZER
+    if path.exists():
+        return load_tokenizer(path)
+    inherited = [other.path / trained.TOKENIZER for other in upstream.values()]
+    inherited = [other for other in inherited if other.exists()]
+    tokenizer = load_tokenizer(inherited[0]) if inherited else make_tokenizer(cfg)
+    if tokenizer is not None:
+        tokenizer.save(path)
+    return tokenizer
+
+
+def check_vocabulary(cfg: RunConfig, tokenizer: Tokenizer | None) -> None:
+    """Raises ValueError when the tokenizer has ids that the model has no embedding for."""
+    sizes = {key: size for key, size in config.flatten(config.to_dict(cfg.model)).items() if key.endswith("vocab")}
+    for key, size in sizes.items():
+        if tokenizer is not None and size is not None and tokenizer.vocab_size > size:
+            raise ValueError(f"model.{key}={size} is less than the tokenizer's {tokenizer.vocab_size} tokens; raise it")
+
+

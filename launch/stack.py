@@ -1,0 +1,82 @@
+"""A stack: an ordered list of stages, each a run directory under the stack's own, trained where missing or stale.
+
+    config.stages = {"clip": {...}, "prior": {..., "upstream": {"clip": "clip"}}, ...}
+
+An upstream that names a stage means that stage's run; anything else is a path. `runs: {"clip": "DIR"}` takes a stage
+from a run elsewhere instead of training it. All keys beside `stages` and `runs` are defaults for every stage.
+
+Each stage records the digest of the weights it read. When those weights change the stage is stale: it is named, moved
+aside and trained anew.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gen import config
+from gen.config import ConfigError
+from gen.train import files, status
+from gen.train.run_dir import RunDir
+from launch import catalog, runs, trained
+
+STACK = "stack.json"
+
+
+def train(data: Mapping[str, Any], workdir: str | Path) -> int:
+    """Trains the stages of a stack in order; returns the first exit status that is not 0, or 0."""
+    root = Path(workdir)
+    stages, places = stage_configs(data, root)
+    for stage in stages.values():
+        catalog.resolve(stage)
+    root.mkdir(parents=True, exist_ok=True)
+    files.write_json(root / STACK, {"stages": {name: str(place) for name, place in places.items()}})
+    for name, stage in stages.items():
+        set_aside_if_stale(name, places[name])
+        outcome = runs.train(stage, places[name])
+        if outcome != status.DONE:
+            return outcome
+    return status.DONE
+
+
+def stage_configs(data: Mapping[str, Any], root: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Path]]:
+    """The config of each stage that is trained here, with its upstreams as paths, and the place of every stage.
+
+    Raises ConfigError for an empty stack or a `runs` entry that names no stage.
+    """
+    shared = {key: value for key, value in data.items() if key not in ("stages", "runs")}
+    elsewhere = data.get("runs", {})
+    for name in elsewhere:
+        if name not in data["stages"]:
+            raise ConfigError(f"runs.{name}: there is no such stage; {config.nearest(name, data['stages'])}")
+    places = {name: Path(elsewhere.get(name, root / name)) for name in data["stages"]}
+    stages = {}
+    for name, own in data["stages"].items():
+        stage = merge(own, shared)
+        upstream = {key: str(places.get(place, place)) for key, place in stage.get("upstream", {}).items()}
+        if name not in elsewhere:
+            stages[name] = {**stage, "upstream": upstream}
+    return stages, places
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with every leaf of `over`, which wins: what is set for the stack is set for each stage."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def set_aside_if_stale(name: str, place: Path) -> None:
+    """Moves a stage's directory aside when the weights that it was trained on are not those that are there now."""
+    record = place / trained.UPSTREAM
+    if not record.exists():
+        return
+    for upstream, read in json.loads(record.read_text()).items():
+        now = trained.newest_digest(Path(read["path"]))
+        if now != read["digest"]:
+            aside = place.with_name(f"{place.name}.stale-{read['digest'][:8]}")
+            print(f"stage {name} is stale: the weights of {upstream} in {read['path']} changed; old run kept in {aside}")
+            place.rename(aside)
+            return

@@ -1,0 +1,198 @@
+"""When checkpoints are saved, which are kept, and that a save that fails is neither silent nor the end of the next."""
+
+import functools
+import subprocess
+import sys
+import textwrap
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen.train import restore, step_dir
+from gen.train.checkpoint import Checkpointer, SaveFailed
+
+STATE = {"w": jnp.arange(6.0)}
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Opens a checkpointer on the same directory each time; what it warns of is in its `said`."""
+
+    def open_(**kwargs):
+        said = []
+        rule = {"every": 1, "keep": 2, "keep_every": None} | kwargs
+        checkpointer = Checkpointer(tmp_path / "checkpoints", warn=said.append, **rule)
+        checkpointer.said = said
+        return checkpointer
+
+    return open_
+
+
+def failing(monkeypatch, times):
+    """Makes the next saves fail in the background, as a full disk does; counts the attempts."""
+    attempts = []
+    save_async = step_dir.save_async
+
+    def sometimes(path, payload):
+        attempts.append(int(path.name))
+        wait = save_async(path, payload)
+
+        def fail():
+            wait()
+            path.rename(path.with_name(path.name + ".orbax-checkpoint-tmp"))
+            raise OSError("No space left on device")
+
+        return fail if len(attempts) <= times else wait
+
+    monkeypatch.setattr(step_dir, "save_async", sometimes)
+    return attempts
+
+
+def test_the_rules_of_saving_and_keeping(opened):
+    c = opened(every=2, keep=2, keep_every=6)
+    started = [step for step in range(1, 14) if c.save(step, STATE, force=step == 13)]
+    c.close()
+    assert started == [2, 4, 6, 8, 10, 12, 13]
+    assert restore.steps(c.directory) == [6, 12, 13]
+    assert sorted(p.name for p in c.directory.glob("*.json")) == ["12.files.json", "13.files.json", "6.files.json"]
+
+
+def test_a_saved_or_restored_step_is_not_saved_again(opened):
+    c = opened()
+    assert c.save(3, STATE, extra_json={"note": [1, "a"]}) and not c.save(3, STATE, force=True)
+    c.close()
+    c = opened()
+    assert c.restore(STATE)[0] == 3 and not c.save(3, STATE, force=True)
+    assert c.extra(3) == {"note": [1, "a"]}
+    c.close()
+
+
+def test_the_state_may_be_donated_while_it_is_saved(opened):
+    @functools.partial(jax.jit, donate_argnums=0)
+    def train_step(x):
+        return x * 1.5 + 1
+
+    c = opened(keep=5)
+    state, expected = jnp.zeros(1 << 20), []
+    for step in range(5):
+        expected.append(float(state[-1]))
+        c.save(step, state)
+        state = train_step(state)
+    c.close()
+    for step in range(5):
+        assert np.all(np.asarray(c.restore(state, step)[1]) == np.float32(expected[step]))
+
+
+def test_a_failed_save_is_reported_and_tried_again(opened, monkeypatch):
+    attempts = failing(monkeypatch, times=1)
+    c = opened()
+    c.save(1, STATE)
+    c.wait()
+    assert attempts == [1, 1] and restore.steps(c.directory) == [1]
+    assert len(c.said) == 1 and "checkpoint 1 failed and is tried again: No space left" in c.said[0]
+    c.close()
+
+
+def test_a_failed_save_does_not_swallow_the_next(opened, monkeypatch):
+    attempts = failing(monkeypatch, times=1)
+    c = opened()
+    donated = {"w": jnp.arange(6.0)}
+    c.save(1, donated)
+    donated["w"].delete()  # as donation does: nothing is left to try again with
+    assert c.save(2, STATE)
+    c.close()
+    assert attempts == [1, 2] and restore.steps(c.directory) == [2]
+    assert "checkpoint 1 is lost" in c.said[0] and "nothing is saved yet" in c.said[0]
+    assert not list(c.directory.glob("*tmp*"))
+
+
+def test_the_last_save_must_be_on_disk(opened, monkeypatch):
+    c = opened()
+    c.save(1, STATE)
+    c.wait()
+    failing(monkeypatch, times=2)
+    c.save(2, STATE)
+    with pytest.raises(SaveFailed, match="No space left on device.*the last good one is 1"):
+        c.close()
+    assert restore.steps(c.directory) == [1]
+
+
+def test_failing_again_and_again_ends_the_run(opened, monkeypatch):
+    failing(monkeypatch, times=100)
+    c = opened()
+    c.save(1, STATE)
+    c.save(2, STATE)
+    c.save(3, STATE)
+    with pytest.raises(SaveFailed, match="3 checkpoints in a row"):
+        c.save(4, STATE)
+
+
+def test_a_start_clears_what_a_crash_left(opened, tmp_path):
+    directory = tmp_path / "checkpoints"
+    for name in ("5.orbax-checkpoint-tmp", "4.removed"):
+        (directory / name / "state").mkdir(parents=True)
+    (directory / "3.files.json.partial").touch()
+    assert not list(opened().directory.iterdir())
+
+
+def test_a_damaged_step_is_replaced_and_does_not_count_as_kept(opened):
+    c = opened()
+    for step in (1, 2, 3):
+        c.save(step, STATE)
+    c.close()
+    next((c.directory / "3").rglob("manifest.ocdbt")).unlink()
+    c = opened()
+    assert c.restore(STATE)[0] == 2 and "manifest.ocdbt is missing" in c.said[0]
+    c.save(3, STATE)
+    c.wait()
+    assert opened().restore(STATE)[0] == 3
+    next((c.directory / "3").rglob("manifest.ocdbt")).unlink()
+    c = opened()
+    c.restore(STATE)
+    c.save(4, STATE, force=True)
+    c.close()
+    assert restore.steps(c.directory) == [2, 4]
+
+
+def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="cannot write checkpoints to .*; choose another"):
+        Checkpointer(tmp_path / "file" / "checkpoints", every=1, keep=1, keep_every=None)
+    with pytest.raises(ValueError, match="keep=0"):
+        Checkpointer(tmp_path / "checkpoints", every=1, keep=0, keep_every=None)
+
+
+def test_a_real_limit_on_file_size(tmp_path):
+    """The operating system refuses the write; the good step survives and the next save goes through."""
+    program = """
+        import resource, signal, sys
+        from pathlib import Path
+        import jax.numpy as jnp, numpy as np
+        from gen.train import restore
+        from gen.train.checkpoint import Checkpointer, SaveFailed
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        state = jnp.asarray(np.random.default_rng(0).integers(0, 2**31, 50_000), jnp.int32)
+        c = Checkpointer(Path(sys.argv[1]), every=1, keep=3, keep_every=None, warn=print)
+        c.save(1, state)
+        c.wait()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+        c.save(2, state)
+        try:
+            c.wait()
+        except SaveFailed as error:
+            print("refused:", error)
+        print(restore.steps(c.directory), restore.restore(c.directory, state)[0])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        c.save(3, state)
+        c.close()
+        print(restore.steps(c.directory), restore.restore(c.directory, state)[0])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "checkpoints")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "is tried again" in lines[0] and "is lost" in lines[1] and "refused: cannot write" in lines[2]
+    assert lines[3:] == ["[1] 1", "[1, 3] 3"]

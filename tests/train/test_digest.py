@@ -1,0 +1,112 @@
+"""Digests against NumPy, across meshes, and against every kind of small damage."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+
+from gen.train import digest
+
+SHAPES = [(), (0, 3), (2, 3, 5)]
+DTYPES = ["float32", "bfloat16", "float16", "float8_e4m3fn", "int8", "uint8", "bool", "int16", "int32", "uint32"]
+
+
+def draw(shape, dtype):
+    bits = np.random.default_rng(len(shape)).integers(0, 256, (*shape, jnp.dtype(dtype).itemsize), np.uint8)
+    return np.asarray(bits[..., 0] > 127 if dtype == "bool" else bits.view(dtype)[..., 0])
+
+
+def fmix32(h):
+    """The finaliser of MurmurHash3, as its author's C code has it, on Python's integers."""
+    h = ((h ^ (h >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
+    h = ((h ^ (h >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
+    return h ^ (h >> 16)
+
+
+def by_definition(words):
+    sums = [sum(fmix32(w ^ fmix32(p ^ s)) for p, w in enumerate(words)) % 2**32 for s in digest.SEEDS]
+    return "".join(f"{s:08x}" for s in sums)
+
+
+def on_device(x):
+    return "".join(f"{int(s):08x}" for s in digest.device_sums(x))
+
+
+def test_fmix32_has_murmur3s_published_values():
+    assert [fmix32(h) for h in (0, 1, 2)] == [0, 0x514E28B7, 0x30F4C306]
+
+
+def test_digest_is_what_the_docstring_defines():
+    x = np.arange(40, dtype=np.float32) / 7
+    assert digest.host_digest(x) == by_definition(x.view(np.uint32).tolist())
+    assert digest.host_digest(np.array([1, -2], np.int64)) == by_definition([1, 0, 2**32 - 2, 2**32 - 1])
+
+
+def test_blocks_join_without_a_seam(monkeypatch):
+    x = np.arange(1000, dtype=np.uint32)
+    whole = digest.host_digest(x)
+    monkeypatch.setattr(digest, "_BLOCK", 64)
+    assert digest.host_digest(x) == whole
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_devices_and_numpy_agree(dtype):
+    for shape in SHAPES:
+        x = draw(shape, dtype)
+        assert on_device(jnp.asarray(x)) == digest.host_digest(x), shape
+
+
+def test_64_bit_arrays_and_keys():
+    with jax.enable_x64(True):
+        x = np.random.default_rng(0).standard_normal((3, 5))
+        assert on_device(jnp.asarray(x)) == digest.host_digest(x)
+    key = jax.random.key(3)
+    found = digest.digests({"key": key, "data": jax.random.key_data(key)})
+    assert found["key"] == found["data"]
+
+
+def test_every_mesh_gives_the_same_digest():
+    x = draw((8, 16), "float32")
+    mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
+    for spec in [(), ("a",), ("a", "b"), ("b", "a"), (None, ("a", "b"))]:
+        sharded = jax.device_put(x, jax.NamedSharding(mesh, jax.P(*spec)))
+        assert on_device(sharded) == digest.host_digest(x), spec
+        assert digest.digests([sharded]) == {"0": digest.host_digest(x)}
+
+
+def test_nothing_is_gathered():
+    mesh = jax.make_mesh((8,), ("a",), axis_types=(AxisType.Auto,))
+    abstract = jax.ShapeDtypeStruct((64, 64), jnp.float32, sharding=jax.NamedSharding(mesh, jax.P("a")))
+    program = digest.device_sums.lower(abstract).compile().as_text()
+    assert "all-reduce" in program and "all-gather" not in program
+
+
+def test_any_flipped_bit_and_any_swap_is_seen():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal(500).astype(np.float32)
+    seen = {digest.host_digest(x)}
+    for _ in range(300):
+        flipped = x.copy()
+        flipped.view(np.uint32)[rng.integers(500)] ^= np.uint32(1) << np.uint32(rng.integers(32))
+        seen.add(digest.host_digest(flipped))
+        swapped = x.copy()
+        i, j = rng.choice(500, 2, replace=False)
+        swapped[[i, j]] = swapped[[j, i]]
+        seen.add(digest.host_digest(swapped))
+    # draws may repeat; a digest that repeats for different arrays would leave far fewer
+    assert len(seen) > 590
+
+
+def test_zero_and_minus_zero_differ():
+    assert digest.host_digest(np.zeros(3, np.float32)) != digest.host_digest(-np.zeros(3, np.float32))
+
+
+def test_combine_minds_names_and_values_and_no_order():
+    assert digest.combine({"a": "1", "b": "2"}) == digest.combine({"b": "2", "a": "1"})
+    assert len({digest.combine(d) for d in ({"a": "1"}, {"a": "2"}, {"b": "1"}, {})}) == 4
+
+
+def test_complex_numbers_are_refused_by_name():
+    with pytest.raises(ValueError, match="w/x has dtype complex64"):
+        digest.digests({"w": {"x": jnp.ones(2, jnp.complex64)}})

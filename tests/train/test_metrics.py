@@ -1,0 +1,65 @@
+"""The metrics file: exact numbers, and the same bytes whether or not the run was ever stopped."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen.train import metrics
+from gen.train.metrics import Metrics
+
+
+def log(path, start, stop):
+    with Metrics(path, start) as m:
+        for step in range(start, stop):
+            m.write(step, {"loss": math.exp(-step / 3), "lr": np.float32(0.1)})
+
+
+def test_numbers_come_back_exactly(tmp_path):
+    path = tmp_path / "m.jsonl"
+    values = {"a": 0.1, "b": jnp.float32(1 / 3), "c": np.float64(5e-324), "d": 7, "e": jnp.bfloat16(1.5), "f": -0.0}
+    with Metrics(path, 0) as m:
+        m.write(3, values | {"n": math.nan, "p": jnp.float32("inf"), "q": -math.inf})
+    (row,) = metrics.read(path)
+    assert row["step"] == 3 and math.isnan(row.pop("n")) and row.pop("p") == math.inf and row.pop("q") == -math.inf
+    assert {name: row[name] for name in values} == {name: np.asarray(v).item() for name, v in values.items()}
+    assert '"n": "nan"' in path.read_text() and math.copysign(1, row["f"]) == -1
+
+
+def test_each_step_is_on_disk_at_once(tmp_path):
+    m = Metrics(tmp_path / "m.jsonl", 0)
+    m.write(0, {"loss": 1.0})
+    assert metrics.read(tmp_path / "m.jsonl") == [{"step": 0, "loss": 1.0}]
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"step": 9, "lo', b'{"step": 9, "loss": 1.0}'])
+@pytest.mark.parametrize("resumed", [0, 4, 9])
+def test_a_resumed_file_equals_one_never_stopped(tmp_path, resumed, torn):
+    log(tmp_path / "whole", 0, 12)
+    log(tmp_path / "stopped", 0, 9)
+    with (tmp_path / "stopped").open("ab") as f:
+        f.write(torn)
+    log(tmp_path / "stopped", resumed, 12)
+    assert (tmp_path / "stopped").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_half_a_line_is_not_read(tmp_path):
+    log(tmp_path / "m", 0, 2)
+    with (tmp_path / "m").open("ab") as f:
+        f.write(b'{"step": 2')
+    assert [row["step"] for row in metrics.read(tmp_path / "m")] == [0, 1]
+
+
+@pytest.mark.parametrize("line", [b"{\n", b"[]\n", b'{"loss": 1}\n', b'{"step": 1, "loss": "x"}\n'])
+def test_a_damaged_line_is_named(tmp_path, line):
+    log(tmp_path / "m", 0, 2)
+    with (tmp_path / "m").open("ab") as f:
+        f.write(line)
+    with pytest.raises(ValueError, match="m, line 3, is not a logged step"):
+        metrics.read(tmp_path / "m")
+
+
+def test_no_place_to_write_is_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match="cannot write metrics to .*Is a directory"):
+        Metrics(tmp_path, 0)

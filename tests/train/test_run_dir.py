@@ -1,0 +1,103 @@
+"""A run directory keeps its config, refuses another, and remembers every launch."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from gen.train import manifest
+from gen.train.run_dir import OtherConfig, RunDir
+
+CONFIG = {"seed": 0, "train": {"steps": 10, "batch_size": 4}, "log": {"every": 5}, "mesh": (2, 1)}
+MAY_CHANGE = ("train.steps", "log")
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunDir(tmp_path / "a" / "run")
+    run.claim(CONFIG, MAY_CHANGE)
+    return run
+
+
+def test_the_same_config_is_taken_again(run):
+    run.claim(CONFIG, MAY_CHANGE)
+    assert run.config() == CONFIG | {"mesh": [2, 1]}
+    assert [p.name for p in run.path.iterdir()] == ["config.json"]
+
+
+def test_another_config_is_refused_and_every_key_named(run):
+    other = {"seed": 1, "train": {"steps": 99, "batch_size": 8}, "log": {"every": 5}, "mesh": (2, 1), "new": {"k": "v"}}
+    with pytest.raises(OtherConfig) as error:
+        run.claim(other, MAY_CHANGE)
+    for part in (str(run.path), "seed was 0, now 1", "train.batch_size was 4, now 8", 'new.k was absent, now "v"'):
+        assert part in str(error.value)
+    assert "train.steps" not in str(error.value) and run.config()["seed"] == 0
+
+
+def test_what_may_change_is_taken_up(run):
+    run.claim(CONFIG | {"train": {"steps": 20, "batch_size": 4}, "log": {"every": 1, "more": True}}, MAY_CHANGE)
+    assert run.config()["train"]["steps"] == 20 and run.config()["log"] == {"every": 1, "more": True}
+
+
+def test_a_name_that_only_begins_like_a_section_is_no_part_of_it(run):
+    with pytest.raises(OtherConfig, match="logs.x was absent"):
+        run.claim(CONFIG | {"logs": {"x": 1}}, MAY_CHANGE)
+
+
+def test_emptied_sections_differ(run):
+    with pytest.raises(OtherConfig, match="extra"):
+        run.claim(CONFIG | {"extra": {}}, MAY_CHANGE)
+
+
+def test_damaged_or_missing_config(run, tmp_path):
+    with pytest.raises(ValueError, match="config.json does not exist; is .* the directory of a run"):
+        RunDir(tmp_path).config()
+    run.config_json.write_text("{")
+    with pytest.raises(ValueError, match="config.json is not JSON"):
+        run.claim(CONFIG, MAY_CHANGE)
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="cannot write to .*; choose another directory"):
+        RunDir(tmp_path / "file" / "run").claim(CONFIG, MAY_CHANGE)
+
+
+def test_each_launch_is_recorded(run):
+    run.record_launch({"data": 8}, "abc")
+    run.record_launch({"data": 4}, "abc")
+    first, second = run.launches()
+    assert first["mesh"] == {"data": 8} and second["mesh"] == {"data": 4}
+    assert first["devices"]["count"] == 8 and first["process_count"] == 1 and first["data_fingerprint"] == "abc"
+    assert "--xla_force_host_platform_device_count=8" in first["xla_flags"]
+    assert first["versions"].keys() == {"python", *manifest.PACKAGES}
+    assert len(first["lockfile_sha256"]) == 64
+    json.dumps(first, allow_nan=False)
+
+
+def git(root, *arguments):
+    identity = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return subprocess.run(
+        ["git", "-C", root, *arguments], env=os.environ | identity, capture_output=True, check=True, text=True
+    ).stdout.strip()
+
+
+def test_the_state_of_the_code(tmp_path):
+    nowhere = {"commit": None, "dirty_sha256": None}
+    assert manifest.code_state(tmp_path / "absent") == nowhere
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a").write_text("1")
+    assert manifest.code_state(tmp_path) == nowhere  # nothing is committed yet
+    git(tmp_path, "add", "a")
+    git(tmp_path, "commit", "-qm", "first")
+    clean = {"commit": git(tmp_path, "rev-parse", "HEAD"), "dirty_sha256": None}
+    assert manifest.code_state(tmp_path) == clean
+    seen = []
+    for name, text in (("a", "2"), ("a", "3"), ("b", "1"), ("b", "2")):
+        (tmp_path / name).write_text(text)
+        seen.append(manifest.code_state(tmp_path)["dirty_sha256"])
+    assert len(set(seen)) == 4 and None not in seen
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").unlink()
+    assert manifest.code_state(tmp_path) == clean
