@@ -1,7 +1,7 @@
 """What every launch program does first: parse, before anything slow is imported.
 
 `--config=FILE.py[:variant]` names the config file, the only Python that is executed; `--config.a.b=value` overrides a
-key. Both are read here as text and data; types and unknown keys are checked by gen.config once gen is imported.
+key. Both are read here as text and data; types and unknown keys are checked by gen.config once the config is resolved.
 """
 
 import importlib.util
@@ -14,16 +14,16 @@ from typing import Any
 
 from absl import app, flags
 
-USAGE = 2
-NO_CHECKPOINT = 4
+from gen.config import nearest
+from gen.train import status
 
 
-def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """`argv` without its --config.KEY=VALUE (or --config.KEY VALUE) arguments, and those as (key, value) pairs."""
+def split_overrides(argv: Sequence[str], prefix: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """`argv` without its --PREFIX.KEY=VALUE (or --PREFIX.KEY VALUE) arguments, and those as (key, value) pairs."""
     rest, overrides, items = [], [], iter(argv)
     for item in items:
-        if item.startswith("--config."):
-            key, equals, value = item.removeprefix("--config.").partition("=")
+        if item.startswith(f"--{prefix}."):
+            key, equals, value = item.removeprefix(f"--{prefix}.").partition("=")
             if not equals:
                 value = next(items, "")
             overrides.append((key, value))
@@ -35,7 +35,7 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str
 def load_config(where: str) -> dict[str, Any]:
     """What `get_config(variant)` of FILE.py returns, as plain data, for "FILE.py" or "FILE.py:variant".
 
-    Raises ValueError when there is no such file, or the file has no such variant.
+    The file names its variants in VARIANTS. Raises ValueError when there is no such file or it has no such variant.
     """
     path, _, variant = where.partition(":")
     if not Path(path).is_file():
@@ -45,7 +45,29 @@ def load_config(where: str) -> dict[str, Any]:
         raise ValueError(f"--config={where}: {path} is not a Python file")
     module = importlib.util.module_from_spec(module_spec)
     module_spec.loader.exec_module(module)
-    return module.get_config(variant).to_dict()
+    variants = getattr(module, "VARIANTS", ())
+    if variant and variant not in variants:
+        raise ValueError(f"--config={where}: there is no variant {variant!r}; {nearest(variant, variants)}")
+    config = module.get_config(variant) if variant else module.get_config()
+    return config.to_dict()
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """absl's parsing with the exit statuses of gen: 0 after --help, 2 for a flag that does not exist."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        print(f"error: {error}; see --help", file=sys.stderr)
+        sys.exit(status.USAGE)
+    except SystemExit:  # absl has shown the help
+        sys.exit(status.DONE)
+
+
+def exit_status(error: Exception) -> int:
+    """What a run ends with after an error that the user can mend."""
+    # not imported here: whoever mistypes a flag need not wait for jax
+    restore = sys.modules.get("gen.train.restore")
+    return status.NO_CHECKPOINT if restore and isinstance(error, restore.NoIntactCheckpoint) else status.USAGE
 
 
 def quiet() -> None:
@@ -56,12 +78,14 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def run(main: Callable[[Any, list[tuple[str, str]]], int | None], **required: str) -> None:
-    """Parses the command line and runs `main(flags, overrides)`; `required` flags are named with what they are for.
+def run(main: Callable[[Any, list[tuple[str, str]]], int | None], *, prefix: str = "config", **required: str) -> None:
+    """Parses the command line and runs `main(flags, overrides)`, where overrides are the --PREFIX.KEY=VALUE arguments.
+
+    `required` flags are named with what they are for.
 
     What the user can mend is one sentence on standard error and exit status 2; no traceback.
     """
-    argv, overrides = split_overrides(sys.argv)
+    argv, overrides = split_overrides(sys.argv, prefix)
 
     def start(rest: list[str]) -> None:
         quiet()
@@ -73,9 +97,7 @@ def run(main: Callable[[Any, list[tuple[str, str]]], int | None], **required: st
                     raise ValueError(f"--{name} is missing: {purpose}")
             sys.exit(main(flags.FLAGS, overrides) or 0)
         except (ValueError, OSError) as error:
-            from gen.train.restore import NoIntactCheckpoint  # only now: it imports jax
-
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(NO_CHECKPOINT if isinstance(error, NoIntactCheckpoint) else USAGE)
+            sys.exit(exit_status(error))
 
-    app.run(start, argv=argv)
+    app.run(start, argv=argv, flags_parser=parse_flags)

@@ -17,7 +17,6 @@ from typing import Any
 from gen import config
 from gen.config import ConfigError
 from gen.train import files, status
-from gen.train.run_dir import RunDir
 from launch import catalog, runs, trained
 
 STACK = "stack.json"
@@ -30,7 +29,8 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     for stage in stages.values():
         catalog.resolve(stage)
     root.mkdir(parents=True, exist_ok=True)
-    files.write_json(root / STACK, {"stages": {name: str(place) for name, place in places.items()}})
+    inside = {name: name if place == root / name else str(place.resolve()) for name, place in places.items()}
+    files.write_json(root / STACK, {"stages": inside})
     for name, stage in stages.items():
         set_aside_if_stale(name, places[name])
         outcome = runs.train(stage, places[name])
@@ -74,9 +74,8 @@ def set_aside_if_stale(name: str, place: Path) -> None:
     if not record.exists():
         return
     for upstream, read in json.loads(record.read_text()).items():
-        now = trained.newest_digest(Path(read["path"]))
-        if now != read["digest"]:
+        if trained.is_stale(read):
             aside = place.with_name(f"{place.name}.stale-{read['digest'][:8]}")
-            print(f"stage {name} is stale: the weights of {upstream} in {read['path']} changed; old run kept in {aside}")
+            print(f"stage {name} is stale: the weights of {upstream} changed; its run so far is kept in {aside}")
             place.rename(aside)
             return

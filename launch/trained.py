@@ -5,7 +5,7 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class Run:
     path: Path
     cfg: RunConfig
     step: int | None = None  # of the checkpoint that was read; None before
-    digest: str | None = None
+    read: str = ""  # the part of it that `digest` is of
+    digest: str = ""
 
     @classmethod
     def open(cls, place: str | Path) -> "Run":
@@ -48,23 +49,20 @@ class Run:
     def load(self, specs: Specs, mesh: Mesh, player: str = "model") -> Params:
         """The averaged weights of a player where the run keeps an average, else its weights; verified, on the mesh."""
         kept = "params" if self.cfg.optim.of(player).ema is None else "ema"
-        params = self.part(f"players/{player}/{kept}", meshes.shardings(specs, mesh))
+        self.read = f"players/{player}/{kept}"
+        params, self.digest = self._part(self.read, meshes.shardings(specs, mesh))
         spec.check(specs, params, str(self.path))
         return params
 
-    def extra(self, shardings: Any = None) -> Params:
+    def extra(self) -> Params:
         """The task's state beside the weights."""
-        step, digest = self.step, self.digest
-        extra = self.part("extra", shardings)
-        self.digest = digest if step == self.step else self.digest
-        return extra
+        return self._part("extra", None)[0]
 
-    def part(self, subtree: str, shardings: Any, warn: Callable[[str], None] = print) -> Params:
-        """One part of the newest intact checkpoint; further parts come from the same step."""
-        self.step, params, self.digest = restore.load_params(
-            self.path / "checkpoints", self.step, subtree, shardings, warn
-        )
-        return params
+    def _part(self, subtree: str, shardings: Any) -> tuple[Params, str]:
+        """One part of the newest intact checkpoint, with its digest; further parts come from the same step."""
+        where = self.path / "checkpoints"
+        self.step, params, digest = restore.load_params(where, self.step, subtree, shardings, warn=print)
+        return params, digest
 
     def tokenizer(self) -> Tokenizer:
         """Raises ValueError when the run reads no captions."""
@@ -75,5 +73,14 @@ class Run:
 
 def record_upstream(run: RunDir, upstream: Mapping[str, Run]) -> None:
     """Writes which weights of other runs this run reads, so that it can be told stale when they change."""
-    read = {name: {"path": str(other.path), "step": other.step, "digest": other.digest} for name, other in upstream.items()}
+    read = {
+        name: {"path": str(other.path), "step": other.step, "part": other.read, "digest": other.digest}
+        for name, other in upstream.items()
+    }
     files.write_json(run.path / UPSTREAM, read)
+
+
+def is_stale(record: Mapping[str, Any]) -> bool:
+    """Whether the weights that a record of `record_upstream` names are no longer what that run has."""
+    _, _, digest = restore.load_params(Path(record["path"]) / "checkpoints", subtree=record["part"])
+    return digest != record["digest"]

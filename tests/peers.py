@@ -3,8 +3,10 @@
 import gzip
 import json
 import pathlib
+from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from gen.interop import safetensors
@@ -80,9 +82,13 @@ def channels_last(images_BCYX: np.ndarray) -> np.ndarray:
     return images_BCYX.transpose(0, 2, 3, 1)
 
 
+def hasty(function: Callable) -> Callable:
+    """jax.jit for programs that run once: compiling is most of their time."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
 def assert_same(ours, peer: np.ndarray) -> None:
     """Equal to 1e-5 of the largest value, about what float32 leaves after a few layers."""
     assert ours.shape == peer.shape
     difference = np.abs(ours - peer).max() / np.abs(peer).max()
-    print(difference)
     assert difference <= 1e-5, f"differs by {difference:.1e} of the largest value"

@@ -105,16 +105,15 @@ def upsampler() -> dict:
 
 
 STAGES = {"clip": clip, "prior": prior, "decoder": decoder, "upsampler": upsampler}
+VARIANTS = tuple(STAGES)
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant and variant not in STAGES:
-        raise ValueError(f"configs/unclip/digits.py has no variant {variant!r}; it has {', '.join(STAGES)}")
     data = {"source": "digits", "resolution": 16, "tokenizer": f"bpe:{VOCAB}"}
     stages = {name: make() for name, make in STAGES.items()}
     for stage in stages.values():
         stage["data"] = {**data, **stage.get("data", {})}
         stage["checkpoint"] = {"every": 250, "keep": 2}
     if variant:
-        return ConfigDict({**stages[variant], "upstream": {}} if variant == "clip" else stages[variant])
+        return ConfigDict(stages[variant])
     return ConfigDict({"stages": stages, "seed": 0})

@@ -19,7 +19,7 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int, UInt8
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -107,6 +107,13 @@ def _items(split: str, digit_of: np.ndarray) -> Iterator[tuple[int, int, int]]:
             for ink, paper in itertools.product(range(len(INKS)), range(len(PAPERS))):
                 if is_held_out(int(digit), ink, paper) == (split == "held_out"):
                     yield scan, ink, paper
+
+
+def scans(split: str) -> tuple[Float32[np.ndarray, "N 8 8"], Int[np.ndarray, "N"]]:
+    """The scans of "train" or "test" as they are, intensities 0 to 1, and the digit of each."""
+    every_N64, digit_N = load_digits(return_X_y=True)
+    chosen_N = np.array([is_test(f"digits/{scan}", TEST_SCANS) == (split == "test") for scan in range(len(digit_N))])
+    return (every_N64.reshape(-1, 8, 8) / 16).astype(np.float32)[chosen_N], digit_N[chosen_N]
 
 
 def is_held_out(digit: int, ink: int, paper: int) -> bool:

@@ -37,7 +37,7 @@ class Module(nn.Module):
 
     def draw(self, key: Key[Array, ""], name: str) -> Params | Array:
         """One entry at the top of gen's tree, as gen initialises it."""
-        return unfreeze(spec.initialize({name: self.specs[name]}, key))[name]
+        return unfreeze(dict(spec.initialize({name: self.specs[name]}, key)))[name]
 
 
 def to_bytes(params: Params) -> bytes:

@@ -67,8 +67,8 @@ def at(path: str, name: str, table: Table) -> list[Rule]:
 
 def peer_specs(table: Table, specs: Specs) -> dict[str, Spec]:
     """The peer's parameters, by its own names, of a model with these Specs; ValueError for one without a rule."""
-    peer = {}
-    for path, (rule, leaf) in _pairs(table, spec.flatten(specs)).items():
+    peer: dict[str, Spec] = {}
+    for rule, leaf in _pairs(table, spec.flatten(specs)).values():
         layer = jax.ShapeDtypeStruct(leaf.shape[1:] if rule.stacked else leaf.shape, leaf.dtype)
         shape = jax.eval_shape(functools.partial(rearrange, pattern=rule.backward), layer).shape
         peer |= dict.fromkeys(rule.names(leaf.shape), Spec(shape, (None,) * len(shape), leaf.init, leaf.dtype))
@@ -87,7 +87,7 @@ def from_peer(table: Table, specs: Specs, state: State, where: str) -> Params:
 
 def to_peer(table: Table, params: Params) -> dict[str, np.ndarray]:
     """gen's parameters as the peer's arrays. Raises ValueError for a parameter without a rule."""
-    state = {}
+    state: dict[str, np.ndarray] = {}
     for rule, leaf in _pairs(table, dict(tree.paths(params))).values():
         layers = np.asarray(leaf) if rule.stacked else [np.asarray(leaf)]
         state |= zip(rule.names(leaf.shape), (rearrange(layer, rule.backward) for layer in layers), strict=True)

@@ -89,7 +89,7 @@ def unet_table(cfg: UNetConfig) -> list[Rule]:
 
 def peer_names(stage: Stage, levels: int) -> tuple[str, str]:
     """Where diffusers keeps a stage's residual block and its attention; its decoder counts levels from the deepest."""
-    part, level, i = re.fullmatch(r"(down|middle|up)(\d*)_?(\d*)", stage.name).groups()
+    part, level, i = re.findall(r"(down|middle|up)(\d*)_?(\d*)", stage.name)[0]
     if part == "middle":
         block = "mid_block"
     else:

@@ -76,6 +76,10 @@ class Task:
     extra: Specs = {}
     inner_updates: int = 1
 
+    def updates(self, player: str, steps: int) -> int:
+        """How many updates a player makes in so many steps; its learning-rate schedule spans them."""
+        return -(-steps // self.players[player].period) * self.inner_updates
+
     def batch(self, size: int) -> Batch:
         """The abstract global batch (jax.ShapeDtypeStruct leaves) of `size` rows."""
         raise NotImplementedError("abstract")

@@ -1,13 +1,15 @@
 """The loop: every model of gen is trained by this function, which knows the Task protocol and no model.
 
 The state is evaluated and saved as it was before step N, then step N is dispatched, and while it runs the metrics of
-step N - 1 are read and written. A batch is a function of the step, so resuming needs nothing but the state.
+step N - 1 are read and written. A batch is a function of the step, so resuming needs nothing but the state. The row of
+the evaluation after the last step closes a run.
 """
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -23,18 +25,21 @@ from gen.train.checkpoint import Checkpointer
 from gen.train.config import RunConfig
 from gen.train.display import Display
 from gen.train.feed import place
-from gen.train.metrics import Metrics
+from gen.train.metrics import Metrics, read
 from gen.train.preempt import Preemption
 from gen.train.run_dir import RunDir
 from gen.train.state import State
+from gen.train.trace import Trace
 
 
+@runtime_checkable
 class Batches(Protocol):
     """Global batches by position; asked for some rows it gives only those."""
 
     def batch(self, position: int, rows: np.ndarray) -> Mapping[str, np.ndarray]: ...
 
 
+@runtime_checkable
 class HeldOut(Batches, Protocol):
     """A split in order; its batches carry a `weight` for each row."""
 
@@ -77,7 +82,7 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
     checkpoints = Checkpointer(around.run.checkpoints, every=every, keep=keep, keep_every=keep_every, warn=display.say)
     resumed = checkpoints.restore(abstract)
     start, state = resumed if resumed else (0, jax.jit(init, out_shardings=placed)(key))
-    if start >= steps:
+    if start >= steps and any(row["step"] >= steps for row in read(around.run.metrics_jsonl)):
         display.say(f"{cfg.task.name}: finished at step {start}")
         checkpoints.close()
         return status.DONE
@@ -91,56 +96,70 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
     measure = Evaluation(task, cfg, around, key)
 
     # ---- the loop
-    read = lambda position: place(around.data.batch, position, size, around.mesh)
+    batch_at = lambda position: place(around.data.batch, position, size, around.mesh)
     with (
         Preemption() as preemption,
         Metrics(around.run.metrics_jsonl, start) as metrics,
+        Trace(cfg.train.trace, around.run.path / "trace") as trace,
         display,
-        around.ahead(read) as batches,
+        around.ahead(batch_at) as batches,
         contextlib.closing(checkpoints),
     ):
-        log, pending, outcome = Log(cfg, metrics, display), (), status.DONE
+        log = Log(cfg, metrics, display)
         display.start = start
         for now in range(start, steps):
             if now and now % cfg.evals.every == 0:
                 log.evaluated(now, measure(state), measure.pictures(state))
-            with _trace(cfg, around.run, now):
-                state, values = step_fn(state, around.frozen, batches(now), key)
-            streak = log.stepped(*pending) if pending else 0
-            pending = (now, values)
+            trace.before(now, state)
+            state, values = step_fn(state, around.frozen, batches(now), key)
+            log.stepped(now, values)
             if now + 1 < steps:
                 checkpoints.save(now + 1, state)
-            if streak >= cfg.train.nonfinite_limit or preemption.requested:
-                outcome = status.PREEMPTED if preemption.requested else status.DIVERGED
+            if preemption.requested or log.streak >= cfg.train.nonfinite_limit:
                 break
-        log.stepped(*pending)
+        log.settle()
         done = int(state.step)
         checkpoints.save(done, state, force=True)
-        if outcome == status.DONE:
-            log.evaluated(done, measure(state), measure.pictures(state))
-        elif outcome == status.DIVERGED:
-            display.say(f"{cfg.task.name}: {streak} steps in a row were not finite; stopped at step {done}, state kept")
-        elif outcome == status.PREEMPTED:
+        if preemption.requested:
             display.say(f"{cfg.task.name}: {preemption.reason} at step {done}; state saved, run the same command again")
-    return outcome
+            return status.PREEMPTED
+        if log.streak >= cfg.train.nonfinite_limit:
+            display.say(f"{cfg.task.name}: {log.streak} steps in a row not finite; stopped at step {done}, state kept")
+            return status.DIVERGED
+        log.evaluated(done, measure(state), measure.pictures(state))
+        return status.DONE
 
 
 class Log:
-    """Writes and shows metrics."""
+    """Writes and shows metrics; those of a step are read when the next is under way, so that devices never wait.
+
+    `streak` is the longest row of steps that were not finite.
+    """
 
     def __init__(self, cfg: RunConfig, metrics: Metrics, display: Display):
         self._cfg, self._metrics, self._display = cfg, metrics, display
+        self._pending: tuple[int, Mapping[str, jax.Array]] | None = None
+        self.streak = 0
 
-    def stepped(self, step: int, values: Mapping[str, jax.Array]) -> int:
-        """Logs a step if it is due; returns how many steps in a row were not finite."""
+    def stepped(self, step: int, values: Mapping[str, jax.Array]) -> None:
+        """Takes the metrics of a step just dispatched, and logs those of the one before."""
+        self.settle()
+        self._pending = (step, values)
+
+    def settle(self) -> None:
+        """Waits for the last step taken and logs it if it is due."""
+        if self._pending is None:
+            return
+        (step, values), self._pending = self._pending, None
         numbers = {name: float(v) for name, v in jax.device_get(dict(values)).items() if np.ndim(v) == 0}
         if step % self._cfg.log.every == 0 or step + 1 == self._cfg.train.steps:
             self._metrics.write(step, numbers)
-            self._display.update(step, {"loss": numbers.get("loss", float("nan"))})
-        return int(numbers["streak"])
+            self._display.update(step, {name: v for name, v in numbers.items() if name.endswith("loss")})
+        self.streak = max(self.streak, int(numbers["streak"]))
 
     def evaluated(self, step: int, values: Mapping[str, float], pictures: str) -> None:
-        """Logs an evaluation of the state before `step`."""
+        """Logs an evaluation of the state before `step`, after the steps that led to it."""
+        self.settle()
         self._metrics.write(step, {f"eval/{name}": value for name, value in values.items()})
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         self._display.say(f"{self._cfg.task.name}  before step {step}  held out: {shown}{pictures}")
@@ -152,6 +171,9 @@ class Evaluation:
     def __init__(self, task: Task, cfg: RunConfig, around: Surroundings, key: jax.Array):
         self._cfg, self._around, self._key = cfg, around, key
         self._batches = min(cfg.evals.batches, len(around.held_out))
+        # as many as the devices that share the batch can make evenly
+        ways = math.prod(around.mesh.shape[axis] for axis in meshes.RULES["batch"])
+        self._shown = min(cfg.train.batch_size, -(-cfg.evals.samples // ways) * ways)
 
         def context(state: State, purpose: str, position: Any) -> Context:
             frozen, weights = around.frozen, states.weights(state)
@@ -169,7 +191,8 @@ class Evaluation:
         """Means over the held-out batches."""
         totals: Any = None
         for position in range(self._batches):
-            parts = self._evaluate(state, self._read(position), np.int32(position))
+            batch = self._read(position, self._cfg.train.batch_size)
+            parts = self._evaluate(state, batch, np.int32(position))
             totals = parts if totals is None else jax.tree.map(lambda a, b: a + b, totals, parts)
         return {name: float(m.value()) for name, m in (totals or {}).items() if not name.startswith("_")}
 
@@ -177,24 +200,14 @@ class Evaluation:
         """Writes the task's pictures, if it makes any; says where."""
         if not self._cfg.evals.samples:
             return ""
-        pictures = self._sample(state, self._read(0))
+        pictures = self._sample(state, self._read(0, self._shown))
         local = {name: np.asarray(jax.device_get(x))[: self._cfg.evals.samples] for name, x in pictures.items()}
         return f"  {self._around.show(int(state.step), local)}" if local else ""
 
-    def _read(self, position: int) -> Mapping[str, jax.Array]:
-        return place(self._around.held_out.batch, position, self._cfg.train.batch_size, self._around.mesh)
+    def _read(self, position: int, rows: int) -> Mapping[str, jax.Array]:
+        return place(self._around.held_out.batch, position, rows, self._around.mesh)
 
 
 def _with_rows(batch: Mapping[str, Any]) -> dict[str, Any]:
     size = len(jax.tree.leaves(batch)[0])
     return {**batch, "row": jax.numpy.arange(size, dtype=jax.numpy.int32)}
-
-
-@contextlib.contextmanager
-def _trace(cfg: RunConfig, run: RunDir, now: int):
-    """An xprof trace of the steps in train.trace, under DIR/trace."""
-    if cfg.train.trace is not None and now == cfg.train.trace[0]:
-        jax.profiler.start_trace(str(run.path / "trace"))
-    yield
-    if cfg.train.trace is not None and now == cfg.train.trace[1]:
-        jax.profiler.stop_trace()

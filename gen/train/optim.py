@@ -1,5 +1,7 @@
 """Optimizers from config, through optax: clip, precondition, decay weights, scale by learning rates.
 
+AdamW (arXiv 1711.05101), Lion (arXiv 2302.06675) and Adafactor (arXiv 1804.04235, without its relative step sizes).
+
     transform = optimizer(OptimConfig(lr=3e-4, warmup=100), specs, steps=10_000)
     opt_state = transform.init(params)
 
@@ -22,8 +24,9 @@ Rules = tuple[tuple[str, float], ...]
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-    """`lr` is the peak; `warmup` updates lead to it, and `schedule` from it to `final` x lr at the last update.
+    """`lr` is the peak; `warmup` updates lead to it, and `schedule` from it to `final` x lr as the run ends.
 
+    `b1`, `b2` and `eps` are AdamW's, and the first two Lion's; Adafactor takes the constants of its paper.
     `clip` bounds the gradient's global norm (None: no bound). `decay_rules` and `lr_rules` multiply weight decay and
     learning rate of the parameters that they match; without decay rules only biases and norm scales are spared.
     `ema` is the decay of an average of the weights (None: no average). `players` overrides keys for one player.
@@ -74,7 +77,7 @@ def optimizer(cfg: OptimConfig, specs: Specs, updates: int) -> optax.GradientTra
         {
             "adamw": lambda: optax.scale_by_adam(cfg.b1, cfg.b2, cfg.eps),
             "lion": lambda: optax.scale_by_lion(cfg.b1, cfg.b2),
-            "adafactor": lambda: optax.scale_by_factored_rms(decay_rate=cfg.b2, epsilon=cfg.eps),
+            "adafactor": lambda: optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)),
         }[cfg.name]()
     )
     if cfg.weight_decay:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Int, Key
 
 from gen import mesh as meshes
 from gen import rng, spec, tree
+from gen.config import ConfigError, nearest
 from gen.spec import Params
 from gen.tasks.base import Task
 from gen.train.optim import OptimConfig, optimizer
@@ -42,12 +43,15 @@ def weights(state: State) -> dict[str, Params]:
 
 
 def init(task: Task, optim: OptimConfig, steps: int, key: Key[Array, ""]) -> State:
-    """The state before step 0."""
+    """The state before step 0 of `steps`. Raises ConfigError when `optim` has keys for a player that there is not."""
+    for name in optim.players:
+        if name not in task.players:
+            raise ConfigError(f"optim.players.{name}: no such player is trained; {nearest(name, task.players)}")
     players = {}
     for name, player in task.players.items():
         cfg = optim.of(name)
         params = spec.initialize(player.specs, rng.fold(key, "init", name))
-        transform = optimizer(cfg, player.specs, steps)
+        transform = optimizer(cfg, player.specs, task.updates(name, steps))
         # a copy: donating one buffer twice is an error
         ema = None if cfg.ema is None else jax.tree.map(jnp.copy, params)
         players[name] = PlayerState(params, transform.init(params), ema, jnp.int32(0))
@@ -66,7 +70,8 @@ def shardings(task: Task, abstract: State, mesh: Mesh) -> State:
         shapes = {path: leaf.shape for path, leaf in tree.paths(state.params)}
 
         def slot(path: str, leaf, by_path=by_path, shapes=shapes):
-            owner = next((p for p in shapes if path.endswith("/" + p) and shapes[p] == leaf.shape), None)
+            owners = [p for p in shapes if path.endswith("/" + p) and shapes[p] == leaf.shape]
+            owner = max(owners, key=len, default=None)  # the longest: "conv/kernel" ends "head/conv/kernel" too
             return whole if owner is None else by_path[owner]
 
         placed[name] = PlayerState(

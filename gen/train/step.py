@@ -1,7 +1,7 @@
 """One training step: prepare the batch, then let each player move. This is all of it, and it is one jit.
 
-    step = make(task, OptimConfig(), steps=10_000, micro_batches=1)
-    state, metrics = jax.jit(step, donate_argnums=0)(state, frozen, batch, key)
+step = make(task, OptimConfig(), steps=10_000, micro_batches=1)
+state, metrics = jax.jit(step, donate_argnums=0)(state, frozen, batch, key)
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int) -> Call
         context = Context(_params(state), frozen, state.extra, rng.fold(key, "prepare"), state.step, state.step)
         prepared = jax.lax.stop_gradient(task.prepare(context.others, batch, context))
 
-        players, metrics = dict(state.players), {}
+        players, metrics, finite = dict(state.players), {}, jnp.bool_(True)
         for update in range(task.inner_updates):
             minibatch = task.minibatch(prepared, jnp.int32(update), rng.fold(key, "minibatch"))
             for name, player in task.players.items():
@@ -38,12 +38,12 @@ def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int) -> Call
                 context = context._replace(others=now, key=rng.fold(key, name, update))
                 move = _mover(task, name, player, optim.of(name), steps, micro_batches)
                 players[name], more = move(players[name], minibatch, context)
+                finite &= jnp.isfinite(more["loss"].total) & jnp.isfinite(more["grad_norm"].total)
                 metrics |= more if len(task.players) == 1 else {f"{name}/{k}": v for k, v in more.items()}
 
         after = {name: p.params for name, p in players.items()}
         extra = task.after(after, prepared, metrics, context)
-        finite = jnp.stack([jnp.isfinite(m.total) for k, m in metrics.items() if k.endswith(("loss", "grad_norm"))])
-        new = _commit(state, players, extra, finite.all())
+        new = _commit(state, players, extra, finite)
         shown = {name: m.value() for name, m in metrics.items() if not name.startswith("_")}
         return new, {**shown, "skipped": new.skipped, "streak": new.streak}
 
@@ -52,15 +52,16 @@ def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int) -> Call
 
 def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, micro_batches: int) -> Callable:
     """One player's update, done at every `period`-th step and an identity, with its metrics, at the others."""
-    transform, rate = optimizer(cfg, player.specs, steps), schedule(cfg, steps)
+    updates = task.updates(name, steps)
+    transform, rate = optimizer(cfg, player.specs, updates), schedule(cfg, updates)
 
     def move(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics]:
         with jax.named_scope(f"{name}_gradients"):
             loss, metrics, grads = task.gradients(name, state.params, batch, context, micro_batches)
             grads = jax.tree.map(lambda g: g / loss.weight, grads)
         with jax.named_scope(f"{name}_update"):
-            updates, opt = transform.update(grads, state.opt, state.params)
-            params = optax.apply_updates(state.params, updates)
+            changes, opt = transform.update(grads, state.opt, state.params)
+            params = optax.apply_updates(state.params, changes)
             ema = None if cfg.ema is None else average(state.ema, params, cfg.ema, state.updates)
         own = {"grad_norm": Mean(optax.global_norm(grads), 1.0), "lr": Mean(rate(state.updates), 1.0)}
         return PlayerState(params, opt, ema, state.updates + 1), {"loss": loss, **metrics, **own}

@@ -1,10 +1,9 @@
-import jax
 import jax.numpy as jnp
 import pytest
 
 from gen.interop.unclip import decoder_from_diffusers
 from gen.models.decoder import Condition, Context, decoder, encode
-from tests.peers import DECODER, assert_same, channels_last, group, recorded
+from tests.peers import DECODER, assert_same, channels_last, group, hasty, recorded
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def params(peer):
 def predict(peer, params):
     """Context to prediction, in the peer's layout: one program for all tests."""
     x_BYXC, t_B = channels_last(peer.inputs["x"]), peer.inputs["t"]
-    program = jax.jit(lambda params, x_BYXC, t_B, context: decoder(params, x_BYXC, t_B, context, DECODER))
+    program = hasty(lambda params, x_BYXC, t_B, context: decoder(params, x_BYXC, t_B, context, DECODER))
     return lambda context: program(params, x_BYXC, t_B, context).transpose(0, 3, 1, 2)
 
 
@@ -39,5 +38,5 @@ def test_the_condition_enters_as_in_the_peers_pipeline_with_unconditional_rows_f
         mask_BT=jnp.asarray(peer.inputs["caption_mask"], bool),
         text_BE=jnp.asarray(peer.inputs["text_embedding"]),
     )
-    context = jax.jit(lambda params, condition: encode(params, condition, DECODER))(params, condition)
+    context = hasty(lambda params, condition: encode(params, condition, DECODER))(params, condition)
     assert_same(predict(context), peer.outputs["guided"])

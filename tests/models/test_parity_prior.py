@@ -1,9 +1,7 @@
-import jax
-
 from gen.interop.unclip import prior_from_diffusers
 from gen.models.embedding import restore
 from gen.models.prior import Caption, prior
-from tests.peers import PRIOR, assert_same, recorded
+from tests.peers import PRIOR, assert_same, hasty, recorded
 
 
 def test_the_prior_predicts_what_the_peer_does_with_and_without_padding():
@@ -11,7 +9,7 @@ def test_the_prior_predicts_what_the_peer_does_with_and_without_padding():
     params, statistics = prior_from_diffusers(weights, PRIOR, "the fixture")
     caption = Caption(inputs["text_embedding"], inputs["states"], inputs["mask"].astype(bool))
 
-    @jax.jit
+    @hasty
     def predict(params, statistics, noised_BE, t_B, caption):
         x0_BE = prior(params, noised_BE, t_B, caption, PRIOR)
         return x0_BE, restore(x0_BE, statistics, None)

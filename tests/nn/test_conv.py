@@ -2,8 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
-from gen.nn.conv import conv
+from gen.nn.conv import WIDE, conv, plain_convolution, wide_convolution
 
 
 def draw(seed, *shape):
@@ -46,3 +48,60 @@ def test_gradients_are_those_of_the_loops(stride):
         along = lambda array, i=i, base=base: exact(*base[:i], array, *base[i + 1 :])
         expected = np.array([along(unit) for unit in units]) - along(np.zeros(argument.shape))
         np.testing.assert_allclose(gradient, expected.reshape(argument.shape), rtol=1e-4, atol=1e-4)
+
+
+def wide_example(size, stride, rows=6):
+    """Kernel, picture and cotangent with enough channels for a kernel gradient of matrix products, float32."""
+    kernel, x = draw(0, size, size, WIDE, 2 * WIDE), draw(1, 4, rows, 8, WIDE)
+    dy = draw(2, 4, -(-rows // stride), 8 // stride, 2 * WIDE)
+    return [jnp.asarray(a, jnp.float32) for a in (kernel, x, dy)]
+
+
+def assert_near(got, expected):
+    """Equal to 1e-5 of the largest element."""
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("size, stride, rows", [(1, 1, 6), (1, 2, 5), (3, 1, 6), (3, 2, 6), (3, 2, 5)])
+def test_wide_gradients_are_those_of_the_plain_convolution(size, stride, rows):
+    kernel, x, dy = wide_example(size, stride, rows)
+    pull = lambda convolution: jax.jit(lambda x, kernel: jax.vjp(lambda *a: convolution(*a, stride), x, kernel)[1](dy))
+    for got, expected in zip(pull(wide_convolution)(x, kernel), pull(plain_convolution)(x, kernel), strict=True):
+        assert_near(got, expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_wide_convolution_differentiates_twice(stride):
+    kernel, x, dy = wide_example(3, stride)
+
+    def penalty(convolution, x, kernel):
+        """The squared gradients of a function that is not linear, as a gradient penalty has them."""
+        value = lambda x, kernel: jnp.sum(jnp.sin(convolution(x, kernel / 20, stride)) * dy)
+        by_x, by_kernel = jax.grad(value, argnums=(0, 1))(x, kernel)
+        return jnp.sum(by_x**2) + jnp.sum(by_kernel**2)
+
+    twice = jax.jit(jax.grad(penalty, argnums=(1, 2)), static_argnums=0)
+    for got, expected in zip(twice(wide_convolution, x, kernel), twice(plain_convolution, x, kernel), strict=True):
+        assert_near(got, expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_are_the_same_on_a_mesh(stride):
+    kernel, x, dy = wide_example(3, stride)
+    params = {"kernel": kernel, "bias": jnp.zeros(2 * WIDE)}
+    pull = jax.jit(lambda params, x: jax.vjp(lambda *a: conv(*a, stride), params, x)[1](dy))
+    expected = pull(params, x)
+    mesh = jax.make_mesh((2, 2, 2), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+    place = lambda array, *axes: jax.device_put(array, NamedSharding(mesh, P(*axes)))
+    with jax.set_mesh(mesh):
+        spread = {"kernel": place(kernel, None, None, "fsdp", "tensor"), "bias": place(params["bias"], "tensor")}
+        got = pull(spread, place(x, ("data", "fsdp"), None, None, "tensor"))
+    jax.tree.map(assert_near, got, expected)
+
+
+@pytest.mark.parametrize("platform, products", [("cpu", 9), ("cuda", 0), ("tpu", 0)])
+def test_only_cpus_take_matrix_products(platform, products):
+    kernel, x, dy = wide_example(3, 1)
+    gradient = jax.jit(lambda x, kernel: jax.vjp(lambda k: wide_convolution(x, k, 1), kernel)[1](dy))
+    program = gradient.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
+    assert program.count("stablehlo.dot_general") == products

@@ -22,14 +22,13 @@ def test_downsampling_takes_means_and_upsampling_repeats():
     np.testing.assert_array_equal(upsample(jnp.asarray(x)), x.repeat(2, axis=1).repeat(2, axis=2))
 
 
-@pytest.mark.parametrize("resample", ["none", "down", "up"])
-@pytest.mark.parametrize("scale_shift", [True, False])
-@pytest.mark.parametrize("c_out", [4, 8])
+@pytest.mark.parametrize(
+    ("resample", "scale_shift", "c_out"), [("none", True, 8), ("down", True, 4), ("up", False, 4), ("down", False, 8)]
+)
 def test_the_block_is_its_equations(resample, scale_shift, c_out):
     specs = resnet_spec(4, c_out, EMBEDDING, scale_shift=scale_shift)
     params = jax.tree.map(lambda x: x + 0.1 * draw(x.size, *x.shape), spec.initialize(specs, jax.random.key(0)))
     x, embedding = draw(1, 2, 4, 6, 4), draw(2, 2, EMBEDDING)
-    # the first equation's resampling, on which the parity fixtures agree, stands between activation and convolution
     resampled = {"none": lambda x: x, "down": downsample, "up": upsample}[resample]
     silu = lambda x: x / (1 + jnp.exp(-x))
     h = conv(params["conv1"], resampled(silu(group_norm(params["norm1"], x, GROUPS))))

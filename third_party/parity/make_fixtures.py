@@ -171,7 +171,7 @@ def upsampler() -> None:
 
 
 def exact_scheduler(**config) -> UnCLIPScheduler:
-    """The peer with tables in float64: its own, in float32, are 6e-5 off where 1 - beta is smallest."""
+    """The peer with tables in float64: its own, in float32, are 1e-5 off where 1 - beta is smallest."""
     process = UnCLIPScheduler(**config)
     alpha_bar = [math.cos((i / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(1001)]
     betas = [min(1 - after / before, 0.999) for before, after in itertools.pairwise(alpha_bar)]

@@ -1,0 +1,83 @@
+"""How many floating-point operations a function does, counted in its jaxpr.
+
+Only matrix products and convolutions count, at two operations for each multiplication with its addition, as in model
+FLOPs utilisation (Chowdhery et al. 2022, arXiv 2204.02311, appendix B). What is computed again under remat counts
+again.
+
+    work = count(step, state, frozen, batch, key)       # arrays or jax.ShapeDtypeStruct; nothing is computed
+    work.flops                                          # 6 x parameters x tokens, and attention, for a transformer
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+from jax.interpreters.partial_eval import dce_jaxpr
+
+
+class Work(NamedTuple):
+    """`flops` in all. `loops` is how many `while` loops hold some of them, each counted as if it ran once.
+
+    How often a `while` loop runs is known only to its run. A scan, or a fori_loop of known length, counts in full.
+    """
+
+    flops: int
+    loops: int = 0
+
+    def plus(self, other: "Work") -> "Work":
+        return Work(self.flops + other.flops, self.loops + other.loops)
+
+
+def count(fn: Callable, *args: Any) -> Work:
+    """The work of one call of `fn`, jitted or not, on all devices together; what no output needs is left out."""
+    jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
+    needed, _ = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return of_jaxpr(needed)
+
+
+def of_jaxpr(jaxpr: Jaxpr) -> Work:
+    return functools.reduce(Work.plus, map(of_equation, jaxpr.eqns), Work(0))
+
+
+def of_equation(equation: JaxprEqn) -> Work:
+    if equation.primitive.name == "dot_general":
+        return Work(dot(equation))
+    if equation.primitive.name == "conv_general_dilated":
+        return Work(convolution(equation))
+    parts = [of_jaxpr(jaxpr) for jaxpr in inner(equation)]
+    if equation.primitive.name == "cond":
+        return max(parts)  # one branch runs; which one is not known here
+    work = functools.reduce(Work.plus, parts, Work(0))
+    if equation.primitive.name == "scan":
+        return work._replace(flops=work.flops * equation.params["length"])
+    if equation.primitive.name == "while" and work.flops:
+        return work._replace(loops=work.loops + 1)
+    return work
+
+
+def inner(equation: JaxprEqn) -> Iterator[Jaxpr]:
+    """The functions that an equation calls: bodies, branches, what is under jit, remat or a custom derivative."""
+    for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: isinstance(x, Jaxpr | ClosedJaxpr)):
+        if isinstance(value, Jaxpr | ClosedJaxpr):
+            yield value.jaxpr if isinstance(value, ClosedJaxpr) else value
+
+
+def dot(equation: JaxprEqn) -> int:
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    left = equation.invars[0].aval.shape
+    return 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[axis] for axis in contracted)
+
+
+def convolution(equation: JaxprEqn) -> int:
+    """Each output is a sum over the kernel's taps and the input channels of its group.
+
+    Gradients of strided convolutions are dilated ones. A dilated input has zeros between its pixels, so that only one
+    tap in `lhs_dilation` counts; a dilated kernel has no taps between its own.
+    """
+    kernel = equation.invars[1].aval.shape
+    axes = equation.params["dimension_numbers"].rhs_spec  # output channels, input channels of a group, then space
+    sums = math.prod(equation.outvars[0].aval.shape) * math.prod(kernel[axis] for axis in axes[1:])
+    return 2 * sums // math.prod(equation.params["lhs_dilation"])

@@ -1,0 +1,187 @@
+"""A trained unCLIP stack as one object: captions in, pictures out, one compiled program per stage.
+
+    stack = Unclip.open("runs/digits", mesh)
+    drawn = stack.draw(["a handwritten seven in red ink on yellow paper"], index_B=np.arange(1), seed=0)
+    drawn.pictures[-1]          # float32 (1, 32, 32, 3) in [-1, 1], after the last upsampler
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from gen import config, rng
+from gen.models.clip import Text, clip_spec, encode_text
+from gen.models.decoder import decoder_spec
+from gen.models.embedding import unit
+from gen.models.prior import Caption, prior_spec
+from gen.models.unet import unet_spec
+from gen.sample.unclip import SamplerConfig, draw_embedding, draw_picture, enlarge
+from gen.spec import Params
+from gen.tasks.decoder import make_condition
+from gen.tasks.prior import moments, read_caption
+from gen.tokenizers import Tokenizer, fit_prompt
+from launch import stack
+from launch.trained import Run
+
+SPECS = {"clip": clip_spec, "prior": prior_spec, "decoder": decoder_spec, "upsampler": unet_spec}
+
+
+class Drawn(NamedTuple):
+    """Image embeddings and pictures, smallest first, all of the same rows."""
+
+    embedding_BE: Float[np.ndarray, "B E"]
+    pictures: list[Float[np.ndarray, "B Y X 3"]]
+
+
+class Stage(NamedTuple):
+    """A trained stage."""
+
+    run: Run
+    params: Params
+
+
+@dataclasses.dataclass(eq=False)
+class Unclip:
+    """CLIP, prior, decoder and upsamplers of one stack, with the sampler of each stage."""
+
+    stages: dict[str, Stage]
+    samplers: dict[str, SamplerConfig]
+    tokenizer: Tokenizer
+    extra: Params
+
+    @classmethod
+    def open(cls, workdir: str | Path, mesh: Mesh) -> "Unclip":
+        """Reads the weights of every stage. Raises ValueError naming a stage that is missing or not trained yet."""
+        stages: dict[str, Stage] = {}
+        for name, place in places(Path(workdir)).items():
+            run = Run.open(place)
+            stages[name] = Stage(run, run.load(SPECS[run.cfg.task.name](run.cfg.model), mesh))
+        for kind in ("clip", "prior", "decoder"):
+            if kind not in {s.run.cfg.task.name for s in stages.values()}:
+                raise ValueError(f"{workdir} has no {kind} stage, without which captions do not become pictures")
+        samplers = {name: s.run.cfg.task.sampler for name, s in stages.items() if name != "clip"}
+        prior = _only(stages, "prior").run
+        return cls(stages, samplers, prior.tokenizer(), prior.extra())
+
+    def with_samplers(self, overrides: Sequence[tuple[str, str]]) -> "Unclip":
+        """The same stack with sampler keys set, as ("decoder.guidance_scale", "2")."""
+        data: dict[str, Any] = config.to_dict(self.samplers)
+        for key, value in overrides:
+            if key.partition(".")[0] not in data:
+                raise ValueError(f"--sampler.{key}: there is no such stage; {config.nearest(key.split('.')[0], data)}")
+            data = config.override(data, key, value)
+        samplers = {name: config.build(SamplerConfig, data[name], f"sampler.{name}") for name in data}
+        return dataclasses.replace(self, samplers=samplers)
+
+    def read(self, prompts: Sequence[str]) -> tuple[Int[Array, "B T"], list[str]]:
+        """Prompts as token ids, and what a person should be told: what was cut, what is unknown.
+
+        Raises ValueError for an empty prompt or one of which no character is known.
+        """
+        context = _only(self.stages, "clip").run.cfg.model.text.context
+        fitted = [fit_prompt(self.tokenizer, prompt, context) for prompt in prompts]
+        notes = [f"{prompt!r}: {note}" for prompt, f in zip(prompts, fitted, strict=True) for note in f.notes]
+        return jnp.asarray(np.stack([f.tokens_T for f in fitted])), notes
+
+    def draw(
+        self, tokens_BT: Int[Array, "B T"], index_B: np.ndarray, seed: int, *, from_text_embedding: bool = False
+    ) -> Drawn:
+        """Pictures for captions. Row b draws from (seed, stage, index_B[b]), whatever else is in the batch.
+
+        `from_text_embedding` leaves the prior out: the decoder gets the caption's embedding for a picture's (the
+        paper's ablation, section 5.1).
+        """
+        keys = {name: self._keys(seed, name, index_B) for name in self.stages}
+        text, caption = self._text(_only(self.stages, "clip").params, tokens_BT)
+        if from_text_embedding:
+            embedding_BE = unit(text.embedding_BE)
+        else:
+            prior = _only(self.stages, "prior")
+            embedding_BE = self._embedding(prior.params, caption, self.extra, keys["prior"])
+        decoder = _only(self.stages, "decoder")
+        picture = self._picture(decoder.params, embedding_BE, tokens_BT, text, keys["decoder"])
+        pictures = [picture]
+        for name, stage in self.stages.items():
+            if stage.run.cfg.task.name == "upsampler":
+                pictures.append(self._enlarger(name)(stage.params, pictures[-1], keys[name]))
+        return Drawn(np.asarray(embedding_BE), [np.asarray(x) for x in pictures])
+
+    def digests(self) -> dict[str, Mapping[str, Any]]:
+        """Which weights each stage has."""
+        return {name: {"step": s.run.step, "digest": s.run.digest} for name, s in self.stages.items()}
+
+    def _keys(self, seed: int, stage: str, index_B: np.ndarray) -> Array:
+        return rng.per_example(rng.fold(jax.random.key(seed), "sample", stage), jnp.asarray(index_B, jnp.int32))
+
+    @functools.cached_property
+    def _text(self):
+        clip = _only(self.stages, "clip").run.cfg.model
+        prior = _only(self.stages, "prior").run.cfg.model
+
+        def read(params: Params, tokens_BT: Array) -> tuple[Text, Caption]:
+            return encode_text(params, tokens_BT, clip), read_caption(params, tokens_BT, clip, prior)
+
+        return jax.jit(read)
+
+    @functools.cached_property
+    def _embedding(self):
+        cfg = _only(self.stages, "prior").run.cfg
+
+        def draw(params: Params, caption: Caption, extra: Params, key_B: Array) -> Array:
+            return draw_embedding(
+                params,
+                caption,
+                extra["statistics"],
+                moments(extra, cfg.task),
+                key_B,
+                model=cfg.model,
+                process=cfg.task.process,
+                scale=cfg.task.scale,
+                sampler=self.samplers["prior"],
+                candidates=cfg.task.candidates,
+            )
+
+        return jax.jit(draw)
+
+    @functools.cached_property
+    def _picture(self):
+        cfg = _only(self.stages, "decoder").run.cfg
+
+        def draw(params: Params, embedding_BE: Array, tokens_BT: Array, text: Text, key_B: Array) -> Array:
+            condition = make_condition(embedding_BE, tokens_BT, text, cfg.model)
+            process, sampler = cfg.task.process, self.samplers["decoder"]
+            return draw_picture(params, condition, key_B, model=cfg.model, process=process, sampler=sampler)
+
+        return jax.jit(draw)
+
+    @functools.cache  # noqa: B019 (a stack lives as long as its program)
+    def _enlarger(self, name: str):
+        cfg = self.stages[name].run.cfg
+
+        def draw(params: Params, low_BYXC: Array, key_B: Array) -> Array:
+            size = (low_BYXC.shape[1] * cfg.task.factor, low_BYXC.shape[2] * cfg.task.factor)
+            process, sampler = cfg.task.process, self.samplers[name]
+            return enlarge(params, low_BYXC, key_B, size=size, model=cfg.model, process=process, sampler=sampler)
+
+        return jax.jit(draw)
+
+
+def places(workdir: Path) -> dict[str, Path]:
+    """Where the stages of a stack are, in order. Raises ValueError when `workdir` is not a stack's."""
+    record = workdir / stack.STACK
+    if not record.exists():
+        raise ValueError(f"{workdir} is not the directory of a stack (it has no {stack.STACK}); train one first")
+    return {name: workdir / place for name, place in json.loads(record.read_text())["stages"].items()}
+
+
+def _only(stages: Mapping[str, Stage], kind: str) -> Stage:
+    return next(s for s in stages.values() if s.run.cfg.task.name == kind)

@@ -1,0 +1,232 @@
+"""Small tasks of each family, data for them, and runs of the loop on them, for the tests of gen/tasks and gen/train."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen import mesh as meshes
+from gen import rng, spec
+from gen.diffusion.process import Process
+from gen.mesh import MeshConfig
+from gen.models.clip import CLIPConfig, TextConfig, VisionConfig
+from gen.models.decoder import CaptionConfig, DecoderConfig
+from gen.models.prior import PriorConfig
+from gen.models.unet import UNetConfig
+from gen.nn.transformer import TransformerConfig
+from gen.sample.unclip import SamplerConfig
+from gen.spec import Spec
+from gen.tasks.base import Context, Mean, Player, Task, mean_of
+from gen.tasks.clip import CLIPTask, CLIPTaskConfig
+from gen.tasks.decoder import DecoderTask, DecoderTaskConfig
+from gen.tasks.prior import PriorTask, PriorTaskConfig
+from gen.tasks.upsampler import UpsamplerTask, UpsamplerTaskConfig
+from gen.train import loop, restore
+from gen.train.config import RunConfig
+from gen.train.run_dir import RunDir
+
+SIZE, CONTEXT, VOCAB, EMBED = 8, 5, 11, 8
+STEPS = 10  # of diffusion
+
+TOWER = TransformerConfig(width=8, layers=1, heads=2)
+CAUSAL = dataclasses.replace(TOWER, causal=True)
+CLIP = CLIPConfig(EMBED, VisionConfig(SIZE, 4, TOWER), TextConfig(VOCAB, CONTEXT, CAUSAL))
+PRIOR = PriorConfig(EMBED, CONTEXT, CAUSAL, states=8)
+UNET = UNetConfig(
+    channels=4, multipliers=(1,), blocks=1, resolution=SIZE, middle_attention=False, groups=2, dropout=0.3
+)
+DECODER = DecoderConfig(
+    dataclasses.replace(UNET, middle_attention=True, head_dim=4, context=8, out_channels=6),
+    EMBED,
+    tokens=2,
+    caption=CaptionConfig(VOCAB, CONTEXT, TOWER),
+)
+UPSAMPLER = dataclasses.replace(UNET, in_channels=6)
+
+
+def clip(loss: str = "softmax") -> CLIPTask:
+    return CLIPTask(CLIPTaskConfig(), dataclasses.replace(CLIP, loss=loss), SIZE)
+
+
+def prior() -> PriorTask:
+    sampler = SamplerConfig("ddpm", steps=2, variance="analytic", clip=None)
+    return PriorTask(PriorTaskConfig(process=Process("cosine", STEPS, "x0"), sampler=sampler), PRIOR, CLIP, SIZE)
+
+
+def decoder() -> DecoderTask:
+    sampler = SamplerConfig("ddim", steps=2)
+    return DecoderTask(DecoderTaskConfig(process=Process("cosine", STEPS, "eps"), sampler=sampler), DECODER, CLIP, SIZE)
+
+
+def upsampler() -> UpsamplerTask:
+    cfg = UpsamplerTaskConfig(2, crop=0.5, process=Process("cosine", STEPS, "eps"), sampler=SamplerConfig(steps=2))
+    return UpsamplerTask(cfg, UPSAMPLER, SIZE)
+
+
+class Line(Task):
+    """Least squares, y = w x + bias, where rows count by a weight of their own."""
+
+    players = {"model": Player({"w": Spec((3,), (None,), spec.normal(1.0)), "bias": Spec((), (), spec.zeros)})}
+    extra = {"rows": Spec((), (), spec.zeros)}
+
+    def batch(self, size):
+        shapes = {"x": (size, 3), "y": (size,), "weight": (size,)}
+        return {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+
+    def loss(self, player, params, batch, context):
+        error_B = batch["x"] @ params["w"] + params["bias"] - batch["y"]
+        return mean_of(error_B**2, batch["weight"]), {"error": mean_of(jnp.abs(error_B), batch["weight"])}
+
+    def after(self, players, prepared, metrics, context):
+        return {"rows": context.extra["rows"] + metrics["loss"].weight}
+
+
+class MaskedTokens(Task):
+    """Predicts hidden tokens; the loss is per hidden token, of which examples have more or fewer."""
+
+    players = {"model": Player({"logits": Spec((CONTEXT, VOCAB), (None, None), spec.normal(1.0))})}
+
+    def batch(self, size):
+        shape = (size, CONTEXT)
+        return {"tokens": jax.ShapeDtypeStruct(shape, jnp.int32), "hidden": jax.ShapeDtypeStruct(shape, jnp.bool_)}
+
+    def loss(self, player, params, batch, context):
+        log_p_TV = jax.nn.log_softmax(params["logits"])
+        loss_BT = -jnp.take_along_axis(log_p_TV[None], batch["tokens"][..., None], axis=-1)[..., 0]
+        return Mean((loss_BT * batch["hidden"]).sum(), batch["hidden"].sum().astype(jnp.float32)), {}
+
+
+FAMILIES = {"clip": clip, "prior": prior, "decoder": decoder, "upsampler": upsampler}
+
+
+class Noise:
+    """Batches of the right shapes for a task: uniform pictures and numbers, captions of random tokens with an end.
+
+    A row is drawn from (seed, position, row), like those of a real loader.
+    """
+
+    def __init__(self, task: Task, size: int, seed: int = 0):
+        self.abstract, self.seed, self.size = task.batch(size), seed, size
+
+    def __len__(self) -> int:
+        return 2
+
+    def batch(self, position, rows):
+        examples = [self.example(rng.host(self.seed, "example", position, int(row))) for row in rows]
+        batch = {name: np.stack([example[name] for example in examples]) for name in self.abstract}
+        return batch | {"weight": np.ones(len(rows), np.float32)} if "image" in batch and self.seed else batch
+
+    def example(self, draw):
+        return {name: self.value(draw, name, x.shape[1:], x.dtype) for name, x in self.abstract.items()}
+
+    def value(self, draw, name, shape, dtype):
+        if name == "tokens":
+            end = draw.integers(1, CONTEXT)
+            return np.where(np.arange(CONTEXT) == end, VOCAB - 1, draw.integers(1, VOCAB - 1, shape)).astype(dtype)
+        high = 256 if dtype == jnp.uint8 else 2 if dtype == jnp.bool_ else 1
+        return draw.uniform(0, high, shape).astype(dtype)
+
+
+def frozen(task: Task) -> dict:
+    """Weights of other runs."""
+    return jax.jit(lambda key: {name: spec.initialize(specs, key) for name, specs in task.frozen.items()})(
+        jax.random.key(5)
+    )
+
+
+def params(task: Task, player: str = "model"):
+    """Weights of which none is zero, so that every gradient counts."""
+    off_zero = lambda x: x + 0.02 * jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape)
+    draw = lambda key: jax.tree.map(off_zero, spec.initialize(task.players[player].specs, key))
+    return jax.jit(draw)(jax.random.key(1))
+
+
+def context(task: Task, players: dict) -> Context:
+    step = jnp.int32(3)
+    extra = jax.jit(lambda key: spec.initialize(task.extra, key))(jax.random.key(2))
+    return Context(players, frozen(task), extra, jax.random.key(4), step, training=step)
+
+
+def batch(task: Task, size: int) -> dict:
+    drawn = Noise(task, size).batch(0, np.arange(size)) | {"row": np.arange(size, dtype=np.int32)}
+    return jax.tree.map(jnp.asarray, drawn)
+
+
+class Stop:
+    """Data that asks its own process to stop as the batch of a step is read."""
+
+    def __init__(self, data, at: int):
+        self.data, self.at = data, at
+
+    def batch(self, position, rows):
+        if position == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.data.batch(position, rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """The section `task` of a config, as far as the loop reads it."""
+
+    name: str = "small"
+
+
+def config(**sections) -> RunConfig:
+    """The RunConfig of a task that is made elsewhere; sections as in `RunConfig`, given as dicts."""
+    from gen.config import build
+
+    train = {"steps": 6, "batch_size": 8} | sections.pop("train", {})
+    evals = {"every": 2, "batches": 1, "samples": 0} | sections.pop("evals", {})
+    rest = {"log": {"every": 1}, "checkpoint": {"every": 2, "keep": 9}} | sections
+    return build(RunConfig, {"task": Named(), "model": None, "data": None, "train": train, "evals": evals, **rest}, "")
+
+
+class Pictures:
+    """Remembers the pictures that the loop shows."""
+
+    def __init__(self):
+        self.shown = {}
+
+    def __call__(self, step, pictures):
+        self.shown[step] = pictures
+        return f"pictures of step {step}"
+
+
+def train(task: Task, cfg: RunConfig, directory, data=None, show=None, **mesh) -> int:
+    """Runs the loop in `directory`, on one device unless `mesh` says otherwise."""
+    devices = jax.devices() if mesh else jax.devices()[:1]
+    directory.mkdir(exist_ok=True)
+    around = loop.Surroundings(
+        mesh=meshes.make(MeshConfig(**mesh), devices),
+        data=data or Noise(task, cfg.train.batch_size),
+        held_out=Noise(task, cfg.train.batch_size, seed=1),
+        frozen=frozen(task),
+        run=RunDir(directory),
+        ahead=contextlib.nullcontext,
+        show=show or Pictures(),
+    )
+    return loop.train(task, cfg, around)
+
+
+class Left(NamedTuple):
+    """What a run left behind."""
+
+    step: int
+    state: dict
+    metrics: str
+
+
+def left(directory) -> Left:
+    step, state, _ = restore.load_params(directory / "checkpoints")
+    return Left(step, jax.tree.map(np.asarray, state), (directory / "metrics.jsonl").read_text())
+
+
+def assert_equal(one, other) -> None:
+    """Bit for bit, leaf by leaf."""
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(np.testing.assert_array_equal, one, other)

@@ -1,0 +1,105 @@
+"""Imports go one way. This test reads the import statements of gen and holds them to the rules below."""
+
+import ast
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+FILES = sorted((ROOT / "gen").rglob("*.py"))
+
+GROUND = {"spec", "tree", "mesh", "config", "rng"}
+
+# room -> what its files may import of gen, beside the room itself
+MAY_IMPORT = {
+    "tree": set(),
+    "rng": set(),
+    "config": set(),
+    "spec": {"tree", "rng"},
+    "mesh": {"tree", "spec"},
+    "nn": GROUND,
+    "models": GROUND | {"nn"},
+    "diffusion": GROUND,
+    "losses": GROUND | {"diffusion"},
+    "sample": GROUND | {"nn", "models", "diffusion"},
+    "tasks": GROUND | {"nn", "models", "diffusion", "losses", "sample"},
+    "tokenizers": GROUND,
+    "data": GROUND | {"tokenizers"},
+    "train": GROUND | {"tasks.base"},
+    "evals": GROUND | {"sample"},
+    "interop": GROUND | {"nn", "models"},
+}
+
+# The core runs wherever these are.
+CORE_NEEDS = {"jax", "flax", "optax", "einops", "numpy", "jaxtyping"}
+CORE = (
+    "spec",
+    "tree",
+    "mesh",
+    "config",
+    "rng",
+    "nn",
+    "models",
+    "diffusion",
+    "losses",
+    "tasks",
+    "sample.unclip",
+    "train.config",
+    "train.optim",
+    "train.state",
+    "train.step",
+)
+
+
+def module(path: pathlib.Path) -> str:
+    """gen/nn/linear.py as "nn.linear"."""
+    return ".".join(path.relative_to(ROOT / "gen").with_suffix("").parts)
+
+
+def imports(path: pathlib.Path) -> set[str]:
+    """Every module that a file names in an import statement, also inside of functions; relative ones are not used."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def within(name: str, allowed) -> bool:
+    return any(name == room or name.startswith(f"{room}.") for room in allowed)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_imports_go_one_way(path):
+    room = module(path).split(".")[0]
+    if room == "__init__":
+        return
+    for name in imports(path):
+        if name.startswith("gen."):
+            imported = name.removeprefix("gen.")
+            assert within(imported, MAY_IMPORT[room] | {room}), f"{path} must not import {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_nothing_imports_programs_recipes_or_tests(path):
+    assert not {name.split(".")[0] for name in imports(path)} & {"launch", "configs", "tests", "third_party"}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if within(module(p), CORE)], ids=module)
+def test_the_core_needs_little(path):
+    needs = {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"gen"}
+    assert needs <= CORE_NEEDS
+
+
+def test_every_part_of_the_core_exists():
+    modules = [module(path) for path in FILES]
+    assert all(any(within(name, [part]) for name in modules) for part in CORE)
+
+
+def test_no_file_is_called_utils():
+    folders = (ROOT / name for name in ("gen", "launch", "configs", "tests"))
+    assert not [path for folder in folders for path in folder.rglob("*util*") if path.suffix in (".py", "")]
