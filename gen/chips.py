@@ -1,6 +1,6 @@
 """What chips can do at most, the denominator of model FLOPs utilisation (MFU).
 
-    mfu = flops.count(step, *args).flops / seconds_per_step / peak_flops(jax.devices())
+mfu = flops.count(step, *args).flops / seconds_per_step / peak_flops(jax.devices())
 """
 
 import re

@@ -32,7 +32,10 @@ class Work(NamedTuple):
 
 
 def count(fn: Callable, *args: Any) -> Work:
-    """The work of one call of `fn`, jitted or not, on all devices together; what no output needs is left out."""
+    """The work of one call of `fn`, jitted or not, without what no output needs.
+
+    All devices together, but for `shard_map`, inside of which it is what one device does.
+    """
     jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
     needed, _ = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     return of_jaxpr(needed)
@@ -67,8 +70,8 @@ def inner(equation: JaxprEqn) -> Iterator[Jaxpr]:
 
 def dot(equation: JaxprEqn) -> int:
     (contracted, _), _ = equation.params["dimension_numbers"]
-    left = equation.invars[0].aval.shape
-    return 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[axis] for axis in contracted)
+    left = shape(equation.invars[0])
+    return 2 * math.prod(shape(equation.outvars[0])) * math.prod(left[axis] for axis in contracted)
 
 
 def convolution(equation: JaxprEqn) -> int:
@@ -77,7 +80,11 @@ def convolution(equation: JaxprEqn) -> int:
     Gradients of strided convolutions are dilated ones. A dilated input has zeros between its pixels, so that only one
     tap in `lhs_dilation` counts; a dilated kernel has no taps between its own.
     """
-    kernel = equation.invars[1].aval.shape
+    kernel = shape(equation.invars[1])
     axes = equation.params["dimension_numbers"].rhs_spec  # output channels, input channels of a group, then space
-    sums = math.prod(equation.outvars[0].aval.shape) * math.prod(kernel[axis] for axis in axes[1:])
+    sums = math.prod(shape(equation.outvars[0])) * math.prod(kernel[axis] for axis in axes[1:])
     return 2 * sums // math.prod(equation.params["lhs_dilation"])
+
+
+def shape(variable: Any) -> tuple[int, ...]:
+    return variable.aval.shape

@@ -42,6 +42,8 @@ type Params = Mapping[str, Any]  # of arrays: jax.Array, np.ndarray or jax.Shape
 
 def normal(stddev: float) -> Init:
     """Independent draws from N(0, stddev^2); drawn flat, which compiles faster and gives the same bits."""
+    if stddev == 0:
+        return zeros
     return lambda key, shape, dtype: (
         stddev * jax.random.normal(key, (math.prod(shape),), jnp.float32).reshape(shape)
     ).astype(dtype)

@@ -5,17 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from gen import config
 from gen import mesh as meshes
 from gen.data.ahead import ReadAhead
 from gen.data.pipeline import DataConfig, Pipeline, make_tokenizer
+from gen.evals.fidelity import psnr
 from gen.sample import png
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer
 from gen.tokenizers import load as load_tokenizer
 from gen.train import loop
 from gen.train.config import MAY_CHANGE, RunConfig
+from gen.train.evaluation import Evaluation
 from gen.train.run_dir import RunDir
 from launch import catalog, trained
 
@@ -63,6 +66,31 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
         names = ", ".join(loader.replaced.first)
         print(f"{loader.replaced.count} damaged records were replaced by others, the first of them {names}")
     return outcome
+
+
+def evaluate(place: Path, pictures: int) -> dict[str, Any]:
+    """{"step", "digest", "metrics"} of a trained run on all of its held-out data.
+
+    Where the task makes pictures, "psnr/NAME" is the mean peak signal-to-noise ratio of `pictures` of them against the
+    real ones.
+    """
+    run = trained.Run.open(place)
+    cfg, mesh = run.cfg, meshes.make(run.cfg.mesh, jax.devices())
+    upstream = {name: trained.Run.open(place / old["path"]) for name, old in trained.read_upstream(place).items()}
+    task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()})
+    frozen = {name: upstream[name].load(specs, mesh) for name, specs in task.frozen.items()}
+    context = context_of(task)
+    tokenizer = None if context is None else run.tokenizer()
+    held_out = Pipeline(cfg.data, tokenizer, context).evaluate(cfg.train.batch_size)
+    weights = {name: run.load(player.specs, mesh, name) for name, player in task.players.items()}
+    with jax.set_mesh(mesh):
+        evaluation = Evaluation(task, cfg, frozen, held_out, mesh)
+        seen = (weights, run.extra() if task.extra else {}, np.int32(run.step or 0))
+        metrics = evaluation.metrics(*seen, batches=len(held_out))
+        drawn = evaluation.pictures(*seen, count=pictures)
+    real = drawn.pop("real", None)
+    metrics |= {f"psnr/{name}": float(psnr(x, real).mean()) for name, x in drawn.items() if real is not None}
+    return {"step": run.step, "digest": run.digest, "metrics": metrics}
 
 
 def context_of(task: Task) -> int | None:

@@ -1,6 +1,6 @@
 """Pictures with a text under each, as one image: how a person looks at a batch.
 
-    draw(image_BYXC, ["0  a seven in red ink", "1  a two in blue ink"]).save("grid.png")
+draw(image_BYXC, ["0  a seven in red ink", "1  a two in blue ink"]).save("grid.png")
 """
 
 import math

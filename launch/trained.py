@@ -5,6 +5,8 @@
 """
 
 import dataclasses
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,13 +76,33 @@ class Run:
 def record_upstream(run: RunDir, upstream: Mapping[str, Run]) -> None:
     """Writes which weights of other runs this run reads, so that it can be told stale when they change."""
     read = {
-        name: {"path": str(other.path), "step": other.step, "part": other.read, "digest": other.digest}
+        name: {
+            "path": os.path.relpath(other.path, run.path),
+            "step": other.step,
+            "part": other.read,
+            "digest": other.digest,
+        }
         for name, other in upstream.items()
     }
+    for name, old in read_upstream(run.path).items():
+        if name in read and old["digest"] != read[name]["digest"]:
+            raise ValueError(
+                f"{run.path} was begun on other weights of {name} than {upstream[name].path} has now;"
+                " train in another directory, or point upstream to the old weights"
+            )
     files.write_json(run.path / UPSTREAM, read)
 
 
-def is_stale(record: Mapping[str, Any]) -> bool:
-    """Whether the weights that a record of `record_upstream` names are no longer what that run has."""
-    _, _, digest = restore.load_params(Path(record["path"]) / "checkpoints", subtree=record["part"])
-    return digest != record["digest"]
+def read_upstream(place: Path) -> dict[str, dict[str, Any]]:
+    """What `record_upstream` wrote; nothing for a run that has not begun."""
+    record = place / UPSTREAM
+    return json.loads(record.read_text()) if record.exists() else {}
+
+
+def stale_upstream(place: Path) -> str | None:
+    """The name of an upstream whose weights are no longer those that the run in `place` was trained on."""
+    for name, old in read_upstream(place).items():
+        _, _, digest = restore.load_params(place / old["path"] / "checkpoints", subtree=old["part"])
+        if digest != old["digest"]:
+            return name
+    return None

@@ -180,7 +180,7 @@ def places(workdir: Path) -> dict[str, Path]:
     record = workdir / stack.STACK
     if not record.exists():
         raise ValueError(f"{workdir} is not the directory of a stack (it has no {stack.STACK}); train one first")
-    return {name: workdir / place for name, place in json.loads(record.read_text())["stages"].items()}
+    return {name: workdir / place for name, place in json.loads(record.read_text())["stages"]}
 
 
 def _only(stages: Mapping[str, Stage], kind: str) -> Stage:

@@ -9,9 +9,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from gen import mesh as meshes
-from gen import rng, spec
+from gen import rng, spec, tree
+from gen.config import build
 from gen.diffusion.process import Process
 from gen.mesh import MeshConfig
 from gen.models.clip import CLIPConfig, TextConfig, VisionConfig
@@ -128,28 +130,51 @@ class Noise:
         if name == "tokens":
             end = draw.integers(1, CONTEXT)
             return np.where(np.arange(CONTEXT) == end, VOCAB - 1, draw.integers(1, VOCAB - 1, shape)).astype(dtype)
-        high = 256 if dtype == jnp.uint8 else 2 if dtype == jnp.bool_ else 1
+        if dtype == jnp.bool_:  # some rows have few true values, some many
+            return draw.uniform(size=shape) < draw.uniform()
+        high = 256 if dtype == jnp.uint8 else 1
         return draw.uniform(0, high, shape).astype(dtype)
+
+
+def draw(specs, seed: int):
+    """Weights of which none is zero, so that every gradient counts; drawn by NumPy, as nothing needs compiling then."""
+    value = lambda path, leaf: jnp.asarray(0.5 * rng.host(seed, path).normal(size=leaf.shape), leaf.dtype)
+    return tree.map_with_path(value, spec.abstract(specs))
 
 
 def frozen(task: Task) -> dict:
     """Weights of other runs."""
-    return jax.jit(lambda key: {name: spec.initialize(specs, key) for name, specs in task.frozen.items()})(
-        jax.random.key(5)
-    )
+    return {name: draw(specs, 5) for name, specs in task.frozen.items()}
 
 
 def params(task: Task, player: str = "model"):
-    """Weights of which none is zero, so that every gradient counts."""
-    off_zero = lambda x: x + 0.02 * jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape)
-    draw = lambda key: jax.tree.map(off_zero, spec.initialize(task.players[player].specs, key))
-    return jax.jit(draw)(jax.random.key(1))
+    return draw(task.players[player].specs, 1)
+
+
+@contextlib.contextmanager
+def quick_compilation(cache):
+    """Compiles with few optimizations, and the same program once: `cache` is a directory."""
+    quick = {
+        "jax_disable_most_optimizations": True,
+        "jax_compilation_cache_dir": str(cache),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: jax.config.values[name] for name in quick}
+    try:
+        for name, value in quick.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
 
 
 def context(task: Task, players: dict) -> Context:
     step = jnp.int32(3)
-    extra = jax.jit(lambda key: spec.initialize(task.extra, key))(jax.random.key(2))
-    return Context(players, frozen(task), extra, jax.random.key(4), step, training=step)
+    return Context(players, frozen(task), draw(task.extra, 2), jax.random.key(4), step, training=step)
 
 
 def batch(task: Task, size: int) -> dict:
@@ -178,8 +203,6 @@ class Named:
 
 def config(**sections) -> RunConfig:
     """The RunConfig of a task that is made elsewhere; sections as in `RunConfig`, given as dicts."""
-    from gen.config import build
-
     train = {"steps": 6, "batch_size": 8} | sections.pop("train", {})
     evals = {"every": 2, "batches": 1, "samples": 0} | sections.pop("evals", {})
     rest = {"log": {"every": 1}, "checkpoint": {"every": 2, "keep": 9}} | sections
@@ -229,4 +252,5 @@ def left(directory) -> Left:
 def assert_equal(one, other) -> None:
     """Bit for bit, leaf by leaf."""
     assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(left, right)

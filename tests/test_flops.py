@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import pytest
 
 from gen import flops, spec
-from gen.nn.conv import plain_convolution, wide_convolution
+from gen.nn.conv import large_convolution, plain_convolution
 from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
 
 
@@ -76,4 +76,4 @@ def test_products_for_each_tap_cost_what_the_convolution_costs():
         return lambda x, kernel, dy: jax.vjp(lambda *a: convolution(*a, 1), x, kernel)[1](dy)
 
     example = array(2, 8, 8, 32), array(3, 3, 32, 32), array(2, 8, 8, 32)
-    assert flops.count(pull(wide_convolution), *example) == flops.count(pull(plain_convolution), *example)
+    assert flops.count(pull(large_convolution), *example) == flops.count(pull(plain_convolution), *example)

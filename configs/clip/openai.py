@@ -99,6 +99,6 @@ def clip(size: Size) -> ConfigDict:
 def get_config(variant: str = "b32") -> ConfigDict:
     if variant != "tiny":
         return clip(SIZES[variant])
-    config = clip(Size(16, 16, 4, Tower(32, 2, 2), Tower(32, 2, 2), 1e-3))
+    config = clip(Size(16, 16, 4, Tower(16, 2, 2), Tower(16, 2, 2), 1e-3))
     config.update(TINY)
     return config

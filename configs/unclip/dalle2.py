@@ -168,8 +168,8 @@ def up1024() -> dict:
 STAGES = {"clip": clip, "prior": prior, "decoder": decoder, "up256": up256, "up1024": up1024}
 VARIANTS = (*STAGES, "tiny")
 
-TOWER = {"width": 32, "layers": 2, "heads": 2}
-UNET = {"channels": 32, "multipliers": (1, 2), "blocks": 1}
+TOWER = {"width": 16, "layers": 2, "heads": 2}
+UNET = {"channels": 16, "multipliers": (1,), "blocks": 1, "groups": 8}
 TINY = {
     "stages": {
         "clip": {
@@ -183,7 +183,7 @@ TINY = {
         "decoder": {
             "model": {
                 "embed": 16,
-                "unet": {**UNET, "resolution": 16, "attention": (8,), "context": 32},
+                "unet": {**UNET, "resolution": 8, "head_dim": 8, "context": 16},
                 "caption": {"vocab": 160, "context": 20, "transformer": TOWER},
             },
         },
@@ -198,7 +198,7 @@ TINY = {
 def get_config(variant: str = "") -> ConfigDict:
     if variant in STAGES:
         return ConfigDict(STAGES[variant]())
-    config = ConfigDict({"stages": {name: make() for name, make in STAGES.items()}})
+    config = ConfigDict({"order": tuple(STAGES), "stages": {name: make() for name, make in STAGES.items()}})
     if variant == "tiny":
         config.update(TINY)
     return config

@@ -24,16 +24,16 @@ def clip() -> dict:
         "task": {"name": "clip"},
         "model": {
             "embed": EMBED,
-            "image": {"resolution": 16, "patch": 4, "transformer": transformer(96, 3, 4, activation="quick_gelu")},
+            "image": {"resolution": 16, "patch": 4, "transformer": transformer(64, 3, 4, activation="quick_gelu")},
             "text": {
                 "vocab": VOCAB,
                 "context": CONTEXT,
-                "transformer": transformer(96, 2, 4, activation="quick_gelu", causal=True),
+                "transformer": transformer(64, 2, 4, activation="quick_gelu", causal=True),
             },
         },
         "optim": {"lr": 2e-3, "warmup": 50, "weight_decay": 0.1, "b2": 0.98, "ema": 0.99},
-        "train": {"steps": 800, "batch_size": 256},
-        "evals": {"every": 400, "batches": 4},
+        "train": {"steps": 700, "batch_size": 128},
+        "evals": {"every": 350, "batches": 4},
     }
 
 
@@ -46,12 +46,12 @@ def prior() -> dict:
         "model": {
             "embed": EMBED,
             "context": CONTEXT,
-            "states": 96,
-            "transformer": transformer(128, 4, 4, causal=True),
+            "states": 64,
+            "transformer": transformer(96, 3, 4, causal=True),
         },
         "optim": {"lr": 1e-3, "warmup": 50, "weight_decay": 0.06, "b2": 0.96, "eps": 1e-6, "ema": 0.995},
-        "train": {"steps": 1000, "batch_size": 128},
-        "evals": {"every": 500, "batches": 4},
+        "train": {"steps": 800, "batch_size": 128},
+        "evals": {"every": 400, "batches": 4},
         "upstream": {"clip": "clip"},
     }
 
@@ -67,20 +67,20 @@ def decoder() -> dict:
             "tokens": 4,
             "unet": {
                 "channels": 32,
-                "multipliers": (1, 3, 4),
+                "multipliers": (1, 2, 2),
                 "blocks": 1,
                 "resolution": 16,
                 "attention": (4,),
                 "head_dim": 32,
-                "context": 96,
+                "context": 64,
                 "groups": 8,
                 "out_channels": 6,
             },
-            "caption": {"vocab": VOCAB, "context": CONTEXT, "transformer": transformer(96, 1, 4)},
+            "caption": {"vocab": VOCAB, "context": CONTEXT, "transformer": transformer(64, 1, 4)},
         },
         "optim": {"lr": 2e-3, "warmup": 50, "ema": 0.995},
-        "train": {"steps": 1500, "batch_size": 64},
-        "evals": {"every": 500, "batches": 4},
+        "train": {"steps": 700, "batch_size": 64},
+        "evals": {"every": 350, "batches": 4, "samples": 8},
         "upstream": {"clip": "clip"},
     }
 
@@ -89,7 +89,7 @@ def upsampler() -> dict:
     return {
         "task": {"name": "upsampler", "factor": 2, "crop": 0.5, "sampler": {"solver": "ddim", "steps": 8}},
         "model": {
-            "channels": 32,
+            "channels": 16,
             "multipliers": (1, 2),
             "blocks": 1,
             "resolution": 32,
@@ -99,13 +99,41 @@ def upsampler() -> dict:
         },
         "data": {"resolution": 32, "tokenizer": None},
         "optim": {"lr": 2e-3, "warmup": 50, "ema": 0.99},
-        "train": {"steps": 400, "batch_size": 32},
-        "evals": {"every": 200, "batches": 4},
+        "train": {"steps": 300, "batch_size": 32},
+        "evals": {"every": 300, "batches": 4, "samples": 8},
     }
 
 
 STAGES = {"clip": clip, "prior": prior, "decoder": decoder, "upsampler": upsampler}
-VARIANTS = tuple(STAGES)
+VARIANTS = (*STAGES, "tiny")
+
+# As small as it gets, to try the machinery: the whole stack in a minute, and pictures of nothing.
+TOWER = {"width": 8, "layers": 1, "heads": 2}
+TINY = {
+    "clip": {
+        "model.embed": 8,
+        "model.image.transformer": {**TOWER, "activation": "quick_gelu"},
+        "model.text.transformer": {**TOWER, "activation": "quick_gelu", "causal": True},
+    },
+    "prior": {
+        "model.embed": 8,
+        "model.states": 8,
+        "model.transformer": {**TOWER, "causal": True},
+        "task.sampler.steps": 2,
+    },
+    "decoder": {
+        "model.embed": 8,
+        "model.caption.transformer": TOWER,
+        "model.unet.channels": 4,
+        "model.unet.multipliers": (1, 1),
+        "model.unet.groups": 2,
+        "model.unet.attention": (8,),
+        "model.unet.head_dim": 4,
+        "model.unet.context": 8,
+        "task.sampler.steps": 2,
+    },
+    "upsampler": {"model.channels": 4, "model.multipliers": (1,), "model.groups": 2, "task.sampler.steps": 2},
+}
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -114,6 +142,15 @@ def get_config(variant: str = "") -> ConfigDict:
     for stage in stages.values():
         stage["data"] = {**data, **stage.get("data", {})}
         stage["checkpoint"] = {"every": 250, "keep": 2}
-    if variant:
+    if variant == "tiny":
+        for name, changes in TINY.items():
+            stages[name] |= {"train": {"steps": 2, "batch_size": 8}, "evals": {"every": 2, "batches": 1, "samples": 2}}
+            for key, value in changes.items():
+                *groups, last = key.split(".")
+                group = stages[name]
+                for part in groups:
+                    group = group[part]
+                group[last] = value
+    elif variant:
         return ConfigDict(stages[variant])
-    return ConfigDict({"stages": stages, "seed": 0})
+    return ConfigDict({"order": tuple(STAGES), "stages": stages, "seed": 0})

@@ -138,8 +138,8 @@ def upsampler() -> dict:
 STAGES = {"clip": clip, "prior": prior, "decoder": decoder, "upsampler": upsampler}
 VARIANTS = (*STAGES, "tiny")
 
-TOWER = {"width": 32, "layers": 2, "heads": 2}
-UNET = {"channels": 32, "multipliers": (1, 2), "blocks": 1}
+TOWER = {"width": 16, "layers": 2, "heads": 2}
+UNET = {"channels": 16, "multipliers": (1,), "blocks": 1, "groups": 8}
 TINY = {
     "stages": {
         "clip": {
@@ -149,9 +149,9 @@ TINY = {
                 "text": {"vocab": 160, "context": 20, "transformer": TOWER},
             },
         },
-        "prior": {"model": {"embed": 16, "context": 20, "states": 32, "transformer": TOWER}},
+        "prior": {"model": {"embed": 16, "context": 20, "states": 16, "transformer": TOWER}},
         "decoder": {
-            "model": {"embed": 16, "states": 32, "unet": {**UNET, "resolution": 16, "attention": (8,), "context": 32}},
+            "model": {"embed": 16, "states": 16, "unet": {**UNET, "resolution": 8, "head_dim": 8, "context": 16}},
         },
         "upsampler": {"model": {**UNET, "resolution": 32}},
     },
@@ -163,7 +163,7 @@ TINY = {
 def get_config(variant: str = "") -> ConfigDict:
     if variant in STAGES:
         return ConfigDict(STAGES[variant]())
-    config = ConfigDict({"stages": {name: make() for name, make in STAGES.items()}})
+    config = ConfigDict({"order": tuple(STAGES), "stages": {name: make() for name, make in STAGES.items()}})
     if variant == "tiny":
         config.update(TINY)
     return config

@@ -16,7 +16,7 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Key, Num
 
 from gen.nn.attention import attention, attention_spec
-from gen.nn.conv import conv, conv_spec
+from gen.nn.conv import FIRST, LAST, conv, conv_spec
 from gen.nn.norms import group_norm, norm_spec
 from gen.nn.positions import timestep_embedding, timestep_spec
 from gen.nn.resnet import Resample, resnet, resnet_spec
@@ -48,7 +48,13 @@ class UNetConfig:
 
     @property
     def embedding(self) -> int:
+        """The width of the time embedding."""
         return 4 * self.channels
+
+    @property
+    def outer(self) -> int:
+        """The width of the first and last layers."""
+        return self.multipliers[0] * self.channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Stage:
 
 def stages(cfg: UNetConfig) -> Iterator[Stage]:
     """The network in order. Specs and forward pass both walk this one table."""
-    width, skips = cfg.channels, [cfg.channels]
+    width, skips = cfg.outer, [cfg.outer]
     last = len(cfg.multipliers) - 1
     for level, multiplier in enumerate(cfg.multipliers):
         attend = cfg.resolution >> level in cfg.attention
@@ -118,14 +124,14 @@ def image_attention(
 def unet_spec(cfg: UNetConfig) -> Specs:
     specs: dict[str, Specs] = {
         "time": timestep_spec(cfg.channels, cfg.embedding),
-        "in": conv_spec(cfg.in_channels, cfg.channels),
+        "in": conv_spec(cfg.in_channels, cfg.outer, axes=FIRST),
     }
     for stage in stages(cfg):
         specs[stage.name] = {
             "resnet": resnet_spec(stage.c_in, stage.c_out, cfg.embedding, scale_shift=cfg.scale_shift)
         } | ({"attention": image_attention_spec(stage.c_out, cfg)} if stage.attend else {})
-    specs["out_norm"] = norm_spec(cfg.channels)
-    specs["out"] = conv_spec(cfg.channels, cfg.out_channels, stddev=0.0)
+    specs["out_norm"] = norm_spec(cfg.outer)
+    specs["out"] = conv_spec(cfg.outer, cfg.out_channels, axes=LAST, stddev=0.0)
     return specs
 
 
@@ -147,7 +153,7 @@ def unet(
         time_BD = time_BD + embedding_BD.astype(dtype)
     context_BSE = None if context_BSE is None else context_BSE.astype(dtype)
 
-    h = conv(params["in"], x_BYXC.astype(dtype))
+    h = conv(params["in"], x_BYXC.astype(dtype), axes=FIRST)
     skips = [h]
     for stage in stages(cfg):
         with jax.named_scope(stage.name):
@@ -169,4 +175,4 @@ def unet(
             if stage.name.startswith("down"):
                 skips.append(h)
     h = jax.nn.silu(group_norm(params["out_norm"], h, cfg.groups))
-    return conv(params["out"], h).astype(jnp.float32)
+    return conv(params["out"], h, axes=LAST).astype(jnp.float32)

@@ -11,6 +11,7 @@ XLA is slow on CPUs at the second line where it writes it as a convolution. Ther
 
 import functools
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -19,30 +20,42 @@ from jaxtyping import Array, Float
 from gen import mesh, spec
 from gen.spec import Params, Spec, Specs
 
-# With fewer channels than this, in or out, matrix products are too thin to gain anything.
-WIDE = 32
+# With fewer channels than WIDE, in or out, or fewer pixels than LARGE, matrix products are too thin to gain anything.
+WIDE, LARGE = 32, 8 * 8
+
+# The logical axes of input and output channels. Those of a picture (3, or 6) are too few to be cut.
+INNER = ("conv_in", "conv_out")
+FIRST = (None, "conv_out")
+LAST = ("conv_in", None)
 
 
-def conv_spec(c_in: int, c_out: int, size: int = 3, *, stddev: float | None = None) -> Specs:
+def conv_spec(
+    c_in: int, c_out: int, size: int = 3, *, axes: tuple[str | None, str | None] = INNER, stddev: float | None = None
+) -> Specs:
     """A `size` x `size` kernel, by default of standard deviation (size^2 c_in) ** -0.5, and a zero bias."""
     stddev = (size * size * c_in) ** -0.5 if stddev is None else stddev
     return {
-        "kernel": Spec((size, size, c_in, c_out), (None, None, "conv_in", "conv_out"), spec.normal(stddev)),
-        "bias": Spec((c_out,), ("conv_out",), spec.zeros),
+        "kernel": Spec((size, size, c_in, c_out), (None, None, *axes), spec.normal(stddev)),
+        "bias": Spec((c_out,), (axes[1],), spec.zeros),
     }
 
 
-def conv(params: Params, x_BYXC: Float[Array, "B Y X I"], stride: int = 1) -> Float[Array, "B V U O"]:
+def conv(
+    params: Params, x_BYXC: Float[Array, "B Y X I"], stride: int = 1, *, axes: tuple[str | None, str | None] = INNER
+) -> Float[Array, "B V U O"]:
     """Padded so that stride 1 keeps the size and stride 2 halves it (pads (1, 1), as torch does with padding=1).
 
-    Differentiable in reverse mode any number of times; wide kernels not in forward mode (`jax.jvp`).
+    `axes` as in the Specs. Differentiable in reverse mode any number of times; where it is large, not in forward mode
+    (`jax.jvp`).
     """
     # The kernel is gathered over `fsdp` before it is used. Left to itself the partitioner gets the input gradient of
     # strided convolutions wrong (docs/log.md, "A wrong gradient behind a right loss").
-    kernel = mesh.shard(params["kernel"].astype(x_BYXC.dtype), None, None, None, "conv_out")
-    convolution = wide_convolution if min(kernel.shape[2:]) >= WIDE else plain_convolution
+    kernel = mesh.shard(params["kernel"].astype(x_BYXC.dtype), None, None, None, axes[1])
+    large = min(kernel.shape[2:]) >= WIDE and math.prod(x_BYXC.shape[1:3]) >= LARGE
+    convolution = large_convolution if large else plain_convolution
     y_BYXC = convolution(x_BYXC, kernel, stride)
-    return mesh.shard(y_BYXC + params["bias"].astype(x_BYXC.dtype), "batch", None, None, "channels")
+    channels = "channels" if axes[1] else None
+    return mesh.shard(y_BYXC + params["bias"].astype(x_BYXC.dtype), "batch", None, None, channels)
 
 
 def border(size: int) -> tuple[int, int]:
@@ -64,7 +77,7 @@ def plain_convolution(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def wide_convolution(
+def large_convolution(
     x_BYXC: Float[Array, "B Y X I"], kernel: Float[Array, "S S I O"], stride: int
 ) -> Float[Array, "B V U O"]:
     """XLA's convolution, with a kernel gradient that is fast on CPUs too."""
@@ -89,7 +102,7 @@ def _backward(stride, saved, dy_BVUO):
     return dx_BYXC, jax.lax.platform_dependent(x_BYXC, dy_BVUO, cpu=by_taps, default=by_convolution)
 
 
-wide_convolution.defvjp(_forward, _backward)
+large_convolution.defvjp(_forward, _backward)
 
 
 def kernel_gradient(

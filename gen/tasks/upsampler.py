@@ -42,7 +42,7 @@ class UpsamplerTask(Task):
     def __init__(self, cfg: UpsamplerTaskConfig, model: UNetConfig, resolution: int):
         """`resolution` is that of the data's pictures. Raises ValueError where model, crop and factor do not fit."""
         if model.in_channels != 6 or model.out_channels != 3:
-            raise ValueError("an upsampler reads noisy and small picture: set model.in_channels=6 and model.out_channels=3")
+            raise ValueError("an upsampler reads noisy and small picture: set model.in_channels=6, model.out_channels=3")
         self.crop = round(cfg.crop * model.resolution)
         steps = cfg.factor * 2 ** (len(model.multipliers) - 1)
         if self.crop % steps or self.crop < 1:
@@ -89,7 +89,7 @@ class UpsamplerTask(Task):
             process=self.cfg.process,
             sampler=self.cfg.sampler,
         )
-        return {"enlarged": drawn, "small": resize(low_BYXC, self.model.resolution), "real": x0_BYXC}
+        return {"enlarged": drawn, "bicubic": resize(low_BYXC, self.model.resolution), "real": x0_BYXC}
 
 
 def random_crops(x_BYXC: Float[Array, "B Y X C"], size: int, key_B: Key[Array, "B"]) -> Float[Array, "B S S C"]:

@@ -1,8 +1,8 @@
 """What a person sees of a run: a live line on a terminal, plain lines elsewhere.
 
-    with Display("decoder", steps=1000, start=0, flops=2e9) as display:
-        display.update(step, {"loss": 0.5})
-        display.say("wrote samples/1000.png")
+with Display("decoder", steps=1000, start=0, flops=2e9) as display:
+    display.update(step, {"loss": 0.5})
+    display.say("wrote samples/1000.png")
 """
 
 import time

@@ -1,6 +1,6 @@
 """Batches on the devices: each process reads the rows that its own devices hold.
 
-    batch = place(loader.batch, position=1000, size=256, mesh=mesh)
+batch = place(loader.batch, position=1000, size=256, mesh=mesh)
 """
 
 from collections.abc import Callable, Mapping

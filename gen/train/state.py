@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Key
 
 from gen import mesh as meshes
 from gen import rng, spec, tree
@@ -17,24 +17,26 @@ from gen.spec import Params
 from gen.tasks.base import Task
 from gen.train.optim import OptimConfig, optimizer
 
+# Fields that are no trees of arrays are Any: JAX makes States of shapes, of shardings and of its own markers as well.
+
 
 class PlayerState(struct.PyTreeNode):
     """One player's weights, optimizer slots, average of the weights (or None) and number of updates."""
 
     params: Params
     opt: Any
-    ema: Params | None
-    updates: Int[Array, ""]
+    ema: Any  # Params or None
+    updates: Any  # int32 ()
 
 
 class State(struct.PyTreeNode):
     """`step` counts global batches; `skipped` steps met a non-finite loss or gradient, `streak` of them just now."""
 
-    step: Int[Array, ""]
+    step: Any  # int32 ()
     players: Mapping[str, PlayerState]
     extra: Params
-    skipped: Int[Array, ""]
-    streak: Int[Array, ""]
+    skipped: Any  # int32 ()
+    streak: Any  # int32 ()
 
 
 def weights(state: State) -> dict[str, Params]:

@@ -63,7 +63,7 @@ def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, 
             changes, opt = transform.update(grads, state.opt, state.params)
             params = optax.apply_updates(state.params, changes)
             ema = None if cfg.ema is None else average(state.ema, params, cfg.ema, state.updates)
-        own = {"grad_norm": Mean(optax.global_norm(grads), 1.0), "lr": Mean(rate(state.updates), 1.0)}
+        own = {"grad_norm": Mean(optax.tree.norm(grads), 1.0), "lr": Mean(rate(state.updates), 1.0)}
         return PlayerState(params, opt, ema, state.updates + 1), {"loss": loss, **metrics, **own}
 
     def wait(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics]:

@@ -5,7 +5,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from gen.nn.conv import WIDE, conv, plain_convolution, wide_convolution
+from gen.nn.conv import WIDE, conv, large_convolution, plain_convolution
 
 
 def draw(seed, *shape):
@@ -50,7 +50,7 @@ def test_gradients_are_those_of_the_loops(stride):
         np.testing.assert_allclose(gradient, expected.reshape(argument.shape), rtol=1e-4, atol=1e-4)
 
 
-def wide_example(size, stride, rows=6):
+def large_example(size, stride, rows=6):
     """Kernel, picture and cotangent with enough channels for a kernel gradient of matrix products, float32."""
     kernel, x = draw(0, size, size, WIDE, 2 * WIDE), draw(1, 4, rows, 8, WIDE)
     dy = draw(2, 4, -(-rows // stride), 8 // stride, 2 * WIDE)
@@ -63,16 +63,16 @@ def assert_near(got, expected):
 
 
 @pytest.mark.parametrize("size, stride, rows", [(1, 1, 6), (1, 2, 5), (3, 1, 6), (3, 2, 6), (3, 2, 5)])
-def test_wide_gradients_are_those_of_the_plain_convolution(size, stride, rows):
-    kernel, x, dy = wide_example(size, stride, rows)
+def test_large_gradients_are_those_of_the_plain_convolution(size, stride, rows):
+    kernel, x, dy = large_example(size, stride, rows)
     pull = lambda convolution: jax.jit(lambda x, kernel: jax.vjp(lambda *a: convolution(*a, stride), x, kernel)[1](dy))
-    for got, expected in zip(pull(wide_convolution)(x, kernel), pull(plain_convolution)(x, kernel), strict=True):
+    for got, expected in zip(pull(large_convolution)(x, kernel), pull(plain_convolution)(x, kernel), strict=True):
         assert_near(got, expected)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_wide_convolution_differentiates_twice(stride):
-    kernel, x, dy = wide_example(3, stride)
+def test_a_large_convolution_differentiates_twice(stride):
+    kernel, x, dy = large_example(3, stride)
 
     def penalty(convolution, x, kernel):
         """The squared gradients of a function that is not linear, as a gradient penalty has them."""
@@ -81,13 +81,13 @@ def test_a_wide_convolution_differentiates_twice(stride):
         return jnp.sum(by_x**2) + jnp.sum(by_kernel**2)
 
     twice = jax.jit(jax.grad(penalty, argnums=(1, 2)), static_argnums=0)
-    for got, expected in zip(twice(wide_convolution, x, kernel), twice(plain_convolution, x, kernel), strict=True):
+    for got, expected in zip(twice(large_convolution, x, kernel), twice(plain_convolution, x, kernel), strict=True):
         assert_near(got, expected)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_gradients_are_the_same_on_a_mesh(stride):
-    kernel, x, dy = wide_example(3, stride)
+    kernel, x, dy = large_example(3, stride, rows=8)
     params = {"kernel": kernel, "bias": jnp.zeros(2 * WIDE)}
     pull = jax.jit(lambda params, x: jax.vjp(lambda *a: conv(*a, stride), params, x)[1](dy))
     expected = pull(params, x)
@@ -101,7 +101,7 @@ def test_gradients_are_the_same_on_a_mesh(stride):
 
 @pytest.mark.parametrize("platform, products", [("cpu", 9), ("cuda", 0), ("tpu", 0)])
 def test_only_cpus_take_matrix_products(platform, products):
-    kernel, x, dy = wide_example(3, 1)
-    gradient = jax.jit(lambda x, kernel: jax.vjp(lambda k: wide_convolution(x, k, 1), kernel)[1](dy))
+    kernel, x, dy = large_example(3, 1)
+    gradient = jax.jit(lambda x, kernel: jax.vjp(lambda k: large_convolution(x, k, 1), kernel)[1](dy))
     program = gradient.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
     assert program.count("stablehlo.dot_general") == products

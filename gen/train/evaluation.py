@@ -1,0 +1,71 @@
+"""Metrics and pictures of a task on held-out data, as compiled programs over the global batch.
+
+evaluation = Evaluation(task, cfg, frozen, held_out, mesh)
+evaluation.metrics(weights, extra, step, batches=10)        # {"loss": 0.1, ...}
+evaluation.pictures(weights, extra, step, count=16)         # {"decoded": (16, Y, X, 3), "real": ...}
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from gen import mesh as meshes
+from gen import rng
+from gen.spec import Params
+from gen.tasks.base import Batch, Context, Mean, Task
+from gen.train.config import RunConfig
+from gen.train.feed import place
+
+
+@runtime_checkable
+class HeldOut(Protocol):
+    """A split in order: `len()` batches, each with a `weight` per row, which is 0 for rows that only fill."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, position: int, rows: np.ndarray) -> Mapping[str, np.ndarray]: ...
+
+
+class Evaluation:
+    """What is measured depends on the run's seed, the step and the batch's position, on nothing else."""
+
+    def __init__(self, task: Task, cfg: RunConfig, frozen: Mapping[str, Params], held_out: HeldOut, mesh: Mesh):
+        self._size, self._frozen, self._held_out, self._mesh = cfg.train.batch_size, frozen, held_out, mesh
+        key = jax.random.key(cfg.seed)
+
+        def call(method, purpose: str):
+            def program(weights, frozen, extra, step, batch: Batch, position):
+                context = Context(weights, frozen, extra, rng.fold(key, purpose, position), step)
+                rows = jnp.arange(len(jax.tree.leaves(batch)[0]), dtype=jnp.int32)
+                return method(weights, {**batch, "row": rows}, context)
+
+            return jax.jit(program)
+
+        self._evaluate, self._sample = call(task.evaluate, "evaluate"), call(task.sample, "sample")
+
+    def metrics(self, weights: Mapping[str, Params], extra: Params, step: Any, batches: int) -> dict[str, float]:
+        """Means over at most `batches` batches."""
+        totals: dict[str, Mean] | None = None
+        for position in range(min(batches, len(self._held_out))):
+            batch = self._read(position, self._size)
+            parts = self._evaluate(weights, self._frozen, extra, step, batch, np.int32(position))
+            totals = parts if totals is None else jax.tree.map(lambda a, b: a + b, totals, parts)
+        return {name: float(m.value()) for name, m in (totals or {}).items() if not name.startswith("_")}
+
+    def pictures(self, weights: Mapping[str, Params], extra: Params, step: Any, count: int) -> dict[str, np.ndarray]:
+        """The task's pictures for the first `count` held-out examples; empty for a task that makes none."""
+        if not count:
+            return {}
+        # as many as the devices that share the batch can make evenly
+        ways = math.prod(self._mesh.shape[axis] for axis in meshes.RULES["batch"])
+        batch = self._read(0, min(-(-count // ways) * ways, self._size))
+        drawn = self._sample(weights, self._frozen, extra, step, batch, np.int32(0))
+        return {name: np.asarray(jax.device_get(x))[:count] for name, x in drawn.items()}
+
+    def _read(self, position: int, rows: int) -> Mapping[str, jax.Array]:
+        return place(self._held_out.batch, position, rows, self._mesh)

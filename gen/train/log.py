@@ -1,0 +1,45 @@
+"""Where the metrics of a run go: to the metrics file and to whoever watches."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from gen.train.config import RunConfig
+from gen.train.display import Display
+from gen.train.metrics import Metrics
+
+
+class Log:
+    """Writes and shows metrics; those of a step are read when the next is under way, so that devices never wait.
+
+    `streak` is the longest row of steps that were not finite.
+    """
+
+    def __init__(self, cfg: RunConfig, metrics: Metrics, display: Display):
+        self._cfg, self._metrics, self._display = cfg, metrics, display
+        self._pending: tuple[int, Mapping[str, jax.Array]] | None = None
+        self.streak = 0
+
+    def stepped(self, step: int, values: Mapping[str, jax.Array]) -> None:
+        """Takes the metrics of a step just dispatched, and logs those of the one before."""
+        self.settle()
+        self._pending = (step, values)
+
+    def settle(self) -> None:
+        """Waits for the last step taken and logs it if it is due."""
+        if self._pending is None:
+            return
+        (step, values), self._pending = self._pending, None
+        numbers = {name: float(v) for name, v in jax.device_get(dict(values)).items() if np.ndim(v) == 0}
+        if step % self._cfg.log.every == 0 or step + 1 == self._cfg.train.steps:
+            self._metrics.write(step, numbers)
+            self._display.update(step, {name: v for name, v in numbers.items() if name.endswith("loss")})
+        self.streak = max(self.streak, int(numbers["streak"]))
+
+    def evaluated(self, step: int, values: Mapping[str, float], pictures: str) -> None:
+        """Logs an evaluation of the state before `step`, after the steps that led to it."""
+        self.settle()
+        self._metrics.write(step, {f"eval/{name}": value for name, value in values.items()})
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        self._display.say(f"{self._cfg.task.name}  before step {step}  held out: {shown}  {pictures}")

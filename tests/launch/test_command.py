@@ -1,0 +1,103 @@
+"""Bad input at the command line: one sentence that says what, where and what to do, and exit status 2."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from gen import config
+from gen.train.config import MAY_CHANGE
+from gen.train.run_dir import RunDir
+from launch import catalog, command, runs
+
+CLIP = "configs/clip/openai.py:tiny"
+DECODER = "configs/unclip/digits.py:decoder"
+
+# Runs a program as `python -m` does and says at the end whether jax was imported.
+PROGRAM = """
+import runpy, sys
+try:
+    runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+finally:
+    print("jax" in sys.modules)
+"""
+
+
+def program(*argv) -> tuple[int, str, str, bool]:
+    """Exit status, standard output, standard error, and whether jax was imported."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *argv], capture_output=True, text=True, check=False)
+    *output, imported = done.stdout.splitlines()
+    return done.returncode, "\n".join(output), done.stderr, imported == "True"
+
+
+@pytest.mark.parametrize("name", ["launch.train", "launch.data"])
+def test_help_needs_no_jax(name):
+    code, output, error, imported = program(name, "--help")
+    assert (code, error, imported) == (0, "", False)
+    assert f"python -m {name}" in output and "--config" in output
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--confg=x"], "Unknown command line flag 'confg'. Did you mean: config ?; see --help"),
+        (["--workdir=x"], "--config is missing: the config file, as configs/unclip/digits.py"),
+        (["--config=nowhere.py", "--workdir=x"], "--config=nowhere.py: there is no file nowhere.py"),
+        (
+            ["--config=configs/unclip/digits.py:decodr", "--workdir=x"],
+            "--config=configs/unclip/digits.py:decodr: there is no variant 'decodr'; did you mean 'decoder'?",
+        ),
+    ],
+)
+def test_what_the_command_line_alone_tells_needs_no_jax(argv, message):
+    assert program("launch.train", *argv) == (2, "", f"error: {message}\n", False)
+
+
+def test_a_directory_of_another_config_is_refused_by_key_and_left_alone(tmp_path):
+    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), MAY_CHANGE)
+    before = (tmp_path / "config.json").read_bytes()
+    code, _, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}", "--config.optim.lr=1e-4")
+    assert code == 2 and "Traceback" not in error
+    assert re.search(r"^error: .* belongs to another config: optim.lr was 0.001, now 0.0001; give the same", error)
+    assert (tmp_path / "config.json").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "overrides", "message"),
+    [
+        (CLIP, {"train.stepps": "5"}, "config has no key 'train.stepps'; did you mean 'steps'"),
+        (CLIP, {"modle.embed": "5"}, "config has no key 'modle'; did you mean 'model'"),
+        (CLIP, {"model.image.transformer.layres": "5"}, "'model.image.transformer.layres'; did you mean 'layers'"),
+        (CLIP, {"train.steps": "many"}, "train.steps='many' is not a value"),
+        (CLIP, {"train.steps": "1.5"}, "train.steps=1.5 is float, but int is expected"),
+        (CLIP, {"optim.schedule": "cosin"}, "optim.schedule='cosin': did you mean 'cosine'"),
+        (CLIP, {"task.name": "clipp"}, "task.name='clipp' is not a task; did you mean 'clip'"),
+        (CLIP, {"mesh.data": "3"}, "mesh: .* does not divide the 8 devices"),
+        (CLIP, {"train.batch_size": "12"}, "train.batch_size=12 is not divisible by data x fsdp = 8 devices"),
+        (CLIP, {"train.accumulate": "3"}, "train.batch_size=32 is not divisible by .* times train.accumulate=3"),
+        (CLIP, {"mesh.tensor": "4"}, "dimension 'heads' of size 2 is not divisible by tensor=4; change the mesh"),
+        (CLIP, {"model.text.vocab": "100"}, "model.text.vocab=100 is less than the tokenizer's 153 tokens; raise it"),
+        (CLIP, {"data.source": "digts"}, "there is no data set 'digts' .did you mean 'digits'"),
+        (CLIP, {"data.source": "folder:nowhere"}, "nowhere"),
+        (DECODER, {}, "clip is not the directory of a run .*; train it first"),
+        (DECODER, {"upstream": "{}"}, "reads the weights of another run: set upstream.clip=DIR"),
+    ],
+)
+def test_a_config_that_cannot_be_trained(where, overrides, message, tmp_path):
+    data = runs.with_overrides(command.load_config(where), list(overrides.items()))
+    with pytest.raises(ValueError, match=message):
+        runs.train(data, tmp_path / "run")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=f"cannot write to {tmp_path}/file/run: .*; choose another directory"):
+        runs.train(command.load_config(CLIP), tmp_path / "file" / "run")
+
+
+def test_a_config_that_is_not_python_is_named(tmp_path):
+    place = tmp_path / "config.json"
+    place.write_text("{}")
+    with pytest.raises(ValueError, match="config.json is not a Python file"):
+        command.load_config(str(place))

@@ -1,0 +1,181 @@
+"""A whole stack in small: trained, sampled, evaluated; stale stages, damage, prompts and missing stages."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from gen import mesh as meshes
+from gen.mesh import MeshConfig
+from gen.train import restore, status
+from gen.train.restore import NoIntactCheckpoint
+from launch import command, runs, stack, trained
+from launch.unclip import Unclip
+from tests import small
+
+CONFIG = "configs/unclip/digits.py:tiny"
+PROMPT = "a handwritten seven in red ink on yellow paper"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory):
+    with small.quick_compilation(tmp_path_factory.mktemp("cache")):
+        yield
+
+
+def tiny(**overrides):
+    # one device: batches of 8 would divide over the eight fake ones, but compile for longer
+    return runs.with_overrides(command.load_config(CONFIG), [("mesh.data", "-1"), *overrides.items()])
+
+
+@pytest.fixture(scope="module")
+def trained_stack(tmp_path_factory):
+    root = tmp_path_factory.mktemp("stack")
+    assert stack.train(tiny(), root) == status.DONE
+    return root
+
+
+@pytest.fixture
+def copy(trained_stack, tmp_path):
+    return shutil.copytree(trained_stack, tmp_path / "copy")
+
+
+def open_stack(root):
+    return Unclip.open(root, meshes.make(MeshConfig(), jax.devices()))
+
+
+@pytest.fixture(scope="module")
+def unclip(trained_stack):
+    return open_stack(trained_stack)
+
+
+def test_every_stage_is_a_run_of_its_own(trained_stack):
+    for stage in ("clip", "prior", "decoder", "upsampler"):
+        for name in ("config.json", "manifest.json", "metrics.jsonl"):
+            assert (trained_stack / stage / name).exists()
+        assert restore.steps(trained_stack / stage / "checkpoints")[-1] == 2
+
+
+def test_a_stage_records_the_weights_that_it_read(trained_stack):
+    _, _, digest = restore.load_params(trained_stack / "clip" / "checkpoints", subtree="players/model/ema")
+    for stage in ("prior", "decoder"):
+        assert trained.read_upstream(trained_stack / stage)["clip"]["digest"] == digest
+
+
+def test_pictures_of_a_caption(unclip):
+    tokens, notes = unclip.read([PROMPT])
+    drawn = unclip.draw(np.repeat(tokens, 8, 0), np.arange(8), seed=0)
+    assert [x.shape for x in drawn.pictures] == [(8, 16, 16, 3), (8, 32, 32, 3)]
+    assert all(np.isfinite(x).all() and np.abs(x).max() <= 1 for x in drawn.pictures)
+    assert not notes
+
+
+def test_a_picture_depends_on_its_number_and_seed_and_not_on_the_others(unclip):
+    tokens = np.repeat(unclip.read([PROMPT])[0], 8, 0)
+    first = unclip.draw(tokens, np.arange(8), seed=0).pictures[-1]
+    shifted = unclip.draw(tokens, np.arange(4, 12), seed=0).pictures[-1]
+    np.testing.assert_allclose(shifted[:4], first[4:], atol=2e-5)
+    assert np.abs(unclip.draw(tokens, np.arange(8), seed=1).pictures[-1] - first).max() > 0.1
+    assert np.abs(first[0] - first[1]).max() > 0.1
+
+
+def test_the_prior_can_be_left_out(unclip):
+    tokens = np.repeat(unclip.read([PROMPT])[0], 8, 0)
+    with_prior = unclip.draw(tokens, np.arange(8), seed=0)
+    without = unclip.draw(tokens, np.arange(8), seed=0, from_text_embedding=True)
+    np.testing.assert_allclose(np.linalg.norm(without.embedding_BE, axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(with_prior.embedding_BE, axis=-1), 1, rtol=1e-5)
+    assert np.ptp(without.embedding_BE, axis=0).max() < 1e-6 < np.ptp(with_prior.embedding_BE, axis=0).max()
+
+
+def test_prompts_that_do_not_fit(unclip):
+    with pytest.raises(ValueError, match="the prompt is empty"):
+        unclip.read(["  "])
+    _, notes = unclip.read([PROMPT + " and then much more of the same that no context holds, in teal"])
+    assert "cut" in notes[0] and "teal" in notes[0]
+    _, notes = unclip.read(["a handwritten seven ☃"])
+    assert "vocabulary" in notes[0]
+
+
+def test_samplers_are_set_by_stage_and_key(unclip):
+    changed = unclip.with_samplers([("decoder.guidance_scale", "3"), ("prior.steps", "3")])
+    assert (changed.samplers["decoder"].guidance_scale, changed.samplers["prior"].steps) == (3.0, 3)
+    with pytest.raises(ValueError, match="did you mean 'decoder'"):
+        unclip.with_samplers([("decodr.steps", "3")])
+    with pytest.raises(ValueError, match="did you mean 'steps'"):
+        unclip.with_samplers([("decoder.step", "3")])
+
+
+def test_the_sample_program_writes_pictures_with_their_record(trained_stack, tmp_path, monkeypatch, capsys):
+    from absl import flags
+
+    from launch import sample
+
+    args = ["sample", f"--workdir={trained_stack}", f"--prompt={PROMPT}", "--num=3", "--batch=8", f"--out={tmp_path}"]
+    flags.FLAGS(args)
+    assert sample.main(flags.FLAGS, []) == 0
+    pictures = sorted(p for p in tmp_path.glob("*.png") if "grid" not in p.name)
+    assert len(pictures) == 3 and "wrote 3 pictures" in capsys.readouterr().out
+    record = json.loads(Image.open(pictures[1]).text["gen"])
+    assert (record["prompt"], record["index"], record["seed"]) == (PROMPT, 1, 0)
+    assert set(record["weights"]) == {"clip", "prior", "decoder", "upsampler"}
+
+
+def test_again_it_trains_nothing(copy):
+    before = {path: path.read_bytes() for path in copy.rglob("metrics.jsonl")}
+    assert stack.train(tiny(), copy) == status.DONE
+    assert {path: path.read_bytes() for path in copy.rglob("metrics.jsonl")} == before
+
+
+def test_a_stage_whose_upstream_changed_is_trained_anew(copy, capsys):
+    assert trained.stale_upstream(copy / "prior") is None
+    record = json.loads((copy / "prior" / "upstream.json").read_text())
+    record["clip"]["digest"] = "0" * 16
+    (copy / "prior" / "upstream.json").write_text(json.dumps(record))
+    assert trained.stale_upstream(copy / "prior") == "clip"
+    # alone it refuses: those are not the weights that the run began with
+    stages, _ = stack.stage_configs(tiny(), copy)
+    with pytest.raises(ValueError, match="begun on other weights of clip"):
+        runs.train(stages["prior"], copy / "prior")
+    assert stack.train(tiny(), copy) == status.DONE
+    assert "stage prior is stale" in capsys.readouterr().out
+    assert (copy / "prior.stale-00000000").is_dir() and trained.stale_upstream(copy / "prior") is None
+
+
+def test_a_stage_from_elsewhere(trained_stack, tmp_path):
+    elsewhere = {"runs.clip": str(trained_stack / "clip"), "runs.decoder": str(trained_stack / "decoder")}
+    stages, places = stack.stage_configs(tiny(**elsewhere), tmp_path)
+    assert list(stages) == ["prior", "upsampler"] and list(places) == ["clip", "prior", "decoder", "upsampler"]
+    assert stages["prior"]["upstream"]["clip"] == str(trained_stack / "clip")
+    with pytest.raises(ValueError, match="did you mean 'clip'"):
+        stack.stage_configs(tiny(**{"runs.clp": "x"}), tmp_path)
+
+
+def test_sampling_before_a_stage_is_trained(copy):
+    shutil.rmtree(copy / "prior" / "checkpoints")
+    with pytest.raises(ValueError, match="prior has no checkpoint yet; train it first"):
+        open_stack(copy)
+    with pytest.raises(ValueError, match="is not the directory of a stack"):
+        open_stack(copy / "prior")
+
+
+def test_sampling_from_damaged_weights(copy):
+    largest = max(
+        (p for p in (copy / "decoder" / "checkpoints" / "2").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size
+    )
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    with pytest.raises(NoIntactCheckpoint, match=largest.name):
+        open_stack(copy)
+
+
+def test_evaluation_measures_all_held_out_data(trained_stack):
+    results = runs.evaluate(trained_stack / "upsampler", pictures=8)
+    assert results["step"] == 2 and set(results["metrics"]) == {"loss", "psnr/enlarged", "psnr/bicubic"}
+    # bicubic enlargement of a smooth picture is near it; an untrained network is not
+    assert results["metrics"]["psnr/bicubic"] > 20 > results["metrics"]["psnr/enlarged"]
+    assert set(runs.evaluate(trained_stack / "clip", pictures=0)["metrics"]) == {"loss", "accuracy", "logit_scale"}

@@ -1,0 +1,25 @@
+"""Pictures and captions as the image tasks take them."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from gen.tasks import images
+
+
+def test_bytes_become_numbers_from_minus_one_to_one():
+    image_BYXC = jnp.array([0, 51, 255], jnp.uint8).reshape(1, 1, 1, 3)
+    np.testing.assert_allclose(images.pixels(image_BYXC, 1).ravel(), [-1.0, -0.6, 1.0], rtol=1e-6)
+
+
+def test_resizing_averages_where_it_shrinks_and_keeps_a_plain_picture():
+    stripes_BYXC = jnp.tile(jnp.array([-1.0, 1.0]), 8)[None, None, :, None] * jnp.ones((1, 16, 1, 3))
+    assert abs(images.resize(stripes_BYXC, 4)).max() < 0.1  # without antialiasing: -1 or 1 everywhere
+    np.testing.assert_allclose(images.resize(jnp.full((1, 16, 16, 3), 0.3), 5), 0.3, rtol=1e-5)
+    assert images.resize(stripes_BYXC, 16) is stripes_BYXC
+
+
+def test_padding_begins_after_the_end_of_the_text():
+    tokens_BT = jnp.array([[5, 9, 0, 0], [9, 1, 1, 1], [1, 2, 3, 9]])
+    np.testing.assert_array_equal(
+        images.not_padding(tokens_BT), [[True, True, False, False], [True, False, False, False], [True] * 4]
+    )

@@ -1,0 +1,134 @@
+"""How a run ends, what it leaves, and what running it again does."""
+
+import json
+
+import numpy as np
+import pytest
+import small
+
+from gen.train import metrics, status
+
+SIZE = 8
+
+
+class Poisoned:
+    """Data that is not finite at some positions."""
+
+    def __init__(self, data, at):
+        self.data, self.at = data, at
+
+    def batch(self, position, rows):
+        batch = self.data.batch(position, rows)
+        return {**batch, "y": np.full_like(batch["y"], np.nan)} if position in self.at else batch
+
+
+def line(directory, data=None, **sections):
+    sections = {"optim": {"lr": 0.1, "schedule": "constant", "ema": 0.9}} | sections
+    return small.train(small.Line(), small.config(**sections), directory, data=data)
+
+
+def noise():
+    return small.Noise(small.Line(), SIZE)
+
+
+def contents(directory):
+    return {path: path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory):
+    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "finished"
+    assert line(directory) == status.DONE
+    return directory
+
+
+def test_every_step_and_evaluation_is_logged_in_order(finished):
+    rows = metrics.read(finished / "metrics.jsonl")
+    evaluated = [row["step"] for row in rows if "eval/loss" in row]
+    assert [row["step"] for row in rows if "loss" in row] == list(range(6)) and evaluated == [2, 4, 6]
+    assert [row["step"] for row in rows] == [0, 1, 2, 2, 3, 4, 4, 5, 6]
+    assert small.left(finished).step == 6
+
+
+def test_a_finished_run_does_nothing_again(finished):
+    before = contents(finished)
+    assert line(finished) == status.DONE
+    assert contents(finished) == before
+
+
+def test_more_steps_continue_as_if_asked_for_at_once(finished, tmp_path):
+    assert line(tmp_path / "long", train={"steps": 9}) == status.DONE
+    assert line(tmp_path / "short") == status.DONE
+    assert line(tmp_path / "short", train={"steps": 9}) == status.DONE
+    small.assert_equal(small.left(tmp_path / "long").state, small.left(tmp_path / "short").state)
+    assert small.left(tmp_path / "long").metrics == small.left(tmp_path / "short").metrics
+
+
+@pytest.mark.parametrize("at", [1, 5])
+def test_a_stopped_run_goes_on_as_if_never_stopped(finished, tmp_path, at):
+    assert line(tmp_path / "run", small.Stop(noise(), at)) == status.PREEMPTED
+    assert small.left(tmp_path / "run").step == at + 1
+    assert line(tmp_path / "run") == status.DONE
+    small.assert_equal(small.left(finished).state, small.left(tmp_path / "run").state)
+    assert small.left(finished).metrics == small.left(tmp_path / "run").metrics
+
+
+@pytest.mark.parametrize("bad", [range(3, 6), range(2, 6)])
+def test_a_run_that_diverges_keeps_its_last_good_state(finished, tmp_path, bad):
+    sections = {"train": {"nonfinite_limit": 3}}
+    assert line(tmp_path / "run", Poisoned(noise(), bad), **sections) == status.DIVERGED
+    assert line(tmp_path / "good", train={"steps": bad[0]}) == status.DONE
+    kept, good = small.left(tmp_path / "run").state, small.left(tmp_path / "good").state
+    small.assert_equal((kept["players"], kept["extra"]), (good["players"], good["extra"]))
+    assert kept["streak"] >= 3
+
+
+def test_a_few_bad_steps_are_skipped_counted_and_logged(finished, tmp_path):
+    sections = {"train": {"nonfinite_limit": 3}}
+    assert line(tmp_path / "run", Poisoned(noise(), (1, 2, 4)), **sections) == status.DONE
+    rows = [json.loads(row) for row in small.left(tmp_path / "run").metrics.splitlines()]
+    assert [(row["skipped"], row["streak"], row["loss"] == "nan") for row in rows if "loss" in row] == [
+        (0, 0, False),
+        (1, 1, True),
+        (2, 2, True),
+        (2, 0, False),
+        (3, 1, True),
+        (3, 0, False),
+    ]
+
+
+def test_evaluation_uses_the_averaged_weights_and_weighs_batches(tmp_path):
+    assert line(tmp_path, evals={"every": 9, "batches": 2}) == status.DONE
+    left = small.left(tmp_path)
+    held_out = small.Noise(small.Line(), SIZE, seed=1)
+    batches = [held_out.batch(position, np.arange(SIZE)) for position in range(2)]
+    x, y, weight = (np.concatenate([batch[name] for batch in batches]) for name in ("x", "y", "weight"))
+    average = left.state["players"]["model"]["ema"]
+    error = x @ average["w"] + average["bias"] - y
+    logged = metrics.read(tmp_path / "metrics.jsonl")[-1]
+    assert logged["eval/loss"] == pytest.approx((weight * error**2).sum() / weight.sum(), rel=1e-5)
+
+
+class Shown(small.Line):
+    def sample(self, players, batch, context):
+        return {"rows": batch["row"]}
+
+
+@pytest.mark.parametrize("samples, made", [(3, 3), (0, None)])
+def test_no_more_pictures_are_drawn_than_shown(tmp_path, samples, made):
+    pictures = small.Pictures()
+    cfg = small.config(evals={"every": 3, "batches": 0, "samples": samples}, train={"steps": 4})
+    assert small.train(Shown(), cfg, tmp_path, show=pictures) == status.DONE
+    assert {step: len(shown["rows"]) for step, shown in pictures.shown.items()} == ({3: made, 4: made} if made else {})
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="train.batch_size=12 is not divisible by data x fsdp = 8"):
+        small.train(small.Line(), small.config(train={"batch_size": 12}), tmp_path, fsdp=8)
+    assert not (tmp_path / "checkpoints").exists()
