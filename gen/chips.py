@@ -4,7 +4,7 @@ mfu = flops.count(step, *args).flops / seconds_per_step / peak_flops(jax.devices
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import jax
 
@@ -22,7 +22,7 @@ PEAKS = {
 }
 
 
-def peak_flops(devices: Sequence[jax.Device]) -> float:
+def peak_flops(devices: Iterable[jax.Device]) -> float:
     """Dense bfloat16 FLOP/s of all `devices` together; 0 when one of them, as any CPU, is not in the table."""
     peaks = [peak(device.device_kind) for device in devices]
     return sum(peaks) if all(peaks) else 0.0

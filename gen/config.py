@@ -8,6 +8,7 @@ exists) and values against their annotations. Nothing in a config is executed.
     assert build(OptimConfig, to_dict(cfg), "optim") == cfg
 """
 
+import contextlib
 import dataclasses
 import difflib
 import json
@@ -34,7 +35,7 @@ def build[T](cls: type[T], data: Mapping[str, Any], where: str) -> T:
     Raises ConfigError for an unknown key, a missing one or a value of the wrong type.
     """
     hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, cls))}
     for key in data:
         if key not in fields:
             raise ConfigError(f"config has no key {_dot(where, key)!r}; {nearest(key, fields)}")
@@ -128,8 +129,11 @@ def _first_that_fits(value: Any, kinds: tuple, where: str) -> Any:
     raise problems[-1]
 
 
-def _split(text: str) -> list[str]:
-    """The items of "1,2,3", "(1, 2, 3)" or "[1, 2, 3]", still as text."""
+def _split(text: str) -> list[Any]:
+    """The items of "1,2,3" or "(1, 2, 3)", still as text, or of JSON as "[[\"text/\", 0.1]]"."""
+    with contextlib.suppress(json.JSONDecodeError):
+        if isinstance(items := json.loads(text), list):
+            return items
     return [item.strip(" \"'") for item in text.strip("()[] ").split(",") if item.strip()]
 
 

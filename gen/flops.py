@@ -36,8 +36,12 @@ def count(fn: Callable, *args: Any) -> Work:
 
     All devices together, but for `shard_map`, inside of which it is what one device does.
     """
-    jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
-    needed, _ = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return of_program(jax.make_jaxpr(fn)(*args))
+
+
+def of_program(program: ClosedJaxpr) -> Work:
+    """The work of one run of a traced program, without what no output needs."""
+    needed, _ = dce_jaxpr(program.jaxpr, [True] * len(program.jaxpr.outvars))
     return of_jaxpr(needed)
 
 

@@ -65,9 +65,7 @@ def sizes(cfg: MeshConfig, devices: int) -> dict[str, int]:
 def make(cfg: MeshConfig, devices: Sequence[jax.Device]) -> Mesh:
     """A mesh of `devices` in the shape that `cfg` asks for."""
     shape = sizes(cfg, len(devices))
-    return jax.make_mesh(
-        tuple(shape.values()), tuple(shape), devices=devices, axis_types=(AxisType.Auto,) * len(shape)
-    )
+    return jax.make_mesh(tuple(shape.values()), tuple(shape), devices=devices, axis_types=(AxisType.Auto,) * len(shape))
 
 
 def partition(axes: Sequence[str | None], shape: Sequence[int], mesh_shape: dict[str, int], name: str) -> P:

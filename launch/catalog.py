@@ -1,7 +1,7 @@
 """Every task by name: from the `task` and `model` sections of a config to a Task.
 
-    cfg = resolve({"task": {"name": "clip"}, "model": {...}, "data": {...}, "train": {...}})
-    task = make(cfg, upstream={})
+cfg = resolve({"task": {"name": "clip"}, "model": {...}, "data": {...}, "train": {...}})
+task = make(cfg, upstream={})
 """
 
 from collections.abc import Callable, Mapping

@@ -26,7 +26,9 @@ def main(args, overrides) -> int:
     loader = Pipeline(cfg.data, tokenizer, runs.context_of(task)).train(cfg.train.batch_size)
 
     batch = loader.batch(args.step)
-    captions = map(tokenizer.decode, batch["tokens"]) if "tokens" in batch else [""] * len(batch["image"])
+    captions = [""] * len(batch["image"])
+    if tokenizer is not None and "tokens" in batch:
+        captions = [tokenizer.decode(tokens_T) for tokens_T in batch["tokens"]]
     texts = [f"{row}  {caption}" for row, caption in enumerate(captions)]
     sheet.draw(batch["image"], texts).save(args.out)
     print(f"step {args.step} of {loader.source.name}, {len(texts)} rows: {args.out}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import rich
 
 from gen import config
 from gen import mesh as meshes
@@ -20,7 +21,7 @@ from gen.train import loop
 from gen.train.config import MAY_CHANGE, RunConfig
 from gen.train.evaluation import Evaluation
 from gen.train.run_dir import RunDir
-from launch import catalog, trained
+from launch import catalog, table, trained
 
 READ_AHEAD = 2
 
@@ -50,6 +51,9 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     frozen = {name: upstream[name].load(specs, mesh) for name, specs in task.frozen.items()}
     run.record_launch(dict(mesh.shape), pipeline.source.fingerprint)
     trained.record_upstream(run, {name: upstream[name] for name in task.frozen})
+
+    for name, player in task.players.items():
+        rich.print(table.parameters(f"{cfg.task.name}: {name}", player.specs, mesh))
 
     loader = pipeline.train(cfg.train.batch_size)
     around = loop.Surroundings(
@@ -118,5 +122,3 @@ def check_vocabulary(cfg: RunConfig, tokenizer: Tokenizer | None) -> None:
     for key, size in sizes.items():
         if tokenizer is not None and size is not None and tokenizer.vocab_size > size:
             raise ValueError(f"model.{key}={size} is less than the tokenizer's {tokenizer.vocab_size} tokens; raise it")
-
-

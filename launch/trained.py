@@ -1,7 +1,7 @@
 """Runs that others read: a finished (or growing) run directory as a config, a tokenizer and verified weights.
 
-    run = Run.open("runs/digits/clip")
-    params = run.load(clip_spec(run.cfg.model), mesh)
+run = Run.open("runs/digits/clip")
+params = run.load(clip_spec(run.cfg.model), mesh)
 """
 
 import dataclasses

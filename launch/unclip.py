@@ -1,14 +1,14 @@
 """A trained unCLIP stack as one object: captions in, pictures out, one compiled program per stage.
 
-    stack = Unclip.open("runs/digits", mesh)
-    drawn = stack.draw(["a handwritten seven in red ink on yellow paper"], index_B=np.arange(1), seed=0)
-    drawn.pictures[-1]          # float32 (1, 32, 32, 3) in [-1, 1], after the last upsampler
+stack = Unclip.open("runs/digits", mesh)
+drawn = stack.draw(["a handwritten seven in red ink on yellow paper"], index_B=np.arange(1), seed=0)
+drawn.pictures[-1]          # float32 (1, 32, 32, 3) in [-1, 1], after the last upsampler
 """
 
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,14 +25,19 @@ from gen.models.embedding import unit
 from gen.models.prior import Caption, prior_spec
 from gen.models.unet import unet_spec
 from gen.sample.unclip import SamplerConfig, draw_embedding, draw_picture, enlarge
-from gen.spec import Params
+from gen.spec import Params, Specs
 from gen.tasks.decoder import make_condition
 from gen.tasks.prior import moments, read_caption
 from gen.tokenizers import Tokenizer, fit_prompt
 from launch import stack
 from launch.trained import Run
 
-SPECS = {"clip": clip_spec, "prior": prior_spec, "decoder": decoder_spec, "upsampler": unet_spec}
+SPECS: dict[str, Callable[[Any], Specs]] = {
+    "clip": clip_spec,
+    "prior": prior_spec,
+    "decoder": decoder_spec,
+    "upsampler": unet_spec,
+}
 
 
 class Drawn(NamedTuple):
@@ -93,7 +98,12 @@ class Unclip:
         return jnp.asarray(np.stack([f.tokens_T for f in fitted])), notes
 
     def draw(
-        self, tokens_BT: Int[Array, "B T"], index_B: np.ndarray, seed: int, *, from_text_embedding: bool = False
+        self,
+        tokens_BT: Int[Array | np.ndarray, "B T"],
+        index_B: np.ndarray,
+        seed: int,
+        *,
+        from_text_embedding: bool = False,
     ) -> Drawn:
         """Pictures for captions. Row b draws from (seed, stage, index_B[b]), whatever else is in the batch.
 

@@ -1,9 +1,10 @@
-"""Set before jax is imported: eight fake devices on the CPU, and the types of gen checked at run time."""
+"""Set before jax is imported: eight fake devices on the CPU, quick compilation, and gen's types checked at run time."""
 
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+# level 0: tests compile much and compute little
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 
 from jaxtyping import install_import_hook
 

@@ -32,7 +32,7 @@ from gen.train import loop, restore
 from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 
-SIZE, CONTEXT, VOCAB, EMBED = 8, 5, 11, 8
+SIZE, CONTEXT, VOCAB, EMBED = 8, 5, 12, 8
 STEPS = 10  # of diffusion
 
 TOWER = TransformerConfig(width=8, layers=1, heads=2)

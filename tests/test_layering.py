@@ -18,6 +18,8 @@ MAY_IMPORT = {
     "config": set(),
     "spec": {"tree", "rng"},
     "mesh": {"tree", "spec"},
+    "flops": set(),
+    "chips": set(),
     "nn": GROUND,
     "models": GROUND | {"nn"},
     "diffusion": GROUND,
@@ -26,7 +28,7 @@ MAY_IMPORT = {
     "tasks": GROUND | {"nn", "models", "diffusion", "losses", "sample"},
     "tokenizers": GROUND,
     "data": GROUND | {"tokenizers"},
-    "train": GROUND | {"tasks.base"},
+    "train": GROUND | {"tasks.base", "flops", "chips"},
     "evals": GROUND | {"sample"},
     "interop": GROUND | {"nn", "models"},
 }

@@ -32,8 +32,12 @@ def mesh_of(shape):
 
 
 def worst(got, want):
-    """The largest difference of any leaf, relative to the leaf's largest value."""
-    difference = lambda g, w: np.abs(np.asarray(g) - np.asarray(w)).max() / max(np.abs(np.asarray(w)).max(), 1e-12)
+    """The largest difference of any leaf, relative to the leaf's largest value.
+
+    A leaf a hundred times smaller than the largest is measured by that: a key's bias has no gradient but rounding.
+    """
+    floor = 1e-2 * max(np.abs(np.asarray(w)).max() for w in jax.tree.leaves(want))
+    difference = lambda g, w: np.abs(np.asarray(g) - np.asarray(w)).max() / max(np.abs(np.asarray(w)).max(), floor)
     return max(jax.tree.leaves(jax.tree.map(difference, got, want)))
 
 
@@ -51,8 +55,8 @@ LAYERS = {
     "conv_1x1": (conv.conv_spec(16, 8, size=1), conv.conv, IMAGE),
     "conv_stride_1": (conv.conv_spec(16, 16), conv.conv, IMAGE),
     "conv_stride_2": (conv.conv_spec(16, 16), functools.partial(conv.conv, stride=2), IMAGE),
-    "conv_wide_stride_1": (conv.conv_spec(32, 32), conv.conv, (8, 8, 8, 32)),
-    "conv_wide_stride_2": (conv.conv_spec(32, 32), functools.partial(conv.conv, stride=2), (8, 8, 8, 32)),
+    "conv_large_stride_1": (conv.conv_spec(16, 16), conv.conv, IMAGE),
+    "conv_large_stride_2": (conv.conv_spec(16, 16), functools.partial(conv.conv, stride=2), IMAGE),
 }
 for resample in ("none", "down", "up"):
     LAYERS[f"resnet_{resample}"] = (
@@ -66,7 +70,10 @@ for resample in ("none", "down", "up"):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_layers_gradients_are_those_of_one_device(name):
+def test_a_layers_gradients_are_those_of_one_device(name, monkeypatch):
+    if "large" in name:
+        monkeypatch.setattr(conv, "WIDE", 16)
+        monkeypatch.setattr(conv, "LARGE", 64)
     specs, layer, shape = LAYERS[name]
     params = small.draw(specs, 1)
     x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
@@ -91,7 +98,9 @@ def test_a_layers_gradients_are_those_of_one_device(name):
 
 def one_step(task, mesh):
     """Gradients as Adam sees them, parameters after a step, and metrics, all on the host."""
-    optim = OptimConfig(lr=LR, schedule="constant", clip=None, weight_decay=0.1, ema=0.9)
+    # Adam divides by the gradient's size: without an epsilon above rounding, weights whose gradient is nothing but
+    # rounding (a key's bias) would move by a full learning rate in a direction that means nothing.
+    optim = OptimConfig(lr=LR, eps=1e-4, schedule="constant", clip=None, weight_decay=0.1, ema=0.9)
     size = 16
     with jax.set_mesh(mesh):
         init = lambda key: states.init(task, optim, 10, key)

@@ -1,4 +1,4 @@
-"""Karlo v1 alpha (Lee et al. 2022, github.com/kakaobrain/karlo), an open unCLIP, at its published size.
+r"""Karlo v1 alpha (Lee et al. 2022, github.com/kakaobrain/karlo), an open unCLIP, at its published size.
 
     python -m launch.train --config=configs/unclip/karlo.py --workdir=runs/karlo --config.data.source=folder:DIR \
         --config.runs.clip=runs/l14

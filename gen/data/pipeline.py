@@ -65,8 +65,9 @@ class Pipeline:
             raise ValueError("this task reads captions: set data.tokenizer, for example bpe:512")
         self.cfg = cfg
         self.source = open_split(cfg, cfg.train_split)
-        captions = {} if context is None else {"tokenizer": tokenizer, "context": context}
-        self._plain = CaptionedImage(cfg.resolution, **captions)
+        self._plain = CaptionedImage(cfg.resolution)
+        if context is not None:
+            self._plain = dataclasses.replace(self._plain, tokenizer=tokenizer, context=context)
         self._augmented = dataclasses.replace(self._plain, random_crop=cfg.random_crop, flip=cfg.flip)
 
     def train(self, batch_size: int) -> Loader:

@@ -10,6 +10,8 @@ Shapes: B batch, Y X rows and columns of the large image, y x of the small one, 
     input_BYXD = concatenate_condition(noisy_BYXC, low_ByxC)                       # D = 2 C
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +39,7 @@ def gaussian_blur(image_BYXC: Float[Array, "B Y X C"], kernel_size: int, stddev:
         size = image_BYXC.shape[axis]
         # A sum of shifted images: a depthwise convolution of one channel at a time is slow on every backend.
         shifted = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(kernel_size))
-        image_BYXC = sum(float(w) * image for w, image in zip(weights, shifted, strict=True))
+        image_BYXC = functools.reduce(jnp.add, (float(w) * x for w, x in zip(weights, shifted, strict=True)))
     return image_BYXC
 
 

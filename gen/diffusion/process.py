@@ -12,8 +12,9 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float, Key, Num
 
+from gen import rng
 from gen.diffusion import prediction
 from gen.diffusion.level import Level, over
 from gen.diffusion.schedules import SCHEDULES
@@ -68,6 +69,10 @@ class Process:
 
     def logsnr(self, t_B: Num[Array, "*B"]) -> Float[Array, "*B"]:
         return self.level(t_B).logsnr
+
+    def draw_times(self, key_B: Key[Array, "B"]) -> Num[Array, "B"]:
+        """A time for each example of a training batch, uniform over the discrete steps or over (0, 1]."""
+        return 1 - rng.uniform(key_B) if self.steps is None else rng.integers(key_B, 0, self.steps)
 
     def corrupt(self, x0: Float[Array, "B ..."], noise: Float[Array, "B ..."], t_B: Num[Array, "B"]) -> Array:
         """x_t = alpha_t x_0 + sigma_t noise (DDPM, arXiv 2006.11239, eq. 4)."""

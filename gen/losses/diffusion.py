@@ -102,6 +102,8 @@ def hybrid(
     process: Process,
 ) -> Float[Array, "B"]:
     """L_simple for the value, and L_vlb for the variance alone: its gradient does not reach the value."""
-    fixed_value = prediction.replace(value=jax.lax.stop_gradient(prediction.value))
+    if process.steps is None:
+        raise ValueError("the hybrid loss needs a process of discrete steps")
+    fixed_value = Prediction(jax.lax.stop_gradient(prediction.value), prediction.variance)
     bound_B = variational_bound(fixed_value, x0, process.corrupt(x0, noise, t_B), t_B, process)
     return simple(prediction, x0, noise, t_B, process) + process.steps / 1000 * bound_B

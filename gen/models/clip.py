@@ -1,10 +1,10 @@
 """CLIP (Radford et al. 2021, arXiv 2103.00020): a ViT and a causal text transformer into one embedding space.
 
-    z_i = normalise(P_i ViT(image)),  z_t = normalise(P_t Text(caption)),  logits = exp(logit_scale) z_i z_t^T
+z_i = normalise(P_i ViT(image)),  z_t = normalise(P_t Text(caption)),  logits = exp(logit_scale) z_i z_t^T
 
-    cfg = CLIPConfig(embed=512, image=VisionConfig(...), text=TextConfig(...))
-    image_BE = encode_image(params, pixels_BYXC, cfg)
-    text = encode_text(params, tokens_BT, cfg)          # text.embedding_BE, text.states_BTD
+cfg = CLIPConfig(embed=512, image=VisionConfig(...), text=TextConfig(...))
+image_BE = encode_image(params, pixels_BYXC, cfg)
+text = encode_text(params, tokens_BT, cfg)          # text.embedding_BE, text.states_BTD
 """
 
 import dataclasses

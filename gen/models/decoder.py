@@ -111,6 +111,7 @@ def encode(params: Params, condition: Condition, cfg: DecoderConfig) -> Context:
     embedding_BD = linear(params["image_time"], image_BE)
     image_BSW = linear(params["image_tokens"], image_BE).reshape(image_BE.shape[0], -1, cfg.tokens).swapaxes(1, 2)
     if cfg.caption is None:
+        assert condition.text_BE is not None, "a decoder of CLIP text states needs the caption's embedding"
         embedding_BD = embedding_BD + linear(params["text_time"], condition.text_BE)
         caption_BTW = layer_norm(params["caption_norm"], linear(params["caption"], condition.caption))
         mask_BT = condition.mask_BT

@@ -1,8 +1,8 @@
 """CLIP embeddings between models: of what length they are, and how they are brought to unit variance for diffusion.
 
-    unit length          what CLIP compares                                   |z| = 1
-    unit variance        what the prior and the decoder read                  |z| = sqrt(E)
-    diffusion's space    `scale` times unit length (17.2 in unCLIP), or standardised by measured statistics (Karlo)
+unit length          what CLIP compares                                   |z| = 1
+unit variance        what the prior and the decoder read                  |z| = sqrt(E)
+diffusion's space    `scale` times unit length (17.2 in unCLIP), or standardised by measured statistics (Karlo)
 """
 
 import jax

@@ -21,7 +21,7 @@ from gen import mesh, spec
 from gen.spec import Params, Spec, Specs
 
 # With fewer channels than WIDE, in or out, or fewer pixels than LARGE, matrix products are too thin to gain anything.
-WIDE, LARGE = 32, 8 * 8
+WIDE, LARGE = 64, 32 * 32
 
 # The logical axes of input and output channels. Those of a picture (3, or 6) are too few to be cut.
 INNER = ("conv_in", "conv_out")

@@ -1,7 +1,7 @@
 """Normalisation layers; means and variances are taken in float32 whatever the activations are in.
 
-    layer norm (Ba et al. 2016, arXiv 1607.06450):  y = (x - mean) / sqrt(var + eps) * scale + bias, over features
-    group norm (Wu & He 2018, arXiv 1803.08494):    the same over space and one group of channels
+layer norm (Ba et al. 2016, arXiv 1607.06450):  y = (x - mean) / sqrt(var + eps) * scale + bias, over features
+group norm (Wu & He 2018, arXiv 1803.08494):    the same over space and one group of channels
 """
 
 import jax

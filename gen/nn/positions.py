@@ -4,7 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, DTypeLike, Float, Num
 
 from gen import spec
 from gen.nn.linear import linear, linear_spec
@@ -31,7 +31,7 @@ def timestep_spec(features: int, width: int) -> Specs:
 
 
 def timestep_embedding(
-    params: Params, t: Num[Array, "B"], features: int, dtype: jnp.dtype = jnp.float32
+    params: Params, t: Num[Array, "B"], features: int, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "B D"]:
     """Sinusoidal features through Linear, SiLU, Linear."""
     h = linear(params["in"], timestep_features(t, features).astype(dtype))

@@ -1,9 +1,9 @@
 """The residual block of ADM (Dhariwal & Nichol 2021, arXiv 2105.05233), which also halves or doubles the image.
 
-    h = conv1(resample(silu(norm1(x))))
-    h = norm2(h) * (1 + scale) + shift         (scale, shift) = Linear(silu(embedding))     with `scale_shift`
-    h = norm2(h + Linear(silu(embedding)))                                                  without
-    y = skip(resample(x)) + conv2(dropout(silu(h)))
+h = conv1(resample(silu(norm1(x))))
+h = norm2(h) * (1 + scale) + shift         (scale, shift) = Linear(silu(embedding))     with `scale_shift`
+h = norm2(h + Linear(silu(embedding)))                                                  without
+y = skip(resample(x)) + conv2(dropout(silu(h)))
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Pictures as files: grids, and single PNGs that carry how to make them again.
 
-    write_comparison(Path("samples/100.png"), {"drawn": x_BYXC, "real": y_BYXC})
+write_comparison(Path("samples/100.png"), {"drawn": x_BYXC, "real": y_BYXC})
 """
 
 from collections.abc import Mapping

@@ -56,7 +56,7 @@ class DecoderTask(Task):
         dropout_key_B = None if context.training is None else key("dropout")
         process, x0_BYXC, weight_B = self.cfg.process, batch["x0"], batch.get("weight")
         noise_BYXC = rng.normal(key("noise"), x0_BYXC.shape[1:])
-        t_B = rng.integers(key("time"), 0, process.steps)
+        t_B = process.draw_times(key("time"))
         x_BYXC = process.corrupt(x0_BYXC, noise_BYXC, t_B)
         condition = self.drop(batch["condition"], key("image_drop"), key("text_drop"))
         y_BYXC = decoder(params, x_BYXC, t_B, encode(params, condition, self.model), self.model, dropout_key_B)

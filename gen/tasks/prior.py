@@ -55,13 +55,14 @@ class PriorTask(Task):
                 f" (embed {clip.embed}, context {clip.text.context})"
             )
         self.cfg, self.model, self.clip, self.resolution = cfg, model, clip, resolution
+        self.times = cfg.process.steps
         self.players = {"model": Player(prior_spec(model))}
         self.frozen = {"clip": clip_spec(clip)}
         self.extra = {
             "statistics": statistics_spec(model.embed),
             "seen": Spec((), (), zeros),
             # 1 is the truth at pure noise, and a safe start elsewhere: it means that x0 is known
-            "eps2": Spec((cfg.process.steps,), (None,), ones),
+            "eps2": Spec((self.times,), (None,), ones),
         }
 
     def batch(self, size: int) -> Batch:
@@ -78,7 +79,7 @@ class PriorTask(Task):
         process, statistics, weight_B = self.cfg.process, context.extra["statistics"], batch.get("weight")
         x0_BE = standardise(batch["image"], statistics, self.cfg.scale)
         noise_BE = rng.normal(key("noise"), x0_BE.shape[1:])
-        t_B = rng.integers(key("time"), 0, process.steps)
+        t_B = process.draw_times(key("time"))
         x_BE = process.corrupt(x0_BE, noise_BE, t_B)
         caption = drop(batch["caption"], rng.bernoulli(key("text_drop"), self.cfg.text_drop))
         value_BE = prior(params, x_BE, t_B, caption, self.model)
@@ -91,7 +92,7 @@ class PriorTask(Task):
 
     def by_time(self, value_B: Float[Array, "B"], t_B: Int[Array, "B"]) -> Mean:
         """Sums and counts of a quantity for each time."""
-        at_BN = jax.nn.one_hot(t_B, self.cfg.process.steps)
+        at_BN = jax.nn.one_hot(t_B, self.times)
         return Mean(value_B @ at_BN, at_BN.sum(0))
 
     def after(self, players, prepared: Batch, metrics: Metrics, context: Context) -> Params:

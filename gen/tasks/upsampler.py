@@ -42,7 +42,7 @@ class UpsamplerTask(Task):
     def __init__(self, cfg: UpsamplerTaskConfig, model: UNetConfig, resolution: int):
         """`resolution` is that of the data's pictures. Raises ValueError where model, crop and factor do not fit."""
         if model.in_channels != 6 or model.out_channels != 3:
-            raise ValueError("an upsampler reads noisy and small picture: set model.in_channels=6, model.out_channels=3")
+            raise ValueError("an upsampler reads two pictures and draws one: set model.in_channels=6, out_channels=3")
         self.crop = round(cfg.crop * model.resolution)
         steps = cfg.factor * 2 ** (len(model.multipliers) - 1)
         if self.crop % steps or self.crop < 1:
@@ -71,7 +71,7 @@ class UpsamplerTask(Task):
         dropout_key_B = None if context.training is None else key("dropout")
         process, x0_BYXC = self.cfg.process, batch["x0"]
         noise_BYXC = rng.normal(key("noise"), x0_BYXC.shape[1:])
-        t_B = rng.integers(key("time"), 0, process.steps)
+        t_B = process.draw_times(key("time"))
         x_BYXC = cascade.concatenate_condition(process.corrupt(x0_BYXC, noise_BYXC, t_B), batch["low"])
         value_BYXC = unet(params, x_BYXC, t_B, self.model, key_B=dropout_key_B)
         loss_B = diffusion.simple(Prediction(value_BYXC), x0_BYXC, noise_BYXC, t_B, process)
@@ -84,7 +84,7 @@ class UpsamplerTask(Task):
             players["model"],
             low_BYXC,
             rng.per_example(context.key, batch["row"]),
-            size=x0_BYXC.shape[1:3],
+            size=(self.model.resolution, self.model.resolution),
             model=self.model,
             process=self.cfg.process,
             sampler=self.cfg.sampler,

@@ -1,6 +1,7 @@
 """What a person sees of a run: a live line on a terminal, plain lines elsewhere.
 
-with Display("decoder", steps=1000, start=0, flops=2e9) as display:
+with Display("decoder", steps=1000) as display:
+    display.begin(start=0, flops=2e9, peak=0.0)
     display.update(step, {"loss": 0.5})
     display.say("wrote samples/1000.png")
 """
@@ -16,13 +17,14 @@ QUIET = 10.0
 
 
 class Display:
-    """Progress of one run; `flops` is what a step computes, `peak` what the devices can do in a second (0: unknown)."""
+    """Progress of one run, named and of `steps` steps."""
 
-    def __init__(self, name: str, steps: int, start: int, flops: float = 0.0, peak: float = 0.0):
-        self.name, self.steps, self.start = name, steps, start
-        self.flops, self.peak = flops, peak
+    def __init__(self, name: str, steps: int):
+        self.name, self.steps = name, steps
+        self._flops = self._peak = 0.0
+        self._first: tuple[int, float] | None = None  # the first step shown, and when
+        self._last = -QUIET
         self._console = rich.get_console()
-        self._began = self._last = time.monotonic()
         self._bar = progress.Progress(
             progress.TextColumn("[bold]{task.description}"),
             progress.BarColumn(),
@@ -32,24 +34,29 @@ class Display:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._row = self._bar.add_task(name, total=steps, completed=start, note="")
+        self._row = self._bar.add_task(name, total=steps, note="")
+
+    def begin(self, start: int, flops: float, peak: float) -> None:
+        """From step `start`; `flops` is what a step computes, `peak` what the devices can in a second (0: unknown)."""
+        self._flops, self._peak = flops, peak
+        self._bar.update(self._row, completed=start, note=f"compiling {flops / 1e9:.3g} GFLOP a step")
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Shows the metrics of `step`."""
-        now, done = time.monotonic(), step + 1 - self.start
-        rate = done / max(now - self._began, 1e-9)
+        """Shows the metrics of `step`. The rate is that of the steps since the first one shown, which compiles."""
+        now = time.monotonic()
+        first, began = self._first = self._first or (step, now)
+        rate = (step - first) / (now - began) if step > first else 0.0
         parts = [f"{name} {value:.4g}" for name, value in metrics.items()]
-        parts.append(f"{rate:.2f} steps/s")
-        if self.flops:
-            parts.append(f"{rate * self.flops / 1e9:.1f} GFLOP/s")
-        if self.flops and self.peak:
-            parts.append(f"MFU {rate * self.flops / self.peak:.0%}")
+        if rate:
+            parts.append(f"{rate:.2f} steps/s  {rate * self._flops / 1e9:.1f} GFLOP/s")
+        if rate and self._peak:
+            parts.append(f"MFU {rate * self._flops / self._peak:.0%}")
         note = "  ".join(parts)
         self._bar.update(self._row, completed=step + 1, note=note)
         if not self._console.is_terminal and (now - self._last > QUIET or step + 1 == self.steps):
             self._last = now
-            left = (self.steps - step - 1) / rate
-            self.say(f"{self.name}  step {step + 1}/{self.steps}  {note}  {left:.0f} s left")
+            left = f"  {(self.steps - step - 1) / rate:.0f} s left" if rate else ""
+            self.say(f"{self.name}  step {step + 1}/{self.steps}  {note}{left}")
 
     def say(self, line: str) -> None:
         """A line above the progress."""
@@ -57,7 +64,6 @@ class Display:
 
     def __enter__(self) -> "Display":
         self._bar.start()
-        self._began = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:

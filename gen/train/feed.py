@@ -18,13 +18,15 @@ type Read = Callable[[int, np.ndarray], Mapping[str, np.ndarray]]
 def place(read: Read, position: int, size: int, mesh: Mesh) -> dict[str, jax.Array]:
     """The global batch of `size` rows at `position`, spread over the mesh; only rows that are needed here are read."""
     sharding = batch_sharding(mesh)
-    held = {s.indices(size)[:2] for (s, *_) in sharding.addressable_devices_indices_map((size,)).values()}
+    places = sharding.addressable_devices_indices_map((size,)).values()
+    held = {index[0].indices(size)[:2] for index in places if index is not None}
     mine = np.unique(np.concatenate([np.arange(*span) for span in held]))
     where = {int(row): i for i, row in enumerate(mine)}
     rows = read(position, mine)
 
     def spread(local: np.ndarray) -> jax.Array:
-        def piece(index: tuple[slice, ...]) -> np.ndarray:
+        def piece(index: tuple[slice, ...] | None) -> np.ndarray:
+            assert index is not None, "addressable devices have an index"
             start, stop, _ = index[0].indices(size)
             return local[where[start] : where[stop - 1] + 1]
 

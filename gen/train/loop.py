@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from gen import chips, flops
 from gen import mesh as meshes
 from gen.spec import Params
 from gen.tasks.base import Task
@@ -71,7 +72,7 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
     placed = states.shardings(task, shapes, around.mesh)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, placed)
     every, keep, keep_every = dataclasses.astuple(cfg.checkpoint)
-    display = Display(cfg.task.name, steps, 0)
+    display = Display(cfg.task.name, steps)
     checkpoints = Checkpointer(around.run.checkpoints, every=every, keep=keep, keep_every=keep_every, warn=display.say)
     resumed = checkpoints.restore(abstract)
     start, state = resumed if resumed else (0, jax.jit(init, out_shardings=placed)(key))
@@ -105,7 +106,9 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
         contextlib.closing(checkpoints),
     ):
         log = Log(cfg, metrics, display)
-        display.start = start
+        traced = step_fn.trace(state, around.frozen, batches(start), key)
+        display.begin(start, flops.of_program(traced.jaxpr).flops, chips.peak_flops(around.mesh.devices.flatten()))
+        step_fn = traced.lower().compile()
         for now in range(start, steps):
             if now and now % cfg.evals.every == 0:
                 evaluate(state)

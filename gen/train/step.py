@@ -30,7 +30,8 @@ def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int) -> Call
         context = Context(_params(state), frozen, state.extra, rng.fold(key, "prepare"), state.step, state.step)
         prepared = jax.lax.stop_gradient(task.prepare(context.others, batch, context))
 
-        players, metrics, finite = dict(state.players), {}, jnp.bool_(True)
+        players, finite = dict(state.players), jnp.bool_(True)
+        metrics: dict[str, Mean] = {}
         for update in range(task.inner_updates):
             minibatch = task.minibatch(prepared, jnp.int32(update), rng.fold(key, "minibatch"))
             for name, player in task.players.items():
@@ -79,8 +80,8 @@ def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, 
 
 def average(ema: Params | None, params: Params, decay: float, updates: Array) -> Params:
     """Exponential moving average; the decay starts low, so that a short run is not an average of its first steps."""
-    decay = jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))
-    return jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), ema, params)
+    share = 1 - jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))
+    return jax.tree.map(lambda e, p: e + share * (p - e), ema, params)
 
 
 def _commit(old: State, players: Mapping[str, PlayerState], extra: Params, finite: Array) -> State:

@@ -38,7 +38,7 @@ def make(workdir: Path, num: int) -> Findings:
     stack = Unclip.open(workdir, meshes.make(meshes.MeshConfig(), jax.devices()))
     judge = Judge()
     combinations = np.array([c for _, c in zip(range(num), _cycle(held_out_combinations()), strict=False)])
-    captions = [describe(*map(int, c), template=i % len(TEMPLATES)) for i, c in enumerate(combinations)]
+    captions = [describe(d, ink, paper, i % len(TEMPLATES)) for i, (d, ink, paper) in enumerate(combinations.tolist())]
     tokens, notes = stack.read(captions)
     for note in notes:
         print(f"note: {note}")
@@ -118,7 +118,7 @@ def _retrieval(stack: Unclip) -> float:
     found = []
     for trial in range(TRIALS):
         chosen = [draw.choice(np.flatnonzero((truth == c).all(1))) for c in combinations]
-        tokens, _ = stack.read([describe(*c, template=trial % len(TEMPLATES)) for c in combinations])
+        tokens, _ = stack.read([describe(*c, trial % len(TEMPLATES)) for c in combinations])
         image_NE, text_NE = of_image(clip.params, real[chosen]), of_text(clip.params, tokens)
         found.append(recall(np.asarray(text_NE), np.asarray(image_NE)))
     return float(np.mean(found))

@@ -1,0 +1,50 @@
+"""The tables that a run prints as it starts: its parameters, and where the mesh puts them."""
+
+import itertools
+from collections.abc import Mapping
+
+from jax.sharding import Mesh
+from rich.table import Table
+
+from gen import mesh as meshes
+from gen import spec
+from gen.spec import Specs
+
+
+def parameters(name: str, specs: Specs, mesh: Mesh) -> Table:
+    """One row for each part of a model: how many parameters, how many bytes on each device, and what cuts them."""
+    shape = dict(mesh.shape)
+    used = " x ".join(f"{axis} {size}" for axis, size in shape.items() if size > 1) or "one device"
+    table = Table("part", "parameters", "bytes a device", "cut over", title=f"{name} on {used}")
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    leaves = spec.flatten(specs)
+    for part, paths in itertools.groupby(sorted(leaves), key=lambda path: path.split("/")[0]):
+        rows = [leaves[path] for path in paths]
+        table.add_row(part, f"{sum(map(_size, rows)):,}", f"{sum(_held(s, shape) for s in rows):,}", _axes(rows, shape))
+    every = list(leaves.values())
+    table.add_section()
+    table.add_row("all", f"{spec.count(specs):,}", f"{sum(_held(s, shape) for s in every):,}", _axes(every, shape))
+    return table
+
+
+def _size(leaf: spec.Spec) -> int:
+    return spec.count({"leaf": leaf})
+
+
+def _over(leaf: spec.Spec, shape: Mapping[str, int]) -> list[str]:
+    """The mesh axes that a parameter is cut over."""
+    parts = meshes.partition(leaf.axes, leaf.shape, dict(shape), "a parameter")
+    return [axis for part in parts if part for axis in part]
+
+
+def _held(leaf: spec.Spec, shape: Mapping[str, int]) -> int:
+    """Bytes of a parameter on one device."""
+    ways = 1
+    for axis in _over(leaf, shape):
+        ways *= shape[axis]
+    return _size(leaf) * spec.abstract({"leaf": leaf})["leaf"].dtype.itemsize // ways
+
+
+def _axes(leaves: list[spec.Spec], shape: Mapping[str, int]) -> str:
+    return ", ".join(sorted({axis for leaf in leaves for axis in _over(leaf, shape)})) or "nothing"
