@@ -89,7 +89,7 @@ def evaluate(place: Path, pictures: int) -> dict[str, Any]:
     weights = {name: run.load(player.specs, mesh, name) for name, player in task.players.items()}
     with jax.set_mesh(mesh):
         evaluation = Evaluation(task, cfg, frozen, held_out, mesh)
-        seen = (weights, run.extra() if task.extra else {}, np.int32(run.step or 0))
+        seen = (weights, run.extra(mesh) if task.extra else {}, np.int32(run.step or 0))
         metrics = evaluation.metrics(*seen, batches=len(held_out))
         drawn = evaluation.pictures(*seen, count=pictures)
     real = drawn.pop("real", None)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gen import mesh as meshes
 from gen import spec
@@ -56,9 +56,9 @@ class Run:
         spec.check(specs, params, str(self.path))
         return params
 
-    def extra(self) -> Params:
-        """The task's state beside the weights."""
-        return self._part("extra", None)[0]
+    def extra(self, mesh: Mesh) -> Params:
+        """The task's state beside the weights, whole on every device."""
+        return self._part("extra", NamedSharding(mesh, PartitionSpec()))[0]
 
     def _part(self, subtree: str, shardings: Any) -> tuple[Params, str]:
         """One part of the newest intact checkpoint, with its digest; further parts come from the same step."""

@@ -75,7 +75,7 @@ class Unclip:
                 raise ValueError(f"{workdir} has no {kind} stage, without which captions do not become pictures")
         samplers = {name: s.run.cfg.task.sampler for name, s in stages.items() if name != "clip"}
         prior = _only(stages, "prior").run
-        return cls(stages, samplers, prior.tokenizer(), prior.extra())
+        return cls(stages, samplers, prior.tokenizer(), prior.extra(mesh))
 
     def with_samplers(self, overrides: Sequence[tuple[str, str]]) -> "Unclip":
         """The same stack with sampler keys set, as ("decoder.guidance_scale", "2")."""

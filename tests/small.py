@@ -43,7 +43,7 @@ UNET = UNetConfig(
     channels=4, multipliers=(1,), blocks=1, resolution=SIZE, middle_attention=False, groups=2, dropout=0.3
 )
 DECODER = DecoderConfig(
-    dataclasses.replace(UNET, middle_attention=True, head_dim=4, context=8, out_channels=6),
+    dataclasses.replace(UNET, middle_attention=True, head_dim=2, context=8, out_channels=6),
     EMBED,
     tokens=2,
     caption=CaptionConfig(VOCAB, CONTEXT, TOWER),

@@ -1,7 +1,7 @@
 """What a person sees of a run: a live line on a terminal, plain lines elsewhere.
 
 with Display("decoder", steps=1000) as display:
-    display.begin(start=0, flops=2e9, peak=0.0)
+    display.begin(start=0, flops=2_000_000_000, peak=0.0)
     display.update(step, {"loss": 0.5})
     display.say("wrote samples/1000.png")
 """
@@ -21,7 +21,7 @@ class Display:
 
     def __init__(self, name: str, steps: int):
         self.name, self.steps = name, steps
-        self._flops = self._peak = 0.0
+        self._flops, self._peak = 0, 0.0
         self._first: tuple[int, float] | None = None  # the first step shown, and when
         self._last = -QUIET
         self._console = rich.get_console()
@@ -36,7 +36,7 @@ class Display:
         )
         self._row = self._bar.add_task(name, total=steps, note="")
 
-    def begin(self, start: int, flops: float, peak: float) -> None:
+    def begin(self, start: int, flops: int, peak: float) -> None:
         """From step `start`; `flops` is what a step computes, `peak` what the devices can in a second (0: unknown)."""
         self._flops, self._peak = flops, peak
         self._bar.update(self._row, completed=start, note=f"compiling {flops / 1e9:.3g} GFLOP a step")

@@ -162,15 +162,16 @@ def test_sampling_before_a_stage_is_trained(copy):
         open_stack(copy / "prior")
 
 
-def test_sampling_from_damaged_weights(copy):
+def test_sampling_from_damaged_weights(copy, capsys):
     largest = max(
         (p for p in (copy / "decoder" / "checkpoints" / "2").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size
     )
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)
-    with pytest.raises(NoIntactCheckpoint, match=largest.name):
+    with pytest.raises(NoIntactCheckpoint, match="decoder/checkpoints is intact"):
         open_stack(copy)
+    assert largest.name in capsys.readouterr().out
 
 
 def test_evaluation_measures_all_held_out_data(trained_stack):
