@@ -119,6 +119,7 @@ def one_step(task, mesh):
     return jax.device_get((moments, player.params, metrics, dict(batch)))
 
 
+@pytest.mark.prove  # four compilations of a whole step for each model
 @pytest.mark.parametrize("family", small.FAMILIES)
 def test_a_training_step_is_that_of_one_device(family, tmp_path_factory):
     task = small.FAMILIES[family]()

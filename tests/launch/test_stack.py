@@ -16,6 +16,8 @@ from launch import command, runs, stack, trained
 from launch.unclip import Unclip
 from tests import small
 
+pytestmark = pytest.mark.prove  # minutes of compilation
+
 CONFIG = "configs/unclip/digits.py:tiny"
 PROMPT = "a handwritten seven in red ink on yellow paper"
 

@@ -116,7 +116,7 @@ def test_crops_are_windows_of_their_pictures():
         ),
         (
             lambda: UpsamplerTask(UpsamplerTaskConfig(2, crop=0.5), small.UNET, 8),
-            "an upsampler reads noisy and small picture: set model.in_channels=6",
+            "an upsampler reads two pictures and draws one: set model.in_channels=6",
         ),
         (
             lambda: UpsamplerTask(UpsamplerTaskConfig(3, crop=0.5), small.UPSAMPLER, 8),
