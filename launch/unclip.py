@@ -74,7 +74,7 @@ class Unclip:
             if kind not in {s.run.cfg.task.name for s in stages.values()}:
                 raise ValueError(f"{workdir} has no {kind} stage, without which captions do not become pictures")
         samplers = {name: s.run.cfg.task.sampler for name, s in stages.items() if name != "clip"}
-        prior = _only(stages, "prior").run
+        prior = only(stages, "prior").run
         return cls(stages, samplers, prior.tokenizer(), prior.extra(mesh))
 
     def with_samplers(self, overrides: Sequence[tuple[str, str]]) -> "Unclip":
@@ -92,7 +92,7 @@ class Unclip:
 
         Raises ValueError for an empty prompt or one of which no character is known.
         """
-        context = _only(self.stages, "clip").run.cfg.model.text.context
+        context = only(self.stages, "clip").run.cfg.model.text.context
         fitted = [fit_prompt(self.tokenizer, prompt, context) for prompt in prompts]
         notes = [f"{prompt!r}: {note}" for prompt, f in zip(prompts, fitted, strict=True) for note in f.notes]
         return jnp.asarray(np.stack([f.tokens_T for f in fitted])), notes
@@ -111,13 +111,13 @@ class Unclip:
         paper's ablation, section 5.1).
         """
         keys = {name: self._keys(seed, name, index_B) for name in self.stages}
-        text, caption = self._text(_only(self.stages, "clip").params, tokens_BT)
+        text, caption = self._text(only(self.stages, "clip").params, tokens_BT)
         if from_text_embedding:
             embedding_BE = unit(text.embedding_BE)
         else:
-            prior = _only(self.stages, "prior")
+            prior = only(self.stages, "prior")
             embedding_BE = self._embedding(prior.params, caption, self.extra, keys["prior"])
-        decoder = _only(self.stages, "decoder")
+        decoder = only(self.stages, "decoder")
         picture = self._picture(decoder.params, embedding_BE, tokens_BT, text, keys["decoder"])
         pictures = [picture]
         for name, stage in self.stages.items():
@@ -134,8 +134,8 @@ class Unclip:
 
     @functools.cached_property
     def _text(self):
-        clip = _only(self.stages, "clip").run.cfg.model
-        prior = _only(self.stages, "prior").run.cfg.model
+        clip = only(self.stages, "clip").run.cfg.model
+        prior = only(self.stages, "prior").run.cfg.model
 
         def read(params: Params, tokens_BT: Array) -> tuple[Text, Caption]:
             return encode_text(params, tokens_BT, clip), read_caption(params, tokens_BT, clip, prior)
@@ -144,7 +144,7 @@ class Unclip:
 
     @functools.cached_property
     def _embedding(self):
-        cfg = _only(self.stages, "prior").run.cfg
+        cfg = only(self.stages, "prior").run.cfg
 
         def draw(params: Params, caption: Caption, extra: Params, key_B: Array) -> Array:
             return draw_embedding(
@@ -164,7 +164,7 @@ class Unclip:
 
     @functools.cached_property
     def _picture(self):
-        cfg = _only(self.stages, "decoder").run.cfg
+        cfg = only(self.stages, "decoder").run.cfg
 
         def draw(params: Params, embedding_BE: Array, tokens_BT: Array, text: Text, key_B: Array) -> Array:
             condition = make_condition(embedding_BE, tokens_BT, text, cfg.model)
@@ -193,5 +193,6 @@ def places(workdir: Path) -> dict[str, Path]:
     return {name: workdir / place for name, place in json.loads(record.read_text())["stages"]}
 
 
-def _only(stages: Mapping[str, Stage], kind: str) -> Stage:
+def only(stages: Mapping[str, Stage], kind: str) -> Stage:
+    """The first stage that trains a `kind` of model."""
     return next(s for s in stages.values() if s.run.cfg.task.name == kind)

@@ -16,7 +16,7 @@ from gen.models.embedding import unit
 from gen.sample import png
 from gen.tasks.images import pixels
 from launch.demo.judge import Judge, score
-from launch.unclip import Unclip
+from launch.unclip import Unclip, only
 
 BATCH = 48
 SEED = 0
@@ -108,7 +108,7 @@ def _real(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _retrieval(stack: Unclip) -> float:
     """How often a held-out caption finds its own picture among one of each held-out combination."""
-    clip = next(s for s in stack.stages.values() if s.run.cfg.task.name == "clip")
+    clip = only(stack.stages, "clip")
     cfg, size = clip.run.cfg.model, clip.run.cfg.data.resolution
     real, truth = _real(size)
     draw = np.random.default_rng(SEED)
