@@ -51,10 +51,11 @@ def sha256(path: Path) -> str:
 def _walk(directory: Path) -> Iterator[Path]:
     if directory.is_symlink():
         raise UnsafePath(f"{directory} is a symbolic link; copy the directory that it names to this place instead")
-    for entry in os.scandir(directory):
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
-        elif entry.is_file(follow_symlinks=False):
-            yield Path(entry.path)
-        else:
-            raise UnsafePath(f"{entry.path} is not a regular file; a checkpoint must hold its own files, not links")
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                yield Path(entry.path)
+            else:
+                raise UnsafePath(f"{entry.path} is not a regular file; a checkpoint must hold its own files, not links")

@@ -29,8 +29,9 @@ class Metrics:
         if jax.process_index() != 0:
             return
         try:
+            end = _end_before(path, start)
             self._file = path.open("ab")
-            self._file.truncate(_end_before(path, start))
+            self._file.truncate(end)
         except OSError as error:
             raise ValueError(f"cannot write metrics to {path}: {error.strerror}; mend its permissions") from error
 

@@ -28,9 +28,9 @@ def test_numbers_come_back_exactly(tmp_path):
 
 
 def test_each_step_is_on_disk_at_once(tmp_path):
-    m = Metrics(tmp_path / "m.jsonl", 0)
-    m.write(0, {"loss": 1.0})
-    assert metrics.read(tmp_path / "m.jsonl") == [{"step": 0, "loss": 1.0}]
+    with Metrics(tmp_path / "m.jsonl", 0) as m:
+        m.write(0, {"loss": 1.0})
+        assert metrics.read(tmp_path / "m.jsonl") == [{"step": 0, "loss": 1.0}]
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"step": 9, "lo', b'{"step": 9, "loss": 1.0}'])
