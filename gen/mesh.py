@@ -117,12 +117,16 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P(tuple(m for m in RULES["batch"])))
 
 
+def batch_ways(mesh: Mesh) -> int:
+    """Over how many devices a batch is spread."""
+    return math.prod(mesh.shape[m] for m in RULES["batch"])
+
+
 def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
     """Raises ValueError unless every device gets an equal share of every micro-batch."""
-    ways = math.prod(mesh.shape[m] for m in RULES["batch"])
-    if batch_size % (ways * accumulate):
+    if batch_size % (batch_ways(mesh) * accumulate):
         raise ValueError(
-            f"train.batch_size={batch_size} is not divisible by data x fsdp = {ways} devices"
+            f"train.batch_size={batch_size} is not divisible by data x fsdp = {batch_ways(mesh)} devices"
             f" times train.accumulate={accumulate}"
         )
 

@@ -63,11 +63,15 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         sys.exit(status.DONE)
 
 
-def exit_status(error: Exception) -> int:
-    """What a run ends with after an error that the user can mend."""
-    # not imported here: whoever mistypes a flag need not wait for jax
-    restore = sys.modules.get("gen.train.restore")
-    return status.NO_CHECKPOINT if restore and isinstance(error, restore.NoIntactCheckpoint) else status.USAGE
+def exit_status(error: Exception) -> int | None:
+    """What a run ends with after an error that the user can mend; None for one that nobody foresaw."""
+    # looked up, not imported: whoever mistypes a flag need not wait for jax
+    known = lambda module, name: isinstance(error, getattr(sys.modules.get(f"gen.train.{module}"), name, ()))
+    if known("restore", "NoIntactCheckpoint"):
+        return status.NO_CHECKPOINT
+    if known("files", "CannotWrite"):
+        return status.UNWRITABLE
+    return status.USAGE if isinstance(error, ValueError | OSError) else None
 
 
 def quiet() -> None:
@@ -83,7 +87,7 @@ def run(main: Callable[[Any, list[tuple[str, str]]], int | None], *, prefix: str
 
     `required` flags are named with what they are for.
 
-    What the user can mend is one sentence on standard error and exit status 2; no traceback.
+    What the user can mend is one sentence on standard error and an exit status of gen.train.status; no traceback.
     """
     argv, overrides = split_overrides(sys.argv, prefix)
 
@@ -96,8 +100,11 @@ def run(main: Callable[[Any, list[tuple[str, str]]], int | None], *, prefix: str
                 if getattr(flags.FLAGS, name) is None:
                     raise ValueError(f"--{name} is missing: {purpose}")
             sys.exit(main(flags.FLAGS, overrides) or 0)
-        except (ValueError, OSError) as error:
+        except Exception as error:
+            code = exit_status(error)
+            if code is None:
+                raise
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(exit_status(error))
+            sys.exit(code)
 
     app.run(start, argv=argv, flags_parser=parse_flags)

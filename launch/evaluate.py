@@ -12,9 +12,6 @@ from absl import flags
 
 from launch import command
 
-flags.DEFINE_string("workdir", None, "directory of a run or of a stack")
-flags.DEFINE_integer("pictures", 64, "how many pictures are drawn and compared with the real ones", lower_bound=0)
-
 
 def main(args, overrides) -> int:
     import rich
@@ -38,4 +35,6 @@ def main(args, overrides) -> int:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "directory of a run or of a stack")
+    flags.DEFINE_integer("pictures", 64, "how many pictures are drawn and compared with the real ones", lower_bound=0)
     command.run(main, workdir="the directory of a run or of a stack")

@@ -14,14 +14,6 @@ from absl import flags
 
 from launch import command
 
-flags.DEFINE_string("workdir", None, "directory of a trained stack")
-flags.DEFINE_string("prompt", None, "what to draw")
-flags.DEFINE_integer("num", 4, "how many pictures", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "another seed, other pictures")
-flags.DEFINE_integer("batch", 16, "how many pictures are drawn at once", lower_bound=1)
-flags.DEFINE_string("out", None, "where the pictures go; by default WORKDIR/samples")
-flags.DEFINE_bool("from_text_embedding", False, "leave the prior out (the paper's ablation)")
-
 
 def main(args, overrides) -> int:
     import importlib.metadata
@@ -56,7 +48,7 @@ def main(args, overrides) -> int:
     everything = []
     for first in range(0, args.num, size):
         index_B = np.arange(first, first + size)  # the last batch is drawn whole, so that nothing compiles again
-        tokens = np.repeat(np.asarray(tokens_BT), size, axis=0)
+        tokens = np.repeat(tokens_BT, size, axis=0)
         drawn = stack.draw(tokens, index_B, args.seed, from_text_embedding=args.from_text_embedding)
         for index, picture in zip(index_B, drawn.pictures[-1], strict=True):
             if index < args.num:
@@ -70,4 +62,11 @@ def main(args, overrides) -> int:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "directory of a trained stack")
+    flags.DEFINE_string("prompt", None, "what to draw")
+    flags.DEFINE_integer("num", 4, "how many pictures", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "another seed, other pictures")
+    flags.DEFINE_integer("batch", 16, "how many pictures are drawn at once", lower_bound=1)
+    flags.DEFINE_string("out", None, "where the pictures go; by default WORKDIR/samples")
+    flags.DEFINE_bool("from_text_embedding", False, "leave the prior out (the paper's ablation)")
     command.run(main, prefix="sampler", workdir="the directory of a trained stack", prompt="what to draw")

@@ -4,8 +4,7 @@
     config.stages = {"clip": {...}, "prior": {..., "upstream": {"clip": "clip"}}, ...}
 
 An upstream that names a stage means that stage's run; anything else is a path. `runs: {"clip": "DIR"}` takes a stage
-from a run elsewhere instead of training it. All other keys
-are set for every stage.
+from a run elsewhere instead of training it. All other keys are set for every stage.
 
 Each stage records the digest of the weights it read. When those weights change the stage is stale: it is named, moved
 aside and trained anew.

@@ -10,9 +10,6 @@ from absl import flags
 
 from launch import command
 
-flags.DEFINE_string("config", None, "config file, FILE.py or FILE.py:VARIANT")
-flags.DEFINE_string("workdir", None, "directory of the run; made if need be, resumed if it holds one")
-
 
 def main(args, overrides) -> int:
     data = command.load_config(args.config)
@@ -25,4 +22,6 @@ def main(args, overrides) -> int:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("config", None, "config file, FILE.py or FILE.py:VARIANT")
+    flags.DEFINE_string("workdir", None, "directory of the run; made if need be, resumed if it holds one")
     command.run(main, config="the config file, as configs/unclip/digits.py", workdir="the directory of the run")

@@ -1,7 +1,8 @@
 """A trained unCLIP stack as one object: captions in, pictures out, one compiled program per stage.
 
 stack = Unclip.open("runs/digits", mesh)
-drawn = stack.draw(["a handwritten seven in red ink on yellow paper"], index_B=np.arange(1), seed=0)
+tokens, notes = stack.read(["a handwritten seven in red ink on yellow paper"])
+drawn = stack.draw(tokens, index_B=np.arange(1), seed=0)
 drawn.pictures[-1]          # float32 (1, 32, 32, 3) in [-1, 1], after the last upsampler
 """
 
@@ -13,12 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from gen import config, rng
+from gen import mesh as meshes
 from gen.models.clip import Text, clip_spec, encode_text
 from gen.models.decoder import decoder_spec
 from gen.models.embedding import unit
@@ -62,6 +63,7 @@ class Unclip:
     samplers: dict[str, SamplerConfig]
     tokenizer: Tokenizer
     extra: Params
+    mesh: Mesh
 
     @classmethod
     def open(cls, workdir: str | Path, mesh: Mesh) -> "Unclip":
@@ -75,7 +77,7 @@ class Unclip:
                 raise ValueError(f"{workdir} has no {kind} stage, without which captions do not become pictures")
         samplers = {name: s.run.cfg.task.sampler for name, s in stages.items() if name != "clip"}
         prior = only(stages, "prior").run
-        return cls(stages, samplers, prior.tokenizer(), prior.extra(mesh))
+        return cls(stages, samplers, prior.tokenizer(), prior.extra(mesh), mesh)
 
     def with_samplers(self, overrides: Sequence[tuple[str, str]]) -> "Unclip":
         """The same stack with sampler keys set, as ("decoder.guidance_scale", "2")."""
@@ -87,7 +89,7 @@ class Unclip:
         samplers = {name: config.build(SamplerConfig, data[name], f"sampler.{name}") for name in data}
         return dataclasses.replace(self, samplers=samplers)
 
-    def read(self, prompts: Sequence[str]) -> tuple[Int[Array, "B T"], list[str]]:
+    def read(self, prompts: Sequence[str]) -> tuple[Int[np.ndarray, "B T"], list[str]]:
         """Prompts as token ids, and what a person should be told: what was cut, what is unknown.
 
         Raises ValueError for an empty prompt or one of which no character is known.
@@ -95,11 +97,11 @@ class Unclip:
         context = only(self.stages, "clip").run.cfg.model.text.context
         fitted = [fit_prompt(self.tokenizer, prompt, context) for prompt in prompts]
         notes = [f"{prompt!r}: {note}" for prompt, f in zip(prompts, fitted, strict=True) for note in f.notes]
-        return jnp.asarray(np.stack([f.tokens_T for f in fitted])), notes
+        return np.stack([f.tokens_T for f in fitted]), notes
 
     def draw(
         self,
-        tokens_BT: Int[Array | np.ndarray, "B T"],
+        tokens_BT: Int[np.ndarray, "B T"],
         index_B: np.ndarray,
         seed: int,
         *,
@@ -107,30 +109,40 @@ class Unclip:
     ) -> Drawn:
         """Pictures for captions. Row b draws from (seed, stage, index_B[b]), whatever else is in the batch.
 
+        The rows are spread over the mesh, which draws a few more where they do not divide evenly.
         `from_text_embedding` leaves the prior out: the decoder gets the caption's embedding for a picture's (the
         paper's ablation, section 5.1).
         """
+        ways = meshes.batch_ways(self.mesh)
+        filled = np.resize(np.arange(len(index_B)), -(-len(index_B) // ways) * ways)
+        with jax.set_mesh(self.mesh):
+            tokens = meshes.put(tokens_BT[filled], meshes.batch_sharding(self.mesh))
+            embedding_BE, pictures = self._draw(tokens, index_B[filled], seed, from_text_embedding)
+        own = lambda x: np.asarray(x)[: len(index_B)]
+        return Drawn(own(embedding_BE), [own(x) for x in pictures])
+
+    def _draw(self, tokens_BT: Array, index_B: np.ndarray, seed: int, from_text: bool) -> tuple[Array, list[Array]]:
         keys = {name: self._keys(seed, name, index_B) for name in self.stages}
         text, caption = self._text(only(self.stages, "clip").params, tokens_BT)
-        if from_text_embedding:
+        if from_text:
             embedding_BE = unit(text.embedding_BE)
         else:
             prior = only(self.stages, "prior")
             embedding_BE = self._embedding(prior.params, caption, self.extra, keys["prior"])
         decoder = only(self.stages, "decoder")
-        picture = self._picture(decoder.params, embedding_BE, tokens_BT, text, keys["decoder"])
-        pictures = [picture]
+        pictures = [self._picture(decoder.params, embedding_BE, tokens_BT, text, keys["decoder"])]
         for name, stage in self.stages.items():
             if stage.run.cfg.task.name == "upsampler":
                 pictures.append(self._enlarger(name)(stage.params, pictures[-1], keys[name]))
-        return Drawn(np.asarray(embedding_BE), [np.asarray(x) for x in pictures])
+        return embedding_BE, pictures
 
     def digests(self) -> dict[str, Mapping[str, Any]]:
         """Which weights each stage has."""
         return {name: {"step": s.run.step, "digest": s.run.digest} for name, s in self.stages.items()}
 
     def _keys(self, seed: int, stage: str, index_B: np.ndarray) -> Array:
-        return rng.per_example(rng.fold(jax.random.key(seed), "sample", stage), jnp.asarray(index_B, jnp.int32))
+        rows = meshes.put(index_B.astype(np.int32), meshes.batch_sharding(self.mesh))
+        return rng.per_example(rng.fold(jax.random.key(seed), "sample", stage), rows)
 
     @functools.cached_property
     def _text(self):

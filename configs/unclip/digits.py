@@ -17,6 +17,8 @@ def transformer(width: int, layers: int, heads: int, **more) -> dict:
 
 
 CONTEXT, VOCAB, EMBED = 20, 160, 64
+DATA = {"source": "digits", "resolution": 16, "tokenizer": f"bpe:{VOCAB}"}
+CHECKPOINT = {"every": 250, "keep": 2}
 
 
 def clip() -> dict:
@@ -31,9 +33,11 @@ def clip() -> dict:
                 "transformer": transformer(64, 2, 4, activation="quick_gelu", causal=True),
             },
         },
+        "data": DATA,
         "optim": {"lr": 2e-3, "warmup": 50, "weight_decay": 0.1, "b2": 0.98, "ema": 0.99},
         "train": {"steps": 700, "batch_size": 128},
         "evals": {"every": 350, "batches": 4},
+        "checkpoint": CHECKPOINT,
     }
 
 
@@ -49,9 +53,11 @@ def prior() -> dict:
             "states": 64,
             "transformer": transformer(96, 3, 4, causal=True),
         },
+        "data": DATA,
         "optim": {"lr": 1e-3, "warmup": 50, "weight_decay": 0.06, "b2": 0.96, "eps": 1e-6, "ema": 0.995},
         "train": {"steps": 800, "batch_size": 128},
         "evals": {"every": 400, "batches": 4},
+        "checkpoint": CHECKPOINT,
         "upstream": {"clip": "clip"},
     }
 
@@ -80,9 +86,11 @@ def decoder() -> dict:
             },
             "caption": {"vocab": VOCAB, "context": CONTEXT, "transformer": transformer(64, 1, 4)},
         },
+        "data": DATA,
         "optim": {"lr": 2e-3, "warmup": 50, "ema": 0.995},
         "train": {"steps": 700, "batch_size": 64},
         "evals": {"every": 350, "batches": 4, "samples": 8},
+        "checkpoint": CHECKPOINT,
         "upstream": {"clip": "clip"},
     }
 
@@ -105,10 +113,11 @@ def upsampler() -> dict:
             "groups": 8,
             "in_channels": 6,
         },
-        "data": {"resolution": 32, "tokenizer": None},
+        "data": {**DATA, "resolution": 32, "tokenizer": None},
         "optim": {"lr": 2e-3, "warmup": 50, "ema": 0.99},
         "train": {"steps": 200, "batch_size": 32},
         "evals": {"every": 200, "batches": 4, "samples": 8},
+        "checkpoint": CHECKPOINT,
     }
 
 
@@ -117,48 +126,31 @@ VARIANTS = (*STAGES, "tiny")
 
 # As small as it gets, to try the machinery: the whole stack in a minute, and pictures of nothing.
 TOWER = {"width": 8, "layers": 1, "heads": 2}
+UNET = {"channels": 4, "multipliers": (1,), "groups": 2}
+QUICK = {"sampler": {"steps": 2}}
 TINY = {
-    "clip": {
-        "model.embed": 8,
-        "model.image.transformer": {**TOWER, "activation": "quick_gelu"},
-        "model.text.transformer": {**TOWER, "activation": "quick_gelu", "causal": True},
+    "stages": {
+        "clip": {"model": {"embed": 8, "image": {"transformer": TOWER}, "text": {"transformer": TOWER}}},
+        "prior": {"model": {"embed": 8, "states": 8, "transformer": TOWER}, "task": QUICK},
+        "decoder": {
+            "model": {
+                "embed": 8,
+                "unet": {**UNET, "multipliers": (1, 1), "attention": (8,), "head_dim": 4, "context": 8},
+                "caption": {"transformer": TOWER},
+            },
+            "task": QUICK,
+        },
+        "upsampler": {"model": UNET, "task": QUICK},
     },
-    "prior": {
-        "model.embed": 8,
-        "model.states": 8,
-        "model.transformer": {**TOWER, "causal": True},
-        "task.sampler.steps": 2,
-    },
-    "decoder": {
-        "model.embed": 8,
-        "model.caption.transformer": TOWER,
-        "model.unet.channels": 4,
-        "model.unet.multipliers": (1, 1),
-        "model.unet.groups": 2,
-        "model.unet.attention": (8,),
-        "model.unet.head_dim": 4,
-        "model.unet.context": 8,
-        "task.sampler.steps": 2,
-    },
-    "upsampler": {"model.channels": 4, "model.multipliers": (1,), "model.groups": 2, "task.sampler.steps": 2},
+    "train": {"steps": 2, "batch_size": 8},
+    "evals": {"every": 2, "batches": 1, "samples": 2},
 }
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    data = {"source": "digits", "resolution": 16, "tokenizer": f"bpe:{VOCAB}"}
-    stages = {name: make() for name, make in STAGES.items()}
-    for stage in stages.values():
-        stage["data"] = {**data, **stage.get("data", {})}
-        stage["checkpoint"] = {"every": 250, "keep": 2}
+    if variant in STAGES:
+        return ConfigDict(STAGES[variant]())
+    config = ConfigDict({"order": tuple(STAGES), "stages": {name: make() for name, make in STAGES.items()}})
     if variant == "tiny":
-        for name, changes in TINY.items():
-            stages[name] |= {"train": {"steps": 2, "batch_size": 8}, "evals": {"every": 2, "batches": 1, "samples": 2}}
-            for key, value in changes.items():
-                *groups, last = key.split(".")
-                group = stages[name]
-                for part in groups:
-                    group = group[part]
-                group[last] = value
-    elif variant:
-        return ConfigDict(stages[variant])
-    return ConfigDict({"order": tuple(STAGES), "stages": stages, "seed": 0})
+        config.update(TINY)
+    return config

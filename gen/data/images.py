@@ -1,17 +1,16 @@
-"""Images on the host: decode with limits, resize with antialiasing, crop, flip, and uint8 <-> float32.
+"""Images on the host: decode with limits, resize with antialiasing, crop, flip.
 
 Whatever comes from a file is met as hostile: only JPEG, PNG and WebP are opened, the size in the header is checked
 before a pixel is decoded, and all that can go wrong is `Damaged`. Arrays are Y X C: rows, columns, channels.
 
-    image_YXC = resize_shorter(decode(content), 64)
-    x_YXC = to_float(center_crop(image_YXC, 64))        # 64 x 64 x 3 in [-1, 1]
+    image_YXC = center_crop(resize_shorter(decode(content), 64), 64)        # uint8 64 x 64 x 3
 """
 
 import io
 import warnings
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from gen.data.source import Damaged
@@ -98,22 +97,3 @@ def random_crop(
 def flip(image_YXC: UInt8[np.ndarray, "Y X 3"]) -> UInt8[np.ndarray, "Y X 3"]:
     """Mirrored left to right."""
     return image_YXC[:, ::-1]
-
-
-def grid(image_BYXC: UInt8[np.ndarray, "B Y X 3"], columns: int) -> UInt8[np.ndarray, "y x 3"]:
-    """The images row by row in one, `columns` to a row; places left over are white."""
-    B, Y, X, C = image_BYXC.shape
-    rows = -(-B // columns)
-    cells = np.full((rows * columns, Y, X, C), 255, np.uint8)
-    cells[:B] = image_BYXC
-    return cells.reshape(rows, columns, Y, X, C).swapaxes(1, 2).reshape(rows * Y, columns * X, C)
-
-
-def to_float(image: UInt8[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
-    """0..255 to [-1, 1], the range that models see."""
-    return image.astype(np.float32) / np.float32(127.5) - np.float32(1)
-
-
-def to_uint8(x: Float32[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-    """[-1, 1] to 0..255, rounded; what lies outside is clipped. The inverse of `to_float`."""
-    return np.rint((np.clip(x, -1, 1) + 1) * 127.5).astype(np.uint8)

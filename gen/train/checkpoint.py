@@ -22,6 +22,7 @@ from typing import Any
 import jax
 
 from gen.train import restore, step_dir
+from gen.train.files import CannotWrite
 from gen.train.restore import Warn
 from gen.train.step_dir import Payload, first_line
 
@@ -29,7 +30,7 @@ MAX_FAILED_SAVES = 3  # in a row, each tried twice where its state was still the
 _LEFTOVERS = ("*.orbax-checkpoint-tmp*", "*.removed", "*.partial")
 
 
-class SaveFailed(RuntimeError):
+class SaveFailed(CannotWrite):
     """A checkpoint could not be written."""
 
 

@@ -5,7 +5,6 @@ evaluation.metrics(weights, extra, step, batches=10)        # {"loss": 0.1, ...}
 evaluation.pictures(weights, extra, step, count=16)         # {"decoded": (16, Y, X, 3), "real": ...}
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -61,8 +60,7 @@ class Evaluation:
         """The task's pictures for the first `count` held-out examples; empty for a task that makes none."""
         if not count:
             return {}
-        # as many as the devices that share the batch can make evenly
-        ways = math.prod(self._mesh.shape[axis] for axis in meshes.RULES["batch"])
+        ways = meshes.batch_ways(self._mesh)  # as many as the devices can make evenly
         batch = self._read(0, min(-(-count // ways) * ways, self._size))
         drawn = self._sample(weights, self._frozen, extra, step, batch, np.int32(0))
         return {name: np.asarray(jax.device_get(x))[:count] for name, x in drawn.items()}

@@ -18,6 +18,10 @@ class UnsafePath(ValueError):
     """Something other than a regular file or a directory lies where data is to be read."""
 
 
+class CannotWrite(RuntimeError):
+    """The disk is full, or refuses, in the middle of a run: what is saved stays, and room must be made."""
+
+
 def write_json(path: Path, value: Any) -> None:
     """Replaces the file in one step, so that a reader, or a crash, never meets half of it."""
     partial = path.with_name(path.name + ".partial")

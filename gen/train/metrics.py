@@ -17,6 +17,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from gen.train.files import CannotWrite
+
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -30,18 +32,26 @@ class Metrics:
             return
         try:
             end = _end_before(path, start)
-            self._file = path.open("ab")
+            self._file = path.open("ab", buffering=0)
             self._file.truncate(end)
         except OSError as error:
             raise ValueError(f"cannot write metrics to {path}: {error.strerror}; mend its permissions") from error
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Appends one step. Values are Python, NumPy or JAX scalars."""
+        """Appends one step, which is on disk at once. Values are Python, NumPy or JAX scalars.
+
+        Raises CannotWrite when the disk is full.
+        """
         if self._file is None:
             return
         row = {"step": step, **{name: _encode(value) for name, value in values.items()}}
-        self._file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
-        self._file.flush()
+        left = memoryview(json.dumps(row, allow_nan=False).encode() + b"\n")
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            sentence = f"cannot write step {step} to {self._file.name} ({error.strerror}); make room and start again"
+            raise CannotWrite(sentence) from error
 
     def close(self) -> None:
         if self._file is not None:

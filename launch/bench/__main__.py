@@ -15,11 +15,6 @@ from absl import flags
 
 from launch import command
 
-flags.DEFINE_string("config", "configs/unclip/digits.py", "config file of a stack")
-flags.DEFINE_list("what", "all", "stages of the config (their training steps), sample, compile, conv, or all")
-flags.DEFINE_integer("repeats", 5, "how often each thing is timed; the median counts", lower_bound=1)
-flags.DEFINE_string("json", None, "file for the figures")
-
 PARTS = ("sample", "compile", "conv")
 
 
@@ -89,4 +84,8 @@ def show(figures, devices: str) -> None:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("config", "configs/unclip/digits.py", "config file of a stack")
+    flags.DEFINE_list("what", "all", "stages of the config (their training steps), sample, compile, conv, or all")
+    flags.DEFINE_integer("repeats", 5, "how often each thing is timed; the median counts", lower_bound=1)
+    flags.DEFINE_string("json", None, "file for the figures")
     command.run(main)

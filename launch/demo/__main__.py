@@ -12,10 +12,6 @@ from absl import flags
 
 from launch import command
 
-flags.DEFINE_string("config", "configs/unclip/digits.py", "config of the stack")
-flags.DEFINE_string("workdir", "runs/demo", "directory of the stack and of the report")
-flags.DEFINE_integer("num", 240, "how many pictures are judged", lower_bound=24)
-
 
 def main(args, overrides) -> int:
     began = time.monotonic()
@@ -36,4 +32,7 @@ def main(args, overrides) -> int:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("config", "configs/unclip/digits.py", "config of the stack")
+    flags.DEFINE_string("workdir", "runs/demo", "directory of the stack and of the report")
+    flags.DEFINE_integer("num", 240, "how many pictures are judged", lower_bound=24)
     command.run(main)

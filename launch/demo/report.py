@@ -44,7 +44,7 @@ def make(workdir: Path, num: int) -> Findings:
         print(f"note: {note}")
 
     def judged(**how) -> tuple[dict[str, float], np.ndarray]:
-        pictures = png.to_uint8(np.concatenate([_draw(stack, np.asarray(tokens), i, **how) for i in _batches(num)]))
+        pictures = png.to_uint8(np.concatenate([_draw(stack, tokens, i, **how) for i in _batches(num)]))
         return score(judge(pictures), *combinations.T), pictures
 
     with_prior, pictures = judged()

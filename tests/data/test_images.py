@@ -94,17 +94,3 @@ def test_crops():
     corners = {tuple(images.random_crop(image_YXC, 8, np.random.default_rng(i))[0, 0, :2]) for i in range(100)}
     assert corners == {(y, x) for y in range(2) for x in range(5)}
     np.testing.assert_array_equal(images.flip(image_YXC)[0, :, 1], np.arange(12)[::-1])
-
-
-def test_floats_and_back():
-    every = np.arange(256, dtype=np.uint8)
-    x = images.to_float(every)
-    assert x.dtype == np.float32 and x[0] == -1 and x[255] == 1
-    np.testing.assert_allclose(x, every.astype(np.float64) / 127.5 - 1, atol=1e-7)
-    np.testing.assert_array_equal(images.to_uint8(x), every)
-    np.testing.assert_array_equal(images.to_uint8(np.array([-3, 3], np.float32)), [0, 255])
-
-
-def test_grid_places_images_row_by_row():
-    shown = images.grid(np.stack([np.full((2, 3, 3), i, np.uint8) for i in range(3)]), columns=2)
-    np.testing.assert_array_equal(shown[::2, ::3, 0], [[0, 1], [2, 255]])

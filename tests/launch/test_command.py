@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from gen import config
+from gen.train import metrics
 from gen.train.config import MAY_CHANGE
 from gen.train.run_dir import RunDir
 from launch import catalog, command, runs
@@ -14,9 +15,10 @@ from launch import catalog, command, runs
 CLIP = "configs/clip/openai.py:tiny"
 DECODER = "configs/unclip/digits.py:decoder"
 
-# Runs a program as `python -m` does and says at the end whether jax was imported.
+# Runs a program as `python -m` does, with a limit on the size of files, and says at the end whether jax was imported.
 PROGRAM = """
-import runpy, sys
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_INFINITY))
 try:
     runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 finally:
@@ -24,9 +26,11 @@ finally:
 """
 
 
-def program(*argv) -> tuple[int, str, str, bool]:
+def program(*argv, largest_file: int = -1) -> tuple[int, str, str, bool]:
     """Exit status, standard output, standard error, and whether jax was imported."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *argv], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(largest_file), *argv], capture_output=True, text=True, check=False
+    )
     *output, imported = done.stdout.splitlines()
     return done.returncode, "\n".join(output), done.stderr, imported == "True"
 
@@ -101,3 +105,21 @@ def test_a_config_that_is_not_python_is_named(tmp_path):
     place.write_text("{}")
     with pytest.raises(ValueError, match="config.json is not a Python file"):
         command.load_config(str(place))
+
+
+def test_a_disk_that_fills_up_while_saving_ends_the_run_in_one_sentence(tmp_path):
+    args = [f"--config={CLIP}", f"--workdir={tmp_path}", "--config.checkpoint.every=1"]
+    code, _, error, _ = program("launch.train", *args, largest_file=20_000)
+    assert code == 1 and error.count("error:") == 1 and "Traceback" not in error
+    assert re.search(rf"error: .*cannot write to {tmp_path}/checkpoints .*; make room or mend the permissions", error)
+    # with room, the same command trains
+    code, output, error, _ = program("launch.train", *args)
+    assert (code, error) == (0, "") and [row["step"] for row in metrics.read(tmp_path / "metrics.jsonl")] == [0, 1, 2]
+
+
+def test_damaged_checkpoints_are_named_and_the_run_ends_with_4(tmp_path):
+    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), MAY_CHANGE)
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    code, output, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}")
+    assert code == 4 and f"the checkpoint {tmp_path}/checkpoints/1 is damaged and is not used" in output
+    assert error == f"error: no checkpoint in {tmp_path}/checkpoints is intact (tried 1)\n"

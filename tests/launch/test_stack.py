@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from gen import mesh as meshes
 from gen.mesh import MeshConfig
 from gen.train import restore, status
 from gen.train.restore import NoIntactCheckpoint
-from launch import command, runs, stack, trained
+from launch import command, runs, sample, stack, trained
 from launch.unclip import Unclip
 from tests import small
 
@@ -111,14 +112,9 @@ def test_samplers_are_set_by_stage_and_key(unclip):
         unclip.with_samplers([("decoder.step", "3")])
 
 
-def test_the_sample_program_writes_pictures_with_their_record(trained_stack, tmp_path, monkeypatch, capsys):
-    from absl import flags
-
-    from launch import sample
-
-    args = ["sample", f"--workdir={trained_stack}", f"--prompt={PROMPT}", "--num=3", "--batch=8", f"--out={tmp_path}"]
-    flags.FLAGS(args)
-    assert sample.main(flags.FLAGS, []) == 0
+def test_the_sample_program_writes_pictures_with_their_record(trained_stack, tmp_path, capsys):
+    args = {"num": 3, "batch": 8, "seed": 0, "from_text_embedding": False, "out": tmp_path}
+    assert sample.main(SimpleNamespace(workdir=trained_stack, prompt=PROMPT, **args), []) == 0
     pictures = sorted(p for p in tmp_path.glob("*.png") if "grid" not in p.name)
     assert len(pictures) == 3 and "wrote 3 pictures" in capsys.readouterr().out
     record = json.loads(Image.open(pictures[1]).text["gen"])

@@ -1,6 +1,9 @@
 """The metrics file: exact numbers, and the same bytes whether or not the run was ever stopped."""
 
 import math
+import subprocess
+import sys
+import textwrap
 
 import jax.numpy as jnp
 import numpy as np
@@ -63,3 +66,29 @@ def test_a_damaged_line_is_named(tmp_path, line):
 def test_no_place_to_write_is_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="cannot write metrics to .*Is a directory"):
         Metrics(tmp_path, 0)
+
+
+def test_a_full_disk_is_one_sentence_and_the_file_can_be_resumed(tmp_path):
+    """The limit on the size of files stands in for the disk: it, too, lets the first part of a line through."""
+    program = """
+        import resource, sys
+        from pathlib import Path
+        from gen.train.files import CannotWrite
+        from gen.train.metrics import Metrics
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+        try:
+            with Metrics(Path(sys.argv[1]), 0) as metrics:
+                for step in range(10):
+                    metrics.write(step, {"loss": 0.5})
+        except CannotWrite as error:
+            print(error)
+    """
+    path = tmp_path / "m.jsonl"
+    command = [sys.executable, "-c", textwrap.dedent(program), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"cannot write step 3 to {path} (File too large); make room and start again\n"
+    assert path.stat().st_size == 100 and [row["step"] for row in metrics.read(path)] == [0, 1, 2]
+    with Metrics(path, 3) as resumed:
+        resumed.write(3, {"loss": 0.5})
+    assert [row["step"] for row in metrics.read(path)] == [0, 1, 2, 3]

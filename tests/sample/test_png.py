@@ -1,0 +1,50 @@
+"""Pictures as files: rounding, grids and the record that a picture carries."""
+
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from gen.sample import png
+from gen.tasks.images import pixels
+
+
+def test_floats_of_the_device_come_back_as_the_bytes_they_were():
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, -1)
+    np.testing.assert_array_equal(png.to_uint8(np.asarray(pixels(jnp.asarray(every), 16))), every)
+
+
+def test_what_lies_outside_is_clipped():
+    x = np.array([-3, -1, 0, 1, 3], np.float32)[:, None, None] * np.ones(3, np.float32)
+    assert png.to_uint8(x)[:, 0, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_a_grid_places_pictures_row_by_row_on_white():
+    shade = np.array([-1, 0, 0.5], np.float32)
+    shown = png.grid(np.ones((3, 64, 64, 3), np.float32) * shade[:, None, None, None], columns=2, gap=2)
+    assert shown.shape == (2 * 66 + 2, 2 * 66 + 2, 3)
+    assert (shown[2:66, 2:66] == 0).all() and (shown[2:66, 68:132] == 128).all() and (shown[68:132, 2:66] == 191).all()
+    assert (shown[68:, 68:] == 255).all() and (shown[66:68] == 255).all() and (shown[:, 66:68] == 255).all()
+
+
+def test_a_small_picture_is_shown_enlarged():
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 8, 8, 3)).astype(np.float32)
+    shown = png.grid(x, columns=1, gap=0)
+    assert shown.shape == (64, 64, 3)
+    np.testing.assert_array_equal(shown[4::8, 4::8], png.to_uint8(x[0]))
+
+
+def test_a_picture_carries_its_record(tmp_path):
+    x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(2, 2, 3)
+    png.write(tmp_path / "new" / "0.png", x, '{"prompt": "a snowman \u2603"}')
+    with Image.open(tmp_path / "new" / "0.png") as image:
+        assert image.text[png.RECORD] == '{"prompt": "a snowman \u2603"}'
+        np.testing.assert_array_equal(np.asarray(image), png.to_uint8(x))
+
+
+def test_a_comparison_is_one_row_for_each_name(tmp_path):
+    rows = {"drawn": np.full((2, 64, 64, 3), -1, np.float32), "real": np.full((2, 64, 64, 3), 1, np.float32)}
+    said = png.write_comparison(tmp_path / "s.png", rows)
+    assert "drawn, real" in said and str(tmp_path / "s.png") in said
+    with Image.open(tmp_path / "s.png") as image:
+        shown = np.asarray(image)
+    assert shown.shape == (2 * 68, 134, 3) and (shown[2:66, 2:66] == 0).all() and (shown[70:134, 2:66] == 255).all()
