@@ -9,6 +9,7 @@ import math
 import pathlib
 import re
 import runpy
+from collections import Counter
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen import config, spec
+from gen import config, flops, spec
 from gen.data.pipeline import Pipeline, make_tokenizer
 from gen.spec import Spec
 from gen.tasks.base import Context, Task
@@ -63,23 +64,44 @@ TRAINED = [name for name in TINY if not re.search("digits|unclip.*/clip|up256", 
 FULL = {json.dumps(config.to_dict(PRESETS[name].cfg)): name for name in PRESETS if name not in TINY}.values()
 
 
+def work_by_dtype(jaxpr, times: int = 1) -> Counter[str]:
+    """Operations in products and convolutions, by the dtype of what they read."""
+    work: Counter[str] = Counter()
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+            work[equation.invars[0].aval.dtype.name] += times * flops.of_equation(equation).flops
+        else:
+            for inner in flops.inner(equation):
+                work += work_by_dtype(inner, times * equation.params.get("length", 1))
+    return work
+
+
 @pytest.mark.parametrize("name", FULL)
 def test_it_starts_learns_and_samples_at_full_size(name):
     cfg, task = PRESETS[name].cfg, PRESETS[name].task
-    size = cfg.train.batch_size
-
-    def run(key, frozen, batch):
-        state = states.init(task, cfg.optim, cfg.train.steps, key)
-        players = states.weights(state)
-        context = Context(players, frozen, state.extra, key, state.step, state.step)
-        batch = {**batch, "row": jnp.arange(size, dtype=jnp.int32)}
-        loss, _ = task.loss("model", players["model"], task.prepare(players, batch, context), context)
-        return loss.value(), task.sample(players, batch, context._replace(training=None))
-
+    size, key = cfg.train.batch_size, jax.random.key(0)
     frozen = {upstream: spec.abstract(specs) for upstream, specs in task.frozen.items()}
-    loss, pictures = jax.eval_shape(run, jax.random.key(0), frozen, task.batch(size))
+    state = jax.eval_shape(lambda key: states.init(task, cfg.optim, cfg.train.steps, key), key)
+
+    def prepared(state, frozen, batch):
+        context = Context(states.weights(state), frozen, state.extra, key, state.step, state.step)
+        batch = {**batch, "row": jnp.arange(size, dtype=jnp.int32)}
+        return task.prepare(context.others, batch, context), context
+
+    def learn(state, frozen, batch):
+        batch, context = prepared(state, frozen, batch)
+        return task.loss("model", context.others["model"], batch, context)[0].value()
+
+    def draw(state, frozen, batch):
+        batch, context = prepared(state, frozen, batch)
+        return task.sample(context.others, batch, context._replace(training=None))
+
+    program, loss = jax.make_jaxpr(learn, return_shape=True)(state, frozen, task.batch(size))
     assert (loss.shape, loss.dtype) == ((), jnp.float32)
-    for x in pictures.values():
+    dtype = cfg.model.unet.dtype if cfg.task.name == "decoder" else cfg.model.dtype
+    work = work_by_dtype(program.jaxpr)
+    assert work[dtype] > 0.99 * work.total()  # but for what a loss multiplies, as CLIP's similarities
+    for x in jax.eval_shape(draw, state, frozen, task.batch(size)).values():
         assert x.shape[0] == size and x.shape[1] == x.shape[2] and x.shape[3] == 3
 
 

@@ -106,17 +106,17 @@ class Context(NamedTuple):
 
 def encode(params: Params, condition: Condition, cfg: DecoderConfig) -> Context:
     """Image embedding and caption as the U-Net takes them: an embedding and context tokens, image tokens first."""
-    params = params["condition"]
-    image_BE = jnp.where(condition.keep_image_B[:, None], condition.image_BE, params["null_image"])
+    params, dtype = params["condition"], jnp.dtype(cfg.unet.dtype)
+    image_BE = jnp.where(condition.keep_image_B[:, None], condition.image_BE, params["null_image"]).astype(dtype)
     embedding_BD = linear(params["image_time"], image_BE)
     image_BSW = linear(params["image_tokens"], image_BE).reshape(image_BE.shape[0], -1, cfg.tokens).swapaxes(1, 2)
     if cfg.caption is None:
         assert condition.text_BE is not None, "a decoder of CLIP text states needs the caption's embedding"
-        embedding_BD = embedding_BD + linear(params["text_time"], condition.text_BE)
-        caption_BTW = layer_norm(params["caption_norm"], linear(params["caption"], condition.caption))
+        embedding_BD = embedding_BD + linear(params["text_time"], condition.text_BE.astype(dtype))
+        caption_BTW = layer_norm(params["caption_norm"], linear(params["caption"], condition.caption.astype(dtype)))
         mask_BT = condition.mask_BT
     else:
-        pooled_BW, states_BTW = read_caption(params, condition, cfg.caption)
+        pooled_BW, states_BTW = read_caption(params, condition, cfg.caption, dtype)
         embedding_BD = embedding_BD + linear(params["caption_time"], pooled_BW)
         caption_BTW = linear(params["caption"], states_BTW)
         mask_BT = jnp.ones_like(condition.mask_BT)  # padding has an embedding of its own, as in GLIDE
@@ -129,11 +129,11 @@ def encode(params: Params, condition: Condition, cfg: DecoderConfig) -> Context:
 
 
 def read_caption(
-    params: Params, condition: Condition, cfg: CaptionConfig
+    params: Params, condition: Condition, cfg: CaptionConfig, dtype: jnp.dtype
 ) -> tuple[Float[Array, "B W"], Float[Array, "B T W"]]:
     """GLIDE's caption transformer: the last position's state, and every position's."""
-    h_BTW = params["tokens"][condition.caption] + params["positions"]
-    h_BTW = jnp.where(condition.mask_BT[..., None], h_BTW, params["padding"])
+    h_BTW = params["tokens"].astype(dtype)[condition.caption] + params["positions"].astype(dtype)
+    h_BTW = jnp.where(condition.mask_BT[..., None], h_BTW, params["padding"].astype(dtype))
     h_BTW = transformer(params["blocks"], mesh.shard(h_BTW, "batch", None, None), cfg.transformer)
     states_BTW = layer_norm(params["final_norm"], h_BTW)
     return states_BTW[:, -1], states_BTW

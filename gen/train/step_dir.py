@@ -15,6 +15,7 @@ stored as nested dicts by path, so a checkpoint depends on no Python class, and 
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,9 @@ def pack(state: Any, extra: Mapping[str, Any]) -> Payload:
 def save_async(step_dir: Path, payload: Payload) -> Callable[[], None]:
     """Starts to save, and returns a function that waits for the commit or raises what went wrong.
 
-    The arrays may be donated once this returns.
+    The arrays may be donated once this returns. Raises OSError when the disk has not the room for them.
     """
+    _check_room(step_dir.parent, payload)
     with _context():
         return ocp.save_async(step_dir.absolute(), payload.arrays, custom_metadata=payload.metadata).result
 
@@ -176,6 +178,15 @@ def _contents(step_dir: Path) -> Contents:
         raise
     except Exception as error:
         raise Damaged(f"its metadata cannot be read: {first_line(error)}") from error
+
+
+def _check_room(directory: Path, payload: Payload) -> None:
+    """Orbax would find a full disk, too, but with a page of tracebacks from its threads."""
+    shards = (shard for x in jax.tree.leaves(payload.arrays) for shard in x.addressable_shards)
+    needed = sum(shard.data.nbytes for shard in shards if shard.replica_id == 0)
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise OSError(f"a checkpoint takes {needed / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left")
 
 
 def _context() -> ocp.Context:

@@ -1,9 +1,11 @@
 """When checkpoints are saved, which are kept, and that a save that fails is neither silent nor the end of the next."""
 
 import functools
+import shutil
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -162,6 +164,17 @@ def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path):
         Checkpointer(tmp_path / "file" / "checkpoints", every=1, keep=1, keep_every=None)
     with pytest.raises(ValueError, match="keep=0"):
         Checkpointer(tmp_path / "checkpoints", every=1, keep=0, keep_every=None)
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(opened, monkeypatch):
+    c = opened()
+    c.save(1, STATE)
+    c.wait()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    c.save(2, STATE)
+    with pytest.raises(SaveFailed, match=r"the disk has 0.0 MB left\); the last good one is 1; make room"):
+        c.close()
+    assert restore.steps(c.directory) == [1]
 
 
 def test_a_real_limit_on_file_size(tmp_path):
