@@ -68,7 +68,7 @@ def decoder() -> dict:
             "name": "decoder",
             # not eps as in the paper: in few steps of training, colours come out wrong (docs/log.md)
             "process": {"schedule": "cosine", "steps": 1000, "predicts": "v"},
-            "sampler": {"solver": "ddim", "steps": 25, "guidance_scale": 1.5},
+            "sampler": {"solver": "ddim", "steps": 15, "guidance_scale": 1.5},
         },
         "model": {
             "embed": EMBED,
@@ -88,8 +88,8 @@ def decoder() -> dict:
         },
         "data": DATA,
         "optim": {"lr": 2e-3, "warmup": 50, "ema": 0.995},
-        "train": {"steps": 450, "batch_size": 64},
-        "evals": {"every": 225, "batches": 4, "samples": 8},
+        "train": {"steps": 400, "batch_size": 64},
+        "evals": {"every": 200, "batches": 4, "samples": 8},
         "checkpoint": CHECKPOINT,
         "upstream": {"clip": "clip"},
     }
@@ -116,8 +116,8 @@ def upsampler() -> dict:
         },
         "data": {**DATA, "resolution": 32, "tokenizer": None},
         "optim": {"lr": 2e-3, "warmup": 50, "ema": 0.99},
-        "train": {"steps": 300, "batch_size": 32},
-        "evals": {"every": 150, "batches": 4, "samples": 8},
+        "train": {"steps": 400, "batch_size": 32},
+        "evals": {"every": 200, "batches": 4, "samples": 8},
         "checkpoint": CHECKPOINT,
     }
 
