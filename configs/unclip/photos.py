@@ -22,13 +22,13 @@ def get_config(variant: str = "") -> ConfigDict:
                 "name": "upsampler",
                 "factor": 4,
                 "crop": 0.5,
-                "process": {"schedule": "cosine", "steps": 1000, "predicts": "v"},
+                "process": {"schedule": "cosine", "steps": 1000, "predicts": "x0"},
                 "sampler": {"solver": "ddim", "steps": 4},
             },
             "model": {
                 "channels": 32,
                 "multipliers": (1, 2),
-                "blocks": 2,
+                "blocks": 1,
                 "resolution": 64,
                 "middle_attention": False,
                 "groups": 8,
@@ -36,8 +36,8 @@ def get_config(variant: str = "") -> ConfigDict:
             },
             "data": {"source": "photos", "resolution": 64, "flip": True},
             "optim": {"lr": 1e-3, "warmup": 50, "ema": 0.995},
-            "train": {"steps": 1500, "batch_size": 32},
-            "evals": {"every": 500, "batches": 4},
+            "train": {"steps": 800, "batch_size": 16},
+            "evals": {"every": 400, "batches": 4},
             "checkpoint": {"every": 250, "keep": 2},
         }
     )
