@@ -24,13 +24,13 @@ lint: .venv/ready
 bench: .venv/ready
 	$(PYTHON) -m launch.bench
 
-# A virtual environment is made even where the system's Python refuses installs; uv lives in one of its own.
+# Nothing is installed into the system's Python, which may refuse it; uv lives in a directory of its own. `--inexact`
+# leaves what was added by hand, as the CUDA extra.
 .uv/bin/uv:
-	python3 -m venv .uv
-	.uv/bin/python -m pip install --quiet uv
+	python3 -m pip install --quiet --disable-pip-version-check --target .uv uv
 
 .venv/ready: .uv/bin/uv pyproject.toml uv.lock
-	uv sync --quiet --frozen --group dev
+	uv sync --quiet --frozen --inexact --group dev
 	touch $@
 
 clean:

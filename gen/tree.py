@@ -26,16 +26,19 @@ def map_with_path(fn: Callable, tree: Any, *rest: Any, is_leaf: Callable | None 
 def assign(tree: Any, rules: Sequence[tuple[str, Any]], what: str, is_leaf: Callable | None = None) -> Any:
     """A tree of values: each leaf gets the value of the first rule whose regex is found in its path.
 
-    Raises ValueError when a leaf is met by no rule or a rule meets no leaf: a misspelt name must not pass silently.
+    Raises ValueError when a leaf is met by no rule, or a rule decides of no leaf: a misspelt name, or a rule that comes
+    after a wider one, must not pass silently.
     `what` names the rules in that message, for example "optim.decay".
     """
     compiled = [(re.compile(pattern), value) for pattern, value in rules]
-    matched: set[int] = set()
+    met: set[int] = set()
+    decides: set[int] = set()
     missed: list[str] = []
 
     def value_of(path: str, leaf: Any) -> Any:
         hits = [i for i, (pattern, _) in enumerate(compiled) if pattern.search(path)]
-        matched.update(hits)
+        met.update(hits)
+        decides.update(hits[:1])
         if not hits:
             missed.append(path)
             return None
@@ -44,8 +47,10 @@ def assign(tree: Any, rules: Sequence[tuple[str, Any]], what: str, is_leaf: Call
     values = map_with_path(value_of, tree, is_leaf=is_leaf)
     if missed:
         raise ValueError(f'{what}: no rule matches {", ".join(missed[:5])}; end the rules with (".*", value)')
-    idle = [rules[i][0] for i in range(len(rules)) if i not in matched and rules[i][0] != ".*"]
-    if idle:
-        known = ", ".join(path for path, _ in list(paths(tree, is_leaf))[:5])
-        raise ValueError(f"{what}: the rule {idle[0]!r} matches no parameter (parameters are {known}, ...)")
+    for i, (pattern, _) in enumerate(rules):
+        if i not in met and pattern != ".*":
+            known = ", ".join(path for path, _ in list(paths(tree, is_leaf))[:5])
+            raise ValueError(f"{what}: the rule {pattern!r} matches no parameter (parameters are {known}, ...)")
+        if i not in decides and pattern != ".*":
+            raise ValueError(f"{what}: the rule {pattern!r} decides nothing, as wider ones come before it; move it up")
     return values

@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,21 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def exit_status(error: Exception) -> int | None:
-    """What a run ends with after an error that the user can mend; None for one that nobody foresaw."""
+    """What a run ends with after an error that the user can mend; None for one that nobody foresaw.
+
+    gen says in a ValueError what is wrong with its input. One that another library raises is a fault of gen, which
+    should have seen it coming, and keeps its traceback.
+    """
     # looked up, not imported: whoever mistypes a flag need not wait for jax
-    known = lambda module, name: isinstance(error, getattr(sys.modules.get(f"gen.train.{module}"), name, ()))
-    if known("restore", "NoIntactCheckpoint"):
+    restore = sys.modules.get("gen.train.restore")
+    if restore and isinstance(error, restore.NoIntactCheckpoint):
         return status.NO_CHECKPOINT
-    if known("files", "CannotWrite"):
-        return status.UNWRITABLE
-    return status.USAGE if isinstance(error, ValueError | OSError) else None
+    if isinstance(error, OSError):
+        return status.FAILED
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    home, file = Path(__file__).parents[1], Path(frame.f_code.co_filename)
+    ours = any(file.is_relative_to(home / part) for part in ("gen", "launch", "configs"))
+    return status.USAGE if isinstance(error, ValueError) and ours else None
 
 
 def quiet() -> None:

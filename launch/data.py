@@ -20,7 +20,7 @@ def main(args, overrides) -> int:
         file, first = args.config.partition(":")[0], next(iter(data["stages"]))
         raise ValueError(f"{args.config} is a stack, and each stage has its own batches: say --config={file}:{first}")
     cfg = catalog.resolve(data)
-    upstream = {name: trained.Run.open(place) for name, place in cfg.upstream.items()}
+    upstream = trained.open_upstream(cfg)
     task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()})
     tokenizer = next((run.tokenizer() for run in upstream.values()), None) or make_tokenizer(cfg.data)
     loader = Pipeline(cfg.data, tokenizer, runs.context_of(task)).train(cfg.train.batch_size)

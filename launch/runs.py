@@ -1,5 +1,6 @@
 """One run put together: config, tokenizer, data, frozen weights, mesh and task, handed to the loop."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from gen import mesh as meshes
 from gen.data.ahead import ReadAhead
 from gen.data.pipeline import DataConfig, Pipeline, make_tokenizer
 from gen.evals.fidelity import psnr
+from gen.mesh import MeshConfig
+from gen.models.clip import CLIPConfig
 from gen.sample import png
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer
@@ -41,17 +44,25 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     cfg = catalog.resolve(data)
     mesh = meshes.make(cfg.mesh, jax.devices())
     meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
-    upstream = {name: trained.Run.open(place) for name, place in cfg.upstream.items()}
+    upstream = trained.open_upstream(cfg)
     task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()})
     run = RunDir(Path(workdir))
-    run.claim(config.to_dict(cfg), MAY_CHANGE)
-    tokenizer = keep_tokenizer(cfg.data, run, upstream)
-    pipeline = Pipeline(cfg.data, tokenizer, context_of(task))
+    tokenizer = find_tokenizer(cfg.data, run, upstream)
     check_vocabulary(cfg, tokenizer)
+    pipeline = Pipeline(cfg.data, tokenizer, context_of(task))
+    held_out = pipeline.evaluate(cfg.train.batch_size)
+    for player in task.players.values():
+        meshes.shardings(player.specs, mesh)
+    # the directory is taken only now: a mistake up to here leaves nothing behind that the mended command must fit
+    run.claim(config.to_dict(cfg), MAY_CHANGE)
+    if tokenizer is not None:
+        tokenizer.save(run.path / trained.TOKENIZER)
     frozen = {name: upstream[name].load(specs, mesh) for name, specs in task.frozen.items()}
     run.record_launch(dict(mesh.shape), pipeline.source.fingerprint)
     trained.record_upstream(run, {name: upstream[name] for name in task.frozen})
 
+    if tokenizer is not None and (note := cut_captions(pipeline, tokenizer, context_of(task) or 0)):
+        print(f"note: {note}")
     for name, player in task.players.items():
         rich.print(table.parameters(f"{cfg.task.name}: {name}", player.specs, mesh))
 
@@ -59,17 +70,19 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     around = loop.Surroundings(
         mesh=mesh,
         data=loader,
-        held_out=pipeline.evaluate(cfg.train.batch_size),
+        held_out=held_out,
         frozen=frozen,
         run=run,
         ahead=lambda read: ReadAhead(read, READ_AHEAD),
         show=lambda step, pictures: png.write_comparison(run.samples / f"{step:08d}.png", pictures),
     )
-    outcome = loop.train(task, cfg, around)
-    if loader.replaced.count:
-        names = ", ".join(loader.replaced.first)
-        print(f"{loader.replaced.count} damaged records were replaced by others, the first of them {names}")
-    return outcome
+    try:
+        return loop.train(task, cfg, around)
+    finally:
+        for replaced in (loader.replaced, held_out.replaced):
+            if replaced.count:
+                names = ", ".join(replaced.first)
+                print(f"{replaced.count} damaged records were replaced by others, the first of them {names}")
 
 
 def evaluate(place: Path, pictures: int) -> dict[str, Any]:
@@ -79,7 +92,8 @@ def evaluate(place: Path, pictures: int) -> dict[str, Any]:
     real ones.
     """
     run = trained.Run.open(place)
-    cfg, mesh = run.cfg, meshes.make(run.cfg.mesh, jax.devices())
+    cfg, mesh = run.cfg, meshes.make(MeshConfig(), jax.devices())  # not where it was trained, but what is here
+    meshes.check_batch(cfg.train.batch_size, 1, mesh)
     upstream = {name: trained.Run.open(place / old["path"]) for name, old in trained.read_upstream(place).items()}
     task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()})
     frozen = {name: upstream[name].load(specs, mesh) for name, specs in task.frozen.items()}
@@ -103,22 +117,33 @@ def context_of(task: Task) -> int | None:
     return None if tokens is None else tokens.shape[1]
 
 
-def keep_tokenizer(cfg: DataConfig, run: RunDir, upstream: Mapping[str, "trained.Run"]) -> Tokenizer | None:
-    """The tokenizer of a run, kept in its directory: that of its upstream run, or as the config says."""
+def find_tokenizer(cfg: DataConfig, run: RunDir, upstream: Mapping[str, "trained.Run"]) -> Tokenizer | None:
+    """The tokenizer of a run: the one in its directory, that of its upstream run, or as the config says."""
     path = run.path / trained.TOKENIZER
     if path.exists():
         return load_tokenizer(path)
     inherited = [other.path / trained.TOKENIZER for other in upstream.values()]
     inherited = [other for other in inherited if other.exists()]
-    tokenizer = load_tokenizer(inherited[0]) if inherited else make_tokenizer(cfg)
-    if tokenizer is not None:
-        tokenizer.save(path)
-    return tokenizer
+    return load_tokenizer(inherited[0]) if inherited else make_tokenizer(cfg)
 
 
 def check_vocabulary(cfg: RunConfig, tokenizer: Tokenizer | None) -> None:
-    """Raises ValueError when the tokenizer has ids that the model has no embedding for."""
+    """Raises ValueError when the tokenizer has ids that the model has no embedding for, or ends texts otherwise."""
     sizes = {key: size for key, size in config.flatten(config.to_dict(cfg.model)).items() if key.endswith("vocab")}
     for key, size in sizes.items():
         if tokenizer is not None and size is not None and tokenizer.vocab_size > size:
             raise ValueError(f"model.{key}={size} is less than the tokenizer's {tokenizer.vocab_size} tokens; raise it")
+    if tokenizer is not None and isinstance(cfg.model, CLIPConfig):
+        end = tokenizer.vocab_size - 1 if cfg.model.text.end is None else cfg.model.text.end
+        if tokenizer.end != end:
+            raise ValueError(f"the tokenizer ends a text with id {tokenizer.end}; set model.text.end={tokenizer.end}")
+
+
+def cut_captions(pipeline: Pipeline, tokenizer: Tokenizer, context: int) -> str:
+    """What a person should know of captions that do not fit, judged by the first thousand; "" if all do."""
+    captions = list(itertools.islice(pipeline.source.captions(), 1000))
+    cut = [caption for caption in captions if len(tokenizer.encode(caption)) > context - 2]
+    if not cut:
+        return ""
+    share = len(cut) / len(captions)
+    return f"{share:.0%} of the captions are longer than the model's {context} tokens and are cut, as {cut[0]!r}"

@@ -73,6 +73,17 @@ class Run:
         return load_tokenizer(self.path / TOKENIZER)
 
 
+def open_upstream(cfg: RunConfig) -> dict[str, Run]:
+    """The runs whose weights a run reads. Raises ValueError naming the key of one that is not there."""
+    opened = {}
+    for name, place in cfg.upstream.items():
+        try:
+            opened[name] = Run.open(place)
+        except ValueError as error:
+            raise ValueError(f"{error}, or set --config.upstream.{name}=DIR") from error
+    return opened
+
+
 def record_upstream(run: RunDir, upstream: Mapping[str, Run]) -> None:
     """Writes which weights of other runs this run reads, so that it can be told stale when they change."""
     read = {

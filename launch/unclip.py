@@ -31,7 +31,7 @@ from gen.tasks.decoder import make_condition
 from gen.tasks.prior import moments, read_caption
 from gen.tokenizers import Tokenizer, fit_prompt
 from launch import stack
-from launch.trained import Run
+from launch.trained import Run, read_upstream
 
 SPECS: dict[str, Callable[[Any], Specs]] = {
     "clip": clip_spec,
@@ -72,10 +72,11 @@ class Unclip:
         for name, place in places(Path(workdir)).items():
             run = Run.open(place)
             stages[name] = Stage(run, run.load(SPECS[run.cfg.task.name](run.cfg.model), mesh))
+        check_fresh(stages)
         for kind in ("clip", "prior", "decoder"):
             if kind not in {s.run.cfg.task.name for s in stages.values()}:
                 raise ValueError(f"{workdir} has no {kind} stage, without which captions do not become pictures")
-        samplers = {name: s.run.cfg.task.sampler for name, s in stages.items() if name != "clip"}
+        samplers = {name: s.run.cfg.task.sampler for name, s in stages.items() if s.run.cfg.task.name != "clip"}
         prior = only(stages, "prior").run
         return cls(stages, samplers, prior.tokenizer(), prior.extra(mesh), mesh)
 
@@ -191,8 +192,8 @@ class Unclip:
 
         def draw(params: Params, low_BYXC: Array, key_B: Array) -> Array:
             size = (low_BYXC.shape[1] * cfg.task.factor, low_BYXC.shape[2] * cfg.task.factor)
-            process, sampler = cfg.task.process, self.samplers[name]
-            return enlarge(params, low_BYXC, key_B, size=size, model=cfg.model, process=process, sampler=sampler)
+            how = {"process": cfg.task.process, "sampler": self.samplers[name], "detail": cfg.task.detail}
+            return enlarge(params, low_BYXC, key_B, size=size, model=cfg.model, **how)
 
         return jax.jit(draw)
 
@@ -203,6 +204,16 @@ def places(workdir: Path) -> dict[str, Path]:
     if not record.exists():
         raise ValueError(f"{workdir} is not the directory of a stack (it has no {stack.STACK}); train one first")
     return {name: workdir / place for name, place in json.loads(record.read_text())["stages"]}
+
+
+def check_fresh(stages: Mapping[str, Stage]) -> None:
+    """Raises ValueError where a stage was trained on other weights than a stage beneath it has now."""
+    digests = {stage.run.path.resolve(): stage.run.digest for stage in stages.values()}
+    for name, stage in stages.items():
+        for upstream, old in read_upstream(stage.run.path).items():
+            now = digests.get((stage.run.path / old["path"]).resolve(), old["digest"])
+            if now != old["digest"]:
+                raise ValueError(f"{name} was trained on other weights of {upstream} than now; train the stack again")
 
 
 def only(stages: Mapping[str, Stage], kind: str) -> Stage:

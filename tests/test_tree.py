@@ -35,5 +35,6 @@ def test_a_rule_without_a_leaf_is_named():
         tree.assign(PARAMS, (("kernal", 0.0), (".*", 1.0)), "optim.decay_rules")
 
 
-def test_a_rule_that_others_overshadow_is_no_misspelling():
-    assert tree.assign({"kernel": 0}, (("kernel", 1.0), ("ker", 2.0)), "rules") == {"kernel": 1.0}
+def test_a_rule_that_others_overshadow_is_named():
+    with pytest.raises(ValueError, match=r"optim\.lr_rules: the rule 'text/' decides nothing, as wider"):
+        tree.assign(PARAMS, ((".*", 1.0), ("text/", 0.0)), "optim.lr_rules")

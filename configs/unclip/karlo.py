@@ -1,12 +1,11 @@
-r"""Karlo v1 alpha (Lee et al. 2022, github.com/kakaobrain/karlo), an open unCLIP, at its published size.
+"""Karlo v1 alpha (Lee et al. 2022, github.com/kakaobrain/karlo), an open unCLIP, at its published size.
 
-    python -m launch.train --config=configs/unclip/karlo.py --workdir=runs/karlo --config.data.source=folder:DIR \
-        --config.runs.clip=runs/l14
+    python -m launch.train --config=configs/unclip/karlo.py --workdir=runs/karlo --config.data.source=folder:DIR
 
 DIR is a folder with captions.jsonl or captions.csv; there is no data behind the placeholder that stands here. Karlo
-takes OpenAI's CLIP L/14 as it is, and so does --config.runs.clip, from the run directory that holds one; without it the
-clip stage trains one. Variants "clip", "prior", "decoder" and "upsampler" give one stage alone, "tiny" the same stack
-in small on the built-in digits, two steps a stage.
+took OpenAI's CLIP L/14 as it was; here the clip stage trains one of that size, and --config.runs.clip=DIR takes one
+that gen has trained elsewhere. Variants "clip", "prior", "decoder" and "upsampler" give one stage alone, "tiny" the
+same stack in small on the built-in digits, two steps a stage.
 
     stage       parameters                                       steps   sampled in
     prior       1,022,030,080, statistics of embeddings among them  1M   25 steps, guidance 4

@@ -58,10 +58,10 @@ def _jsonl(path: Path, faults: list[str]) -> Iterator[Line]:
 def _csv(path: Path, faults: list[str]) -> Iterator[Line]:
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
         rows = csv.DictReader(lines, strict=True)
-        if not {"image", "caption"} <= set(rows.fieldnames or ()):
-            faults.append(f'{path}:1: the first line must name the columns "image" and "caption"')
-            return
         try:
+            if not {"image", "caption"} <= set(rows.fieldnames or ()):
+                faults.append(f'{path}:1: the first line must name the columns "image" and "caption"')
+                return
             for row in rows:
                 if None in row:
                     faults.append(f"{path}:{rows.line_num}: too many columns; put a text with commas in double quotes")

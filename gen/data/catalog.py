@@ -16,6 +16,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from gen import config
 from gen.data.source import Source
 
 # Each opener imports what it needs: nobody waits for TFDS to read a folder.
@@ -82,12 +83,16 @@ def open_source(spec: str, split: str, size: int, **options) -> Source:
     form, opener = KINDS[name]
     if (":" in form) != bool(place):
         raise ValueError(f"cannot open the data set {spec!r}; write {form}")
-    _, _, _, *known = inspect.signature(opener).parameters
+    _, _, _, *known = inspect.signature(opener).parameters.values()
+    kinds = {parameter.name: parameter.annotation for parameter in known}
     for option in options:
-        if option not in known:
-            listed = ", ".join(known) or "none"
-            raise ValueError(f"{name} has no option {option!r}{_nearest(option, known)}; its options are {listed}")
-    return opener(place, split, size, **options)
+        if option not in kinds:
+            listed = ", ".join(kinds) or "none"
+            raise ValueError(f"{name} has no option {option!r}{_nearest(option, kinds)}; its options are {listed}")
+    typed = {
+        option: config.convert(value, kinds[option], f"data.options.{option}") for option, value in options.items()
+    }
+    return opener(place, split, size, **typed)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

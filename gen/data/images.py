@@ -69,12 +69,18 @@ def resize(image_YXC: UInt8[np.ndarray, "Y X 3"], height: int, width: int) -> UI
 
 
 def resize_shorter(image_YXC: UInt8[np.ndarray, "Y X 3"], size: int) -> UInt8[np.ndarray, "y x 3"]:
-    """Resized so that the shorter side is `size`, keeping the proportions."""
+    """Resized so that the shorter side is `size`, keeping the proportions.
+
+    Raises Damaged where that makes more than MAX_PIXELS: a hair of 2 x 30,000 pixels would grow to gigabytes.
+    """
     height, width, _ = image_YXC.shape
     shorter = min(height, width)
     if shorter == size:
         return image_YXC
-    return resize(image_YXC, round(height * size / shorter), round(width * size / shorter))
+    height, width = round(height * size / shorter), round(width * size / shorter)
+    if height * width > MAX_PIXELS:
+        raise Damaged(f"its sides are too unequal: resized it would have {height * width:,} pixels")
+    return resize(image_YXC, height, width)
 
 
 def center_crop(image_YXC: UInt8[np.ndarray, "Y X 3"], size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:

@@ -50,11 +50,12 @@ class Loader:
         )
 
 
-class InOrder:
-    """Each record of a split once, in order, for evaluation; `len()` batches, the last one filled up to full size.
+class Once:
+    """Each record of a split once, for evaluation; `len()` batches, the last one filled up to full size.
 
-    Batches have one more array, "weight", float32 (rows,): 1 for a record, 0 for filling. A caption, where several
-    fit, is drawn once and for all per record.
+    The order is shuffled, the same for everyone, so that the first batches stand for the whole split. Batches have one
+    more array, "weight", float32 (rows,): 1 for a record, 0 for filling. A caption, where several fit, is drawn once
+    and for all per record.
     """
 
     def __init__(self, source: Source, batch_size: int, transform: Transform):
@@ -70,9 +71,11 @@ class InOrder:
         if not 0 <= position < len(self):
             raise ValueError(f"{self.source.name} has {len(self)} batches of {self.batch_size}, asked for {position}")
         places = position * self.batch_size + _rows(rows, self.batch_size)
-        indices = np.minimum(places, len(self.source) - 1)
-        batch = _stack([self._reader.example(int(index), 0, int(index)) for index in indices])
-        return batch | {"weight": (places < len(self.source)).astype(np.float32)}
+        real_B = places < len(self.source)
+        places = np.minimum(places, len(self.source) - 1)
+        indices = [record_at(place, len(self.source), seed=0) for place in places.tolist()]
+        batch = _stack([self._reader.example(index, 0, index) for index in indices])
+        return batch | {"weight": real_B.astype(np.float32)}
 
 
 def _rows(rows: Rows, batch_size: int) -> np.ndarray:

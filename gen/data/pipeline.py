@@ -10,7 +10,7 @@ from typing import Any
 from gen import tokenizers
 from gen.data.catalog import open_source
 from gen.data.examples import CaptionedImage
-from gen.data.loader import InOrder, Loader
+from gen.data.loader import Loader, Once
 from gen.data.source import Source
 from gen.tokenizers import Tokenizer
 
@@ -73,5 +73,5 @@ class Pipeline:
     def train(self, batch_size: int) -> Loader:
         return Loader(self.source, batch_size, self.cfg.seed, self._augmented)
 
-    def evaluate(self, batch_size: int) -> InOrder:
-        return InOrder(open_split(self.cfg, self.cfg.eval_split), batch_size, self._plain)
+    def evaluate(self, batch_size: int) -> Once:
+        return Once(open_split(self.cfg, self.cfg.eval_split), batch_size, self._plain)

@@ -54,6 +54,22 @@ def concatenate_condition(
     noisy_BYXC: Float[Array, "B Y X C"], low_ByxC: Float[Array, "B y x C"]
 ) -> Float[Array, "B Y X 2*C"]:
     """The upsampler's input: noisy channels first, then the small image clipped to [-1, 1] and enlarged bicubically."""
-    shape = (*noisy_BYXC.shape[:3], low_ByxC.shape[3])
-    large_BYXC = jax.image.resize(jnp.clip(low_ByxC, -1, 1), shape, method="cubic", antialias=True)
-    return jnp.concatenate([noisy_BYXC, large_BYXC], axis=-1)
+    return jnp.concatenate([noisy_BYXC, bicubic(low_ByxC, noisy_BYXC.shape[1:3])], axis=-1)
+
+
+def bicubic(low_ByxC: Float[Array, "B y x C"], size: tuple[int, ...]) -> Float[Array, "B Y X C"]:
+    """A small image, clipped to [-1, 1], enlarged to `size` (rows, columns)."""
+    batch, _, _, channels = low_ByxC.shape
+    return jax.image.resize(jnp.clip(low_ByxC, -1, 1), (batch, *size, channels), method="cubic", antialias=True)
+
+
+def detail(x_BYXC: Float[Array, "B Y X C"], low_ByxC: Float[Array, "B y x C"], unit: float) -> Float[Array, "B Y X C"]:
+    """What bicubic enlargement misses, in units of `unit` (SRDiff, arXiv 2104.14951, diffuses this difference)."""
+    return (x_BYXC - bicubic(low_ByxC, x_BYXC.shape[1:3])) / unit
+
+
+def with_detail(
+    detail_BYXC: Float[Array, "B Y X C"], low_ByxC: Float[Array, "B y x C"], unit: float
+) -> Float[Array, "B Y X C"]:
+    """The inverse of `detail`, clipped to [-1, 1]."""
+    return jnp.clip(bicubic(low_ByxC, detail_BYXC.shape[1:3]) + unit * detail_BYXC, -1, 1)

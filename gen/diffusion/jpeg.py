@@ -2,7 +2,8 @@
 
 RGB becomes Y'CbCr, each 8 x 8 block goes through a discrete cosine transform, its coefficients are rounded to multiples
 of a quantisation table that quality scales, and all is undone (ITU-T T.81, annexes A and K; colours as in JFIF).
-Chroma keeps its resolution (4:4:4).
+Chroma keeps its resolution (4:4:4). Products ask for full precision: on GPUs and TPUs the default would round about as
+coarsely as a good quality quantises.
 
 Shapes: B batch, Y X rows and columns, C = 3 channels, I J rows and columns of blocks, U V frequencies in a block.
 
@@ -57,11 +58,11 @@ def _cosines() -> Float[np.ndarray, "U 8"]:
 def dct(image_BYXC: Float[Array, "B Y X C"]) -> Float[Array, "B I J U V C"]:
     """The cosine coefficients of every 8 x 8 block; Y and X must be multiples of 8."""
     blocks = rearrange(image_BYXC, "b (i y) (j x) c -> b i j y x c", y=_BLOCK, x=_BLOCK)
-    return jnp.einsum("bijyxc,uy,vx->bijuvc", blocks, _cosines(), _cosines())
+    return jnp.einsum("bijyxc,uy,vx->bijuvc", blocks, _cosines(), _cosines(), precision="highest")
 
 
 def inverse_dct(coefficients_BIJUVC: Float[Array, "B I J U V C"]) -> Float[Array, "B Y X C"]:
-    blocks = jnp.einsum("bijuvc,uy,vx->bijyxc", coefficients_BIJUVC, _cosines(), _cosines())
+    blocks = jnp.einsum("bijuvc,uy,vx->bijyxc", coefficients_BIJUVC, _cosines(), _cosines(), precision="highest")
     return rearrange(blocks, "b i j y x c -> b (i y) (j x) c")
 
 
@@ -77,8 +78,8 @@ def compress(image_BYXC: Float[Array, "B Y X 3"], quality_B: Int[Array, "B"]) ->
     rows, columns = image_BYXC.shape[1:3]
     edges = [(0, 0), (0, -rows % _BLOCK), (0, -columns % _BLOCK), (0, 0)]
     pixels = 127.5 * image_BYXC - 0.5  # 0 to 255, less the 128 that JPEG subtracts
-    ycbcr = jnp.round(jnp.pad(pixels, edges, mode="edge") @ _RGB_TO_YCBCR.T)
+    ycbcr = jnp.round(jnp.matmul(jnp.pad(pixels, edges, mode="edge"), _RGB_TO_YCBCR.T, precision="highest"))
     step = quantisation(quality_B)
     ycbcr = inverse_dct(jnp.round(dct(ycbcr) / step) * step)
-    rgb = ycbcr[:, :rows, :columns] @ np.linalg.inv(_RGB_TO_YCBCR).T
+    rgb = jnp.matmul(ycbcr[:, :rows, :columns], np.linalg.inv(_RGB_TO_YCBCR).T, precision="highest")
     return jnp.clip(jnp.round(rgb + 128), 0, 255) / 127.5 - 1

@@ -61,7 +61,7 @@ def down_and_up(size: int, factor_B: Float[Array, "B"], kernel_B: Int[Array, "B"
         down_SS = _normalised(jnp.stack([k(down_distance, scale) for k in KERNELS])[kernel] * exists[:, None])
         up_distance = (pixel[:, None] + 0.5) / scale - 0.5 - pixel
         up_SS = _normalised(cubic(up_distance, 1 / scale) * exists)
-        return up_SS @ down_SS
+        return jnp.matmul(up_SS, down_SS, precision="highest")
 
     return jax.vmap(weights)(factor_B, kernel_B)
 
@@ -70,5 +70,5 @@ def apply(
     image_BYXC: Float[Array, "B Y X C"], rows_BYY: Float[Array, "B Y Y"], columns_BXX: Float[Array, "B X X"]
 ) -> Float[Array, "B Y X C"]:
     """Maps rows, then columns."""
-    image_BYXC = jnp.einsum("bij,bjxc->bixc", rows_BYY, image_BYXC)
-    return jnp.einsum("bij,byjc->byic", columns_BXX, image_BYXC)
+    image_BYXC = jnp.einsum("bij,bjxc->bixc", rows_BYY, image_BYXC, precision="highest")
+    return jnp.einsum("bij,byjc->byic", columns_BXX, image_BYXC, precision="highest")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from einops import rearrange
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from gen import mesh, spec
 from gen.nn.norms import layer_norm, norm_spec
@@ -30,6 +30,10 @@ class VisionConfig:
     patch: int
     transformer: TransformerConfig
 
+    def __post_init__(self):
+        if self.resolution % self.patch:
+            raise ValueError(f"model.image: patches of {self.patch} pixels do not cover {self.resolution}; change one")
+
     @property
     def tokens(self) -> int:
         return (self.resolution // self.patch) ** 2
@@ -37,11 +41,12 @@ class VisionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TextConfig:
-    """`context` tokens of a vocabulary of `vocab`, whose largest id ends a caption."""
+    """`context` tokens of a vocabulary of `vocab`; `end` is the id that ends a caption, None the largest (OpenAI's)."""
 
     vocab: int
     context: int
     transformer: TransformerConfig
+    end: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +61,11 @@ class CLIPConfig:
 
 
 class Text(NamedTuple):
-    """A caption's embedding (not normalised) and the states of its tokens after the final norm."""
+    """A caption's embedding (not normalised), its tokens' states after the final norm, and which are not padding."""
 
     embedding_BE: Float[Array, "B E"]
     states_BTD: Float[Array, "B T D"]
+    mask_BT: Bool[Array, "B T"]
 
 
 def vision_spec(cfg: VisionConfig, embed: int) -> Specs:
@@ -119,12 +125,14 @@ def encode_image(params: Params, x_BYXC: Float[Array, "B Y X C"], cfg: CLIPConfi
 
 
 def encode_text(params: Params, tokens_BT: Int[Array, "B T"], cfg: CLIPConfig) -> Text:
-    """A caption's feature is the state of its last token, the one with the largest id (end of text)."""
+    """A caption's feature is the state of its last token, which ends the text."""
     dtype = jnp.dtype(cfg.dtype)
+    end_B = (tokens_BT if cfg.text.end is None else tokens_BT == cfg.text.end).argmax(-1)
     params = params["text"]
     h_BTD = params["tokens"].astype(dtype)[tokens_BT] + params["positions"].astype(dtype)
     h_BTD = transformer(params["blocks"], mesh.shard(h_BTD, "batch", "sequence", None), cfg.text.transformer)
     states_BTD = layer_norm(params["final_norm"], h_BTD)
-    pooled_BD = jnp.take_along_axis(states_BTD, tokens_BT.argmax(-1)[:, None, None], axis=1)[:, 0]
+    pooled_BD = jnp.take_along_axis(states_BTD, end_B[:, None, None], axis=1)[:, 0]
     embedding_BE = pooled_BD @ params["projection"].astype(dtype)
-    return Text(embedding_BE.astype(jnp.float32), states_BTD.astype(jnp.float32))
+    mask_BT = jnp.arange(tokens_BT.shape[1]) <= end_B[:, None]
+    return Text(embedding_BE.astype(jnp.float32), states_BTD.astype(jnp.float32), mask_BT)

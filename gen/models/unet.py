@@ -46,6 +46,14 @@ class UNetConfig:
     dropout: float = 0.0
     dtype: str = "float32"
 
+    def __post_init__(self):
+        halvings = 2 ** (len(self.multipliers) - 1)
+        if self.resolution % halvings:
+            raise ValueError(f"a U-Net of {len(self.multipliers)} levels needs a resolution divisible by {halvings}")
+        for width in (multiplier * self.channels for multiplier in self.multipliers):
+            if width % self.groups:
+                raise ValueError(f"a U-Net's {width} channels do not divide into its {self.groups} groups; change one")
+
     @property
     def embedding(self) -> int:
         """The width of the time embedding."""

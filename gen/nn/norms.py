@@ -29,7 +29,7 @@ def group_norm(
     """Raises ValueError when the channels do not divide into `groups`."""
     batch, rows, columns, channels = x.shape
     if channels % groups:
-        raise ValueError(f"group norm: {channels} channels do not divide into {groups} groups; change model.groups")
+        raise ValueError(f"group norm: {channels} channels do not divide into {groups} groups; change either")
     # per-channel sums over space first: they are plain reductions, and the groups are small
     x32 = x.astype(jnp.float32)
     mean_BG = x32.mean((1, 2)).reshape(batch, groups, -1).mean(-1)

@@ -143,15 +143,21 @@ def enlarge(
     model: UNetConfig,
     process: Process,
     sampler: SamplerConfig,
+    detail: float | None,
 ) -> Float[Array, "B Y X C"]:
-    """Pictures enlarged to `size` (rows, columns) by an unconditional upsampler; it is convolutional, so any size."""
+    """Pictures enlarged to `size` (rows, columns) by an unconditional upsampler; it is convolutional, so any size.
+
+    `detail` as in its training: the unit of the difference to bicubic enlargement that it draws, or None.
+    """
 
     def denoise(x, t_B):
         return Prediction(unet(params, cascade.concatenate_condition(x, low_BYXC), t_B, model))
 
     noise_BYXC = rng.normal(named(key_B, "start"), (*size, low_BYXC.shape[-1]))
     times, solver = sampler.times(process), sampler.make_solver()
-    return sample(denoise, noise_BYXC, times, process, solver, named(key_B, "steps"), clip=sampler.clip)
+    clip = sampler.clip if detail is None else None  # differences have no bounds of their own
+    x_BYXC = sample(denoise, noise_BYXC, times, process, solver, named(key_B, "steps"), clip=clip)
+    return x_BYXC if detail is None else cascade.with_detail(x_BYXC, low_BYXC, detail)
 
 
 def without(condition: Condition) -> Condition:

@@ -52,7 +52,7 @@ class CLIPTask(Task):
     def compare(self, params: Params, embeddings: Embeddings, weight_B: Array | None = None) -> tuple[Mean, Metrics]:
         """The loss of all pairs; rows of weight 0 are left out, also as negatives."""
         similarity_BB = contrastive.similarities(*embeddings)
-        scale = jnp.minimum(jnp.exp(params["logit_scale"]), LARGEST_SCALE)
+        scale = contrastive.at_most(jnp.exp(params["logit_scale"]), LARGEST_SCALE)
         logits_BB = scale * similarity_BB + params.get("logit_bias", 0.0)
         if weight_B is not None:
             counts_BB = (weight_B[:, None] * weight_B[None, :] > 0) | jnp.eye(len(weight_B), dtype=bool)

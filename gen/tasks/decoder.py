@@ -16,7 +16,7 @@ from gen.models.embedding import spread
 from gen.sample.unclip import SamplerConfig, draw_picture
 from gen.spec import Params
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, mean_of
-from gen.tasks.images import captioned, not_padding, pixels
+from gen.tasks.images import captioned, check_fit, pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,12 @@ class DecoderTaskConfig:
 class DecoderTask(Task):
     def __init__(self, cfg: DecoderTaskConfig, model: DecoderConfig, clip: CLIPConfig, resolution: int):
         """`resolution` is that of the data's pictures. Raises ValueError where decoder and CLIP do not fit together."""
-        if model.embed != clip.embed:
-            raise ValueError(f"the decoder reads embeddings of width {model.embed}, but its CLIP has {clip.embed}")
+        check_fit("embed", model.embed, clip.embed)
+        if model.caption is None:
+            check_fit("states", model.states, clip.text.transformer.width)
+        else:
+            check_fit("caption.context", model.caption.context, clip.text.context)
+            check_fit("caption.vocab", model.caption.vocab, clip.text.vocab)
         if model.unet.out_channels != 2 * model.unet.in_channels:
             raise ValueError("the decoder predicts noise and variance: model.unet.out_channels must be 2 x in_channels")
         self.cfg, self.model, self.clip, self.resolution = cfg, model, clip, resolution
@@ -94,6 +98,6 @@ def make_condition(image_BE: Array, tokens_BT: Array, text: Text, model: Decoder
         image_BE=spread(image_BE),
         keep_image_B=jnp.ones(len(image_BE), bool),
         caption=tokens_BT if own else text.states_BTD,
-        mask_BT=not_padding(tokens_BT),
+        mask_BT=text.mask_BT,
         text_BE=None if own else spread(text.embedding_BE),
     )

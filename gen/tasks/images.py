@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from gen.tasks.base import Batch
 
@@ -29,6 +29,7 @@ def resize(x_BYXC: Float[Array, "B Y X C"], resolution: int) -> Float[Array, "B 
     return jax.image.resize(x_BYXC, (batch, resolution, resolution, channels), "cubic", antialias=True)
 
 
-def not_padding(tokens_BT: Int[Array, "B T"]) -> Bool[Array, "B T"]:
-    """True up to the end-of-text token, which has the largest id."""
-    return jnp.arange(tokens_BT.shape[1]) <= tokens_BT.argmax(-1)[:, None]
+def check_fit(key: str, own: int | None, clip: int) -> None:
+    """Raises ValueError where a model does not take what the CLIP beneath it gives."""
+    if own != clip:
+        raise ValueError(f"model.{key}={own} does not fit its CLIP, which has {clip}; set it to that")

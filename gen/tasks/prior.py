@@ -22,10 +22,10 @@ from gen.models.prior import Caption, PriorConfig, prior, prior_spec
 from gen.sample.unclip import SamplerConfig
 from gen.spec import Params, Spec, ones, zeros
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, mean_of
-from gen.tasks.images import captioned, not_padding, pixels
+from gen.tasks.images import captioned, check_fit, pixels
 
-# How fast the noise statistic of a time forgets: about the last hundred examples of that time count.
-MEMORY = 0.99
+# How many examples of a time its noise statistic remembers: the mean of all until then, and from then on of the last.
+MEMORY = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +49,12 @@ class PriorTask(Task):
         """`resolution` is that of the data's pictures. Raises ValueError where prior and CLIP do not fit together."""
         if cfg.process.steps is None or cfg.process.predicts != "x0":
             raise ValueError("the prior predicts x0 in discrete time: set task.process.predicts=x0 and .steps=1000")
-        if model.embed != clip.embed or model.context != clip.text.context:
-            raise ValueError(
-                f"the prior (embed {model.embed}, context {model.context}) does not fit its CLIP"
-                f" (embed {clip.embed}, context {clip.text.context})"
-            )
+        check_fit("embed", model.embed, clip.embed)
+        check_fit("context", model.context, clip.text.context)
+        if model.vocab is None:
+            check_fit("states", model.states, clip.text.transformer.width)
+        else:
+            check_fit("vocab", model.vocab, clip.text.vocab)
         self.cfg, self.model, self.clip, self.resolution = cfg, model, clip, resolution
         self.times = cfg.process.steps
         self.players = {"model": Player(prior_spec(model))}
@@ -61,8 +62,9 @@ class PriorTask(Task):
         self.extra = {
             "statistics": statistics_spec(model.embed),
             "seen": Spec((), (), zeros),
-            # 1 is the truth at pure noise, and a safe start elsewhere: it means that x0 is known
+            # 1 is the truth at pure noise, and a safe value for a time never met: it means that x0 is known
             "eps2": Spec((self.times,), (None,), ones),
+            "eps2_seen": Spec((self.times,), (None,), zeros),
         }
 
     def batch(self, size: int) -> Batch:
@@ -81,27 +83,31 @@ class PriorTask(Task):
         noise_BE = rng.normal(key("noise"), x0_BE.shape[1:])
         t_B = process.draw_times(key("time"))
         x_BE = process.corrupt(x0_BE, noise_BE, t_B)
-        caption = drop(batch["caption"], rng.bernoulli(key("text_drop"), self.cfg.text_drop))
+        dropped_B = rng.bernoulli(key("text_drop"), self.cfg.text_drop)
+        caption = drop(batch["caption"], dropped_B)
         value_BE = prior(params, x_BE, t_B, caption, self.model)
         loss_B = diffusion.simple(Prediction(value_BE), x0_BE, noise_BE, t_B, process)
 
         cosine_B = (unit(restore(value_BE, statistics, self.cfg.scale)) * batch["image"]).sum(-1)
         eps_BE = process.convert(jax.lax.stop_gradient(value_BE), x_BE, t_B, "x0", "eps")
-        metrics = {"cosine": mean_of(cosine_B, weight_B), "_eps2": self.by_time(jnp.square(eps_BE).mean(-1), t_B)}
+        eps2 = self.by_time(jnp.square(eps_BE).mean(-1), t_B, ~dropped_B)  # of what is sampled: captioned pictures
+        metrics = {"cosine": mean_of(cosine_B, weight_B), "_eps2": eps2}
         return mean_of(loss_B, weight_B), metrics
 
-    def by_time(self, value_B: Float[Array, "B"], t_B: Int[Array, "B"]) -> Mean:
-        """Sums and counts of a quantity for each time."""
-        at_BN = jax.nn.one_hot(t_B, self.times)
-        return Mean(value_B @ at_BN, at_BN.sum(0))
+    def by_time(self, value_B: Float[Array, "B"], t_B: Int[Array, "B"], counts_B: Bool[Array, "B"]) -> Mean:
+        """Sums and counts, for each time, of a quantity over the rows that count."""
+        at_BN = jax.nn.one_hot(t_B, self.times) * counts_B[:, None]
+        return Mean((value_B[:, None] * at_BN).sum(0), at_BN.sum(0))
 
     def after(self, players, prepared: Batch, metrics: Metrics, context: Context) -> Params:
         extra, eps2 = context.extra, metrics["_eps2"]
-        share = 1 - MEMORY**eps2.weight
+        seen_N = jnp.minimum(extra["eps2_seen"] + eps2.weight, jnp.maximum(MEMORY, eps2.weight))
+        share_N = eps2.weight / jnp.maximum(seen_N, 1)
         return {
             "statistics": observe(extra["statistics"], extra["seen"], prepared["image"]),
             "seen": extra["seen"] + float(len(prepared["image"])),
-            "eps2": extra["eps2"] + share * (eps2.total / jnp.maximum(eps2.weight, 1) - extra["eps2"]),
+            "eps2": extra["eps2"] + share_N * (eps2.total / jnp.maximum(eps2.weight, 1) - extra["eps2"]),
+            "eps2_seen": seen_N,
         }
 
 
@@ -109,7 +115,7 @@ def read_caption(params: Params, tokens_BT: Array, clip: CLIPConfig, model: Prio
     """A caption as the prior takes it, from CLIP's weights and the caption's token ids."""
     text = encode_text(params, tokens_BT, clip)
     tokens = text.states_BTD if model.vocab is None else tokens_BT
-    return Caption(spread(text.embedding_BE), tokens, not_padding(tokens_BT))
+    return Caption(spread(text.embedding_BE), tokens, text.mask_BT)
 
 
 def drop(caption: Caption, dropped_B: Bool[Array, "B"]) -> Caption:

@@ -27,13 +27,16 @@ class UpsamplerTaskConfig:
     """`factor` is the enlargement; `crop` the side of training crops as a share of the picture (0.25 in the paper).
 
     `corrupt` says what happens to the small picture in training: a Gaussian `blur` of 3 pixels and deviation 0.6
-    (the paper's first upsampler) or the `bsr` degradation (its second).
+    (the paper's first upsampler), the `bsr` degradation (its second), or `nothing`, for small pictures that are real.
+    With `detail` the process is one of the difference to bicubic enlargement, divided by this number, which should be
+    about its deviation; without it, as in the paper, of the picture itself.
     """
 
     factor: int
     name: Literal["upsampler"] = "upsampler"
     crop: float = 0.25
-    corrupt: Literal["blur", "bsr"] = "blur"
+    corrupt: Literal["blur", "bsr", "nothing"] = "blur"
+    detail: float | None = None
     process: Process = Process("cosine", 1000, "eps")
     sampler: SamplerConfig = SamplerConfig(steps=27)
 
@@ -41,6 +44,8 @@ class UpsamplerTaskConfig:
 class UpsamplerTask(Task):
     def __init__(self, cfg: UpsamplerTaskConfig, model: UNetConfig, resolution: int):
         """`resolution` is that of the data's pictures. Raises ValueError where model, crop and factor do not fit."""
+        if cfg.process.steps is None:
+            raise ValueError("the upsampler is trained in discrete time: set task.process.steps, for example to 1000")
         if model.in_channels != 6 or model.out_channels != 3:
             raise ValueError("an upsampler reads two pictures and draws one: set model.in_channels=6, out_channels=3")
         self.crop = round(cfg.crop * model.resolution)
@@ -62,8 +67,10 @@ class UpsamplerTask(Task):
         low_BYXC = resize(x0_BYXC, self.crop // self.cfg.factor)
         if self.cfg.corrupt == "blur":
             low_BYXC = cascade.gaussian_blur(low_BYXC, kernel_size=3, stddev=0.6)
-        else:
+        elif self.cfg.corrupt == "bsr":
             low_BYXC = degradation.bsr(low_BYXC, key("degradation"))
+        if self.cfg.detail is not None:
+            x0_BYXC = cascade.detail(x0_BYXC, low_BYXC, self.cfg.detail)
         return {**batch, "x0": x0_BYXC, "low": low_BYXC}
 
     def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
@@ -88,6 +95,7 @@ class UpsamplerTask(Task):
             model=self.model,
             process=self.cfg.process,
             sampler=self.cfg.sampler,
+            detail=self.cfg.detail,
         )
         return {"enlarged": drawn, "bicubic": resize(low_BYXC, self.model.resolution), "real": x0_BYXC}
 

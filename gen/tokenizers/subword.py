@@ -99,11 +99,9 @@ def from_json(content: dict, where: str, start: str | None, end: str | None, pad
         tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # the library raises bare Exception
         raise ValueError(f"{where} is not a tokenizer.json that the tokenizers library reads: {error}") from error
-    names = [
-        _find(tokenizer, mark, name, usual, where)
-        for mark, name, usual in (("start", start, STARTS), ("end", end, ENDS), ("pad", pad, PADS))
-    ]
-    return Subword(tokenizer, *names)
+    start, end = _find(tokenizer, "start", start, STARTS, where), _find(tokenizer, "end", end, ENDS, where)
+    # as with CLIP's own file, the end pads where nothing else does: what follows the first end is padding anyway
+    return Subword(tokenizer, start, end, _find(tokenizer, "pad", pad, (*PADS, end), where))
 
 
 def _find(tokenizer: tokenizers.Tokenizer, mark: str, name: str | None, usual: Sequence[str], where: str) -> str:

@@ -77,13 +77,17 @@ class Checkpointer:
         that failed is reported at the next call, and tried again if its state was not donated meanwhile; raises
         SaveFailed after MAX_FAILED_SAVES in a row.
         """
-        if not (force or step % self.every == 0):
+        if not (force or self.due(step)):
             return False
         self._settle()
         if step in self._intact:
             return False
         self._pending = self._start(step, step_dir.pack(state, extra_json or {}))
         return True
+
+    def due(self, step: int) -> bool:
+        """Whether the rule asks for this step."""
+        return step % self.every == 0
 
     def wait(self) -> None:
         """Waits for the save under way, if any; raises SaveFailed if it is not on disk after that."""

@@ -7,6 +7,14 @@ from gen.mesh import MeshConfig
 from gen.train.optim import OptimConfig
 
 
+def at_least_1(section: str, cfg: Any, *keys: str) -> None:
+    """Raises ValueError for a number of steps or rows that is not positive; None means that there is none."""
+    for key in keys:
+        value = getattr(cfg, key)
+        if value is not None and value < 1:
+            raise ValueError(f"{section}.{key}={value} must be at least 1")
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """`steps` global batches of `batch_size` rows, each taken in `accumulate` micro-batches.
@@ -21,6 +29,9 @@ class TrainConfig:
     nonfinite_limit: int = 10
     trace: tuple[int, int] | None = None
 
+    def __post_init__(self):
+        at_least_1("train", self, "steps", "batch_size", "accumulate", "nonfinite_limit")
+
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointConfig:
@@ -30,12 +41,18 @@ class CheckpointConfig:
     keep: int = 3
     keep_every: int | None = None
 
+    def __post_init__(self):
+        at_least_1("checkpoint", self, "every", "keep", "keep_every")
+
 
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
     """Metrics are written at multiples of `every` steps, and for the last."""
 
     every: int = 10
+
+    def __post_init__(self):
+        at_least_1("log", self, "every")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +63,9 @@ class EvalConfig:
     every: int = 1000
     batches: int = 10
     samples: int = 16
+
+    def __post_init__(self):
+        at_least_1("evals", self, "every")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,13 +57,17 @@ class Evaluation:
         return {name: float(m.value()) for name, m in (totals or {}).items() if not name.startswith("_")}
 
     def pictures(self, weights: Mapping[str, Params], extra: Params, step: Any, count: int) -> dict[str, np.ndarray]:
-        """The task's pictures for the first `count` held-out examples; empty for a task that makes none."""
-        if not count:
-            return {}
-        ways = meshes.batch_ways(self._mesh)  # as many as the devices can make evenly
-        batch = self._read(0, min(-(-count // ways) * ways, self._size))
-        drawn = self._sample(weights, self._frozen, extra, step, batch, np.int32(0))
-        return {name: np.asarray(jax.device_get(x))[:count] for name, x in drawn.items()}
+        """The task's pictures for the first `count` held-out examples, or as many as there are; empty for a task that
+        makes none."""
+        ways = meshes.batch_ways(self._mesh)
+        rows = min(-(-count // ways) * ways, self._size)  # as many as the devices can make evenly
+        parts: list[dict[str, np.ndarray]] = []
+        for position in range(min(-(-count // rows), len(self._held_out)) if count else 0):
+            batch = self._read(position, rows)
+            drawn = self._sample(weights, self._frozen, extra, step, batch, np.int32(position))
+            real_B = np.asarray(batch["weight"]) > 0
+            parts.append({name: np.asarray(x)[real_B] for name, x in drawn.items()})
+        return {name: np.concatenate([part[name] for part in parts])[:count] for name in (parts[0] if parts else ())}
 
     def _read(self, position: int, rows: int) -> Mapping[str, jax.Array]:
         return place(self._held_out.batch, position, rows, self._mesh)

@@ -18,7 +18,7 @@ class UnsafePath(ValueError):
     """Something other than a regular file or a directory lies where data is to be read."""
 
 
-class CannotWrite(RuntimeError):
+class CannotWrite(OSError):
     """The disk is full, or refuses, in the middle of a run: what is saved stays, and room must be made."""
 
 

@@ -115,7 +115,8 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
             trace.before(now, state)
             state, values = step_fn(state, around.frozen, batches(now), key)
             log.stepped(now, values)
-            if now + 1 < steps:
+            if now + 1 < steps and checkpoints.due(now + 1):
+                log.settle()  # so that no checkpoint knows of a step that the log does not
                 checkpoints.save(now + 1, state)
             if preemption.requested or log.streak >= cfg.train.nonfinite_limit:
                 break
@@ -129,4 +130,4 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
             display.say(f"{cfg.task.name}: {log.streak} steps in a row not finite; stopped at step {done}, state kept")
             return status.DIVERGED
         evaluate(state)
-        return status.DONE
+        return status.PREEMPTED if preemption.requested else status.DONE

@@ -4,7 +4,7 @@ sys.exit(status.PREEMPTED)
 """
 
 DONE = 0
-UNWRITABLE = 1  # what had to be written could not be: make room or mend the permissions, start again
+FAILED = 1  # something could not be read or written (as on a full disk): mend that and start again
 USAGE = 2  # bad usage or config: starting again cannot help
 DIVERGED = 3  # non-finite losses beyond the limit; the last good state is kept
 NO_CHECKPOINT = 4  # checkpoints exist and none is intact

@@ -5,6 +5,7 @@ python -m launch.demo --workdir=runs/demo
 Leaves WORKDIR/report.json and WORKDIR/index.html. The same command again resumes, or only judges again.
 """
 
+import json
 import time
 from pathlib import Path
 
@@ -14,21 +15,32 @@ from launch import command
 
 
 def main(args, overrides) -> int:
-    began = time.monotonic()
+    began, workdir = time.monotonic(), Path(args.workdir)
     data = command.load_config(args.config)
     from launch import runs, stack
     from launch.demo import page, report
 
-    workdir = Path(args.workdir)
-    outcome = stack.train(runs.with_overrides(data, overrides), workdir)
-    if outcome:
-        return outcome
-    findings = report.make(workdir, args.num)
-    findings.numbers["seconds"] = round(time.monotonic() - began, 1)
+    try:
+        outcome = stack.train(runs.with_overrides(data, overrides), workdir)
+        if outcome:
+            return outcome
+        findings = report.make(workdir, args.num)
+    finally:
+        seconds = spent(workdir, time.monotonic() - began)
+    findings.numbers["seconds"] = round(seconds, 1)
     page.write(workdir, findings)
     print(report.summary(findings.numbers))
     print(f"see {workdir / 'index.html'} and {workdir / 'report.json'}")
     return 0
+
+
+def spent(workdir: Path, seconds: float) -> float:
+    """Adds to the seconds that this command took in this directory, interrupted or not, and returns their sum."""
+    record = workdir / "seconds.json"
+    total = seconds + (json.loads(record.read_text()) if record.exists() else 0.0)
+    if workdir.exists():
+        record.write_text(json.dumps(total))
+    return total
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from gen.data.catalog import open_source
 from gen.data.source import Source, digest, is_test
 
 
-@pytest.mark.parametrize(("spec", "options"), [("digits", {}), ("photos", {"stride": 32})])
+@pytest.mark.parametrize(("spec", "options"), [("digits", {}), ("photos", {"stride": "32"})])
 def test_built_in_sources_meet_the_protocol(spec, options):
     source = open_source(spec, "test", size=32, **options)
     assert isinstance(source, Source)
@@ -23,6 +23,7 @@ def test_built_in_sources_meet_the_protocol(spec, options):
         ("folder", {}, "write folder:DIR"),
         ("photos", {"strides": 4}, r"did you mean 'stride'\?"),
         ("digits", {"stride": 4}, "its options are none"),
+        ("photos", {"stride": "wide"}, "data.options.stride='wide' is not a value"),
     ],
 )
 def test_wrong_requests(spec, options, message):

@@ -88,6 +88,11 @@ def test_shrinking_antialiases():
     assert np.abs(small[2:-2, 2:-2].astype(int) - 127).max() <= 2  # picking pixels would give 0 or 255
 
 
+def test_a_hair_is_not_blown_up_to_gigabytes():
+    with pytest.raises(Damaged, match="its sides are too unequal: resized it would have 983,040,000 pixels"):
+        images.resize_shorter(np.zeros((2, 30_000, 3), np.uint8), 256)
+
+
 def test_crops():
     image_YXC = np.stack(np.broadcast_arrays(np.arange(9)[:, None], np.arange(12), 0), -1).astype(np.uint8)
     np.testing.assert_array_equal(images.center_crop(image_YXC, 4)[0, 0], [2, 4, 0])

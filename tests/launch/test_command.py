@@ -82,6 +82,8 @@ def test_a_directory_of_another_config_is_refused_by_key_and_left_alone(tmp_path
         (CLIP, {"train.accumulate": "3"}, "train.batch_size=32 is not divisible by .* times train.accumulate=3"),
         (CLIP, {"mesh.tensor": "4"}, "dimension 'heads' of size 2 is not divisible by tensor=4; change the mesh"),
         (CLIP, {"model.text.vocab": "100"}, "model.text.vocab=100 is less than the tokenizer's 153 tokens; raise it"),
+        (CLIP, {"evals.every": "0"}, "evals.every=0 must be at least 1"),
+        (CLIP, {"data.tokenizer": "bytes", "model.text.vocab": "259", "model.text.end": "7"}, "set model.text.end=258"),
         (CLIP, {"data.source": "digts"}, "there is no data set 'digts' .did you mean 'digits'"),
         (CLIP, {"data.source": "folder:nowhere"}, "nowhere"),
         (DECODER, {}, "clip is not the directory of a run .*; train it first"),
@@ -92,6 +94,7 @@ def test_a_config_that_cannot_be_trained(where, overrides, message, tmp_path):
     data = runs.with_overrides(command.load_config(where), list(overrides.items()))
     with pytest.raises(ValueError, match=message):
         runs.train(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # nothing is left that the mended command would have to fit
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import small
 
+from gen.losses import contrastive
 from gen.models.embedding import unit
 from gen.tasks.clip import Embeddings
 
@@ -42,3 +43,11 @@ def test_rows_that_only_fill_a_batch_do_not_count(embeddings, loss):
 def test_the_scale_stops_at_a_hundred(embeddings):
     _, metrics = small.clip().compare({"logit_scale": jnp.float32(9.0)}, embeddings)
     assert metrics["logit_scale"].value() == 100
+
+
+@pytest.mark.parametrize(
+    ("x", "slope", "kept"), [(1.0, 3.0, 3.0), (1.0, -3.0, -3.0), (5.0, 3.0, 3.0), (5.0, -3.0, 0.0)]
+)
+def test_a_bound_is_left_by_the_gradient_that_leads_down_alone(x, slope, kept):
+    value, grad = jax.value_and_grad(lambda x: slope * contrastive.at_most(x, 2.0))(jnp.float32(x))
+    assert value == slope * min(x, 2.0) and grad == kept

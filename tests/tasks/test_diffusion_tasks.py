@@ -50,10 +50,13 @@ def test_the_prior_keeps_statistics_of_embeddings_and_of_noise():
         "statistics": {"mean": jnp.zeros(small.EMBED), "deviation": jnp.ones(small.EMBED)},
         "seen": jnp.zeros(()),
         "eps2": jnp.ones(small.STEPS),
+        "eps2_seen": jnp.zeros(small.STEPS),
     }
     batches = [unit(jax.random.normal(jax.random.key(i), (6, small.EMBED)) + 1) for i in range(3)]
-    eps2 = task.by_time(jnp.array([0.5, 0.7, 0.1]), jnp.array([4, 4, 2]))
-    for image_BE in batches:
+    counts = jnp.array([True, True, True, False])
+    values = [[0.4, 0.2, 0.1, 9.0], [0.8, 0.8, 0.4, 9.0], [0.6, 0.8, 0.1, 9.0]]
+    for image_BE, value_B in zip(batches, values, strict=True):
+        eps2 = task.by_time(jnp.array(value_B), jnp.array([4, 4, 2, 4]), counts)
         context = small.context(small.Line(), {})._replace(extra=extra)
         extra = task.after({}, {"image": image_BE}, {"_eps2": eps2}, context)
 
@@ -61,9 +64,7 @@ def test_the_prior_keeps_statistics_of_embeddings_and_of_noise():
     assert extra["seen"] == len(every)
     np.testing.assert_allclose(extra["statistics"]["mean"], every.mean(0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(extra["statistics"]["deviation"], every.std(0), rtol=1e-4)
-    forgotten = MEMORY ** (3 * np.array([2, 1]))  # after three batches with two examples, and one, of these times
-    expected = np.array([0.6, 0.1]) + forgotten * (1 - np.array([0.6, 0.1]))
-    np.testing.assert_allclose(extra["eps2"][np.array([4, 2])], expected, rtol=1e-5)
+    np.testing.assert_allclose(extra["eps2"][np.array([4, 2])], [0.6, 0.2], rtol=1e-5)  # plain means of rows that count
     assert (np.delete(extra["eps2"], [2, 4]) == 1).all()
 
     moments = prior_task.moments(extra, task.cfg)
@@ -71,11 +72,28 @@ def test_the_prior_keeps_statistics_of_embeddings_and_of_noise():
     np.testing.assert_array_equal(moments.eps2_N, extra["eps2"][::-1])
 
 
+def test_the_noise_statistic_forgets_what_is_long_past():
+    task = small.prior()
+    extra = {
+        "statistics": {"mean": jnp.zeros(small.EMBED), "deviation": jnp.ones(small.EMBED)},
+        "seen": jnp.zeros(()),
+        "eps2": jnp.ones(small.STEPS),
+        "eps2_seen": jnp.full(small.STEPS, float(MEMORY)),
+    }
+    one = task.by_time(jnp.array([0.0]), jnp.array([3]), jnp.array([True]))
+    for _ in range(2):
+        context = small.context(small.Line(), {})._replace(extra=extra)
+        extra = task.after({}, {"image": jnp.ones((1, small.EMBED))}, {"_eps2": one}, context)
+    np.testing.assert_allclose(extra["eps2"][3], (1 - 1 / MEMORY) ** 2, rtol=1e-5)
+    assert extra["eps2"][4] == 1 and extra["eps2_seen"][3] == MEMORY
+
+
 def test_by_time_adds_up_over_micro_batches():
     task = small.prior()
     value_B, t_B = jnp.arange(6.0), jnp.array([0, 1, 1, 9, 0, 1])
-    whole = task.by_time(value_B, t_B)
-    parts = [task.by_time(value_B[i::2], t_B[i::2]) for i in range(2)]
+    counts_B = jnp.array([True, True, False, True, True, True])
+    whole = task.by_time(value_B, t_B, counts_B)
+    parts = [task.by_time(value_B[i::2], t_B[i::2], counts_B[i::2]) for i in range(2)]
     jax.tree.map(np.testing.assert_array_equal, whole, Mean(*jax.tree.map(jnp.add, *parts)))
 
 
@@ -99,11 +117,11 @@ def test_crops_are_windows_of_their_pictures():
         ),
         (
             lambda: PriorTask(PriorTaskConfig(), dataclasses.replace(small.PRIOR, context=9), small.CLIP, 8),
-            r"the prior \(embed 8, context 9\) does not fit its CLIP \(embed 8, context 5\)",
+            "model.context=9 does not fit its CLIP, which has 5",
         ),
         (
             lambda: DecoderTask(DecoderTaskConfig(), dataclasses.replace(small.DECODER, embed=9), small.CLIP, 8),
-            "the decoder reads embeddings of width 9, but its CLIP has 8",
+            "model.embed=9 does not fit its CLIP, which has 8",
         ),
         (
             lambda: DecoderTask(

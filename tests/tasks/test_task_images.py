@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from gen.tasks import images
 
@@ -18,8 +19,7 @@ def test_resizing_averages_where_it_shrinks_and_keeps_a_plain_picture():
     assert images.resize(stripes_BYXC, 16) is stripes_BYXC
 
 
-def test_padding_begins_after_the_end_of_the_text():
-    tokens_BT = jnp.array([[5, 9, 0, 0], [9, 1, 1, 1], [1, 2, 3, 9]])
-    np.testing.assert_array_equal(
-        images.not_padding(tokens_BT), [[True, True, False, False], [True, False, False, False], [True] * 4]
-    )
+def test_what_does_not_fit_clip_is_named():
+    images.check_fit("states", 8, 8)
+    with pytest.raises(ValueError, match="model.states=8 does not fit its CLIP, which has 16; set it to that"):
+        images.check_fit("states", 8, 16)

@@ -1,12 +1,15 @@
 """How a run ends, what it leaves, and what running it again does."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
 import small
 
 from gen.train import metrics, status
+from gen.train.checkpoint import Checkpointer
 
 SIZE = 8
 
@@ -120,12 +123,39 @@ class Shown(small.Line):
         return {"rows": batch["row"]}
 
 
-@pytest.mark.parametrize("samples, made", [(3, 3), (0, None)])
+@pytest.mark.parametrize("samples, made", [(3, 3), (11, 11), (0, None)])
 def test_no_more_pictures_are_drawn_than_shown(tmp_path, samples, made):
     pictures = small.Pictures()
     cfg = small.config(evals={"every": 3, "batches": 0, "samples": samples}, train={"steps": 4})
     assert small.train(Shown(), cfg, tmp_path, show=pictures) == status.DONE
     assert {step: len(shown["rows"]) for step, shown in pictures.shown.items()} == ({3: made, 4: made} if made else {})
+
+
+def test_a_signal_during_the_last_evaluation_is_heard(tmp_path):
+    """Otherwise the next stage of a stack would begin."""
+
+    def stop(step, pictures):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return ""
+
+    cfg = small.config(evals={"every": 9, "batches": 0, "samples": 1}, train={"steps": 2})
+    assert small.train(Shown(), cfg, tmp_path, show=stop) == status.PREEMPTED
+    assert small.train(Shown(), cfg, tmp_path) == status.DONE and small.left(tmp_path).step == 2
+
+
+def test_no_checkpoint_knows_of_a_step_that_the_log_does_not(tmp_path, monkeypatch):
+    """So that a process killed at any moment after a save has logged every step before it."""
+    logged = []
+    save = Checkpointer.save
+
+    def looked_at(self, step, state, **kwargs):
+        logged.append((step, [row["step"] for row in metrics.read(tmp_path / "metrics.jsonl")][-1]))
+        return save(self, step, state, **kwargs)
+
+    monkeypatch.setattr(Checkpointer, "save", looked_at)
+    cfg = small.config(checkpoint={"every": 2}, log={"every": 1}, evals={"every": 9, "batches": 0}, train={"steps": 6})
+    assert small.train(small.Line(), cfg, tmp_path) == status.DONE
+    assert logged == [(2, 1), (4, 3), (6, 5)]
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path):
