@@ -163,6 +163,14 @@ def test_sampling_before_a_stage_is_trained(copy):
         open_stack(copy / "prior")
 
 
+def test_sampling_a_stack_whose_stages_do_not_belong_together(copy):
+    record = json.loads((copy / "prior" / "upstream.json").read_text())
+    record["clip"]["digest"] = "0" * 16
+    (copy / "prior" / "upstream.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="prior was trained on other weights of clip than now; train the stack again"):
+        open_stack(copy)
+
+
 def test_sampling_from_damaged_weights(copy, capsys):
     largest = max(
         (p for p in (copy / "decoder" / "checkpoints" / "2").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size
