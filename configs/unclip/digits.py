@@ -6,7 +6,7 @@
 Four stages: CLIP, the diffusion prior, the decoder at 16 x 16 and the upsampler to 32 x 32. Variants "clip", "prior",
 "decoder" and "upsampler" give one stage alone; the prior and the decoder then need --config.upstream.clip=DIR.
 
-On two CPU cores the stack takes about 15 minutes: 350 steps of CLIP, 400 of the prior, 400 of the decoder (half of the
+On two CPU cores the stack takes about 13 minutes: 350 steps of CLIP, 400 of the prior, 400 of the decoder (half of the
 time) and 400 of the upsampler. Of 240 pictures for held-out combinations of digit, ink and paper, 0.996 show all three
 (`make demo`); with the text embedding in place of the prior's, 0.979; of real scans the judge recognises 0.993.
 
