@@ -18,7 +18,7 @@ from gen.mesh import MeshConfig
 from gen.models.clip import CLIPConfig
 from gen.sample import png
 from gen.tasks.base import Task
-from gen.tokenizers import Tokenizer
+from gen.tokenizers import Tokenizer, fit
 from gen.tokenizers import load as load_tokenizer
 from gen.train import loop
 from gen.train.config import MAY_CHANGE, RunConfig
@@ -49,7 +49,8 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     run = RunDir(Path(workdir))
     tokenizer = find_tokenizer(cfg.data, run, upstream)
     check_vocabulary(cfg, tokenizer)
-    pipeline = Pipeline(cfg.data, tokenizer, context_of(task))
+    context = context_of(task)
+    pipeline = Pipeline(cfg.data, tokenizer, context)
     held_out = pipeline.evaluate(cfg.train.batch_size)
     for player in task.players.values():
         meshes.shardings(player.specs, mesh)
@@ -61,7 +62,7 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     run.record_launch(dict(mesh.shape), pipeline.source.fingerprint)
     trained.record_upstream(run, {name: upstream[name] for name in task.frozen})
 
-    if tokenizer is not None and (note := cut_captions(pipeline, tokenizer, context_of(task) or 0)):
+    if context is not None and (note := cut_captions(pipeline, tokenizer, context)):
         print(f"note: {note}")
     for name, player in task.players.items():
         rich.print(table.parameters(f"{cfg.task.name}: {name}", player.specs, mesh))
@@ -139,10 +140,11 @@ def check_vocabulary(cfg: RunConfig, tokenizer: Tokenizer | None) -> None:
             raise ValueError(f"the tokenizer ends a text with id {tokenizer.end}; set model.text.end={tokenizer.end}")
 
 
-def cut_captions(pipeline: Pipeline, tokenizer: Tokenizer, context: int) -> str:
+def cut_captions(pipeline: Pipeline, tokenizer: Tokenizer | None, context: int) -> str:
     """What a person should know of captions that do not fit, judged by the first thousand; "" if all do."""
+    assert tokenizer is not None, "a pipeline with captions has refused to go without one"
     captions = list(itertools.islice(pipeline.source.captions(), 1000))
-    cut = [caption for caption in captions if len(tokenizer.encode(caption)) > context - 2]
+    cut = [caption for caption in captions if fit(tokenizer, caption, context).cut]
     if not cut:
         return ""
     share = len(cut) / len(captions)

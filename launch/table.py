@@ -1,6 +1,7 @@
 """The tables that a run prints as it starts: its parameters, and where the mesh puts them."""
 
 import itertools
+import math
 from collections.abc import Mapping
 
 from jax.sharding import Mesh
@@ -40,9 +41,7 @@ def _over(leaf: spec.Spec, shape: Mapping[str, int]) -> list[str]:
 
 def _held(leaf: spec.Spec, shape: Mapping[str, int]) -> int:
     """Bytes of a parameter on one device."""
-    ways = 1
-    for axis in _over(leaf, shape):
-        ways *= shape[axis]
+    ways = math.prod(shape[axis] for axis in _over(leaf, shape))
     return _size(leaf) * spec.abstract({"leaf": leaf})["leaf"].dtype.itemsize // ways
 
 

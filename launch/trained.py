@@ -5,7 +5,6 @@ params = run.load(clip_spec(run.cfg.model), mesh)
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,7 +106,7 @@ def record_upstream(run: RunDir, upstream: Mapping[str, Run]) -> None:
 def read_upstream(place: Path) -> dict[str, dict[str, Any]]:
     """What `record_upstream` wrote; nothing for a run that has not begun."""
     record = place / UPSTREAM
-    return json.loads(record.read_text()) if record.exists() else {}
+    return files.read_json(record) if record.exists() else {}
 
 
 def stale_upstream(place: Path) -> str | None:

@@ -8,7 +8,6 @@ drawn.pictures[-1]          # float32 (1, 32, 32, 3) in [-1, 1], after the last 
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ from gen.spec import Params, Specs
 from gen.tasks.decoder import make_condition
 from gen.tasks.prior import moments, read_caption
 from gen.tokenizers import Tokenizer, fit_prompt
+from gen.train import files
 from launch import stack
 from launch.trained import Run, read_upstream
 
@@ -203,7 +203,7 @@ def places(workdir: Path) -> dict[str, Path]:
     record = workdir / stack.STACK
     if not record.exists():
         raise ValueError(f"{workdir} is not the directory of a stack (it has no {stack.STACK}); train one first")
-    return {name: workdir / place for name, place in json.loads(record.read_text())["stages"]}
+    return {name: workdir / place for name, place in files.read_json(record)["stages"]}
 
 
 def check_fresh(stages: Mapping[str, Stage]) -> None:

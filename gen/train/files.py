@@ -33,6 +33,19 @@ def write_json(path: Path, value: Any) -> None:
     partial.replace(path)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a run directory; ValueError, in a sentence, if there is none."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} does not exist; is {path.parent} the directory of a run?") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); restore it from a copy") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds no JSON object; restore it from a copy")
+    return value
+
+
 def regular_files(directory: Path) -> dict[str, Path]:
     """{path relative to `directory`: file}, sorted, for every file under it.
 

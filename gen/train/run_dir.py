@@ -57,7 +57,7 @@ class RunDir:
 
     def config(self) -> dict[str, Any]:
         """The resolved config of the run; ValueError if there is none or it cannot be read."""
-        return _read_object(self.config_json)
+        return files.read_json(self.config_json)
 
     def record_launch(self, mesh: Mapping[str, int], data_fingerprint: str) -> None:
         """Adds this launch to the manifest."""
@@ -68,7 +68,7 @@ class RunDir:
 
     def launches(self) -> list[dict[str, Any]]:
         """Every launch so far, oldest first."""
-        return _read_object(self.manifest_json)["launches"] if self.manifest_json.exists() else []
+        return files.read_json(self.manifest_json)["launches"] if self.manifest_json.exists() else []
 
     def _refuse_other(self, config: dict[str, Any], may_change: Sequence[str]) -> None:
         old, new = _flat(self.config()), _flat(config)
@@ -96,15 +96,3 @@ def _flat(config: dict[str, Any]) -> dict[str, Any]:
 
 def _show(flat: dict[str, Any], key: str) -> str:
     return json.dumps(flat[key]) if key in flat else "absent"
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} does not exist; is {path.parent} the directory of a run?") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); restore it from a copy") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} holds no JSON object; restore it from a copy")
-    return value

@@ -5,12 +5,12 @@ python -m launch.demo --workdir=runs/demo
 Leaves WORKDIR/report.json and WORKDIR/index.html. The same command again resumes, or only judges again.
 """
 
-import json
 import time
 from pathlib import Path
 
 from absl import flags
 
+from gen.train import files
 from launch import command
 
 
@@ -37,9 +37,9 @@ def main(args, overrides) -> int:
 def spent(workdir: Path, seconds: float) -> float:
     """Adds to the seconds that this command took in this directory, interrupted or not, and returns their sum."""
     record = workdir / "seconds.json"
-    total = seconds + (json.loads(record.read_text()) if record.exists() else 0.0)
+    total = seconds + (files.read_json(record)["seconds"] if record.exists() else 0.0)
     if workdir.exists():
-        record.write_text(json.dumps(total))
+        files.write_json(record, {"seconds": total})
     return total
 
 
