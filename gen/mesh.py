@@ -25,7 +25,8 @@ from gen.spec import Spec, Specs
 # logical axis -> mesh axes. Weights are cut along `fsdp` on one side and along `tensor` on the other.
 RULES: dict[str, tuple[str, ...]] = {
     # activations
-    "batch": ("data", "fsdp"),
+    "batch": ("data", "fsdp", "expert"),
+    "group": ("data", "fsdp"),  # a batch whose tokens are at their experts
     "sequence": ("context",),
     "channels": ("tensor",),
     # weights (heads, mlp and vocab name activations as well)
@@ -33,6 +34,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "heads": ("tensor",),
     "mlp": ("tensor",),
     "vocab": ("tensor",),
+    "expert": ("expert",),
     "conv_in": ("fsdp",),
     "conv_out": ("tensor",),
     "layers": (),
@@ -41,12 +43,16 @@ RULES: dict[str, tuple[str, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-    """How many devices each mesh axis has; one axis may be -1 and takes what is left."""
+    """How many devices each mesh axis has; one axis may be -1 and takes what is left.
+
+    A batch is spread over `data`, `fsdp` and `expert`; the others cut rows, weights and experts.
+    """
 
     data: int = -1
     fsdp: int = 1
     context: int = 1
     tensor: int = 1
+    expert: int = 1
 
 
 def sizes(cfg: MeshConfig, devices: int) -> dict[str, int]:
@@ -126,7 +132,7 @@ def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
     """Raises ValueError unless every device gets an equal share of every micro-batch."""
     if batch_size % (batch_ways(mesh) * accumulate):
         raise ValueError(
-            f"train.batch_size={batch_size} is not divisible by data x fsdp = {batch_ways(mesh)} devices"
+            f"train.batch_size={batch_size} is not divisible by data x fsdp x expert = {batch_ways(mesh)} devices"
             f" times train.accumulate={accumulate}"
         )
 

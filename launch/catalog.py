@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 from gen import config
 from gen.config import ConfigError
 from gen.data.pipeline import DataConfig
+from gen.data.text import TextConfig
 from gen.models.clip import CLIPConfig
 from gen.models.decoder import DecoderConfig
+from gen.models.lm import LMConfig
 from gen.models.prior import PriorConfig
 from gen.models.unet import UNetConfig
 from gen.tasks.base import Task
 from gen.tasks.clip import CLIPTask, CLIPTaskConfig
 from gen.tasks.decoder import DecoderTask, DecoderTaskConfig
+from gen.tasks.lm import LMTask, LMTaskConfig
 from gen.tasks.prior import PriorTask, PriorTaskConfig
 from gen.tasks.upsampler import UpsamplerTask, UpsamplerTaskConfig
 from gen.train.config import RunConfig
@@ -27,15 +30,17 @@ class Family(NamedTuple):
 
     task: type
     model: type
+    data: type
     upstream: tuple[str, ...]
     make: Callable[..., Task]
 
 
 FAMILIES = {
-    "clip": Family(CLIPTaskConfig, CLIPConfig, (), CLIPTask),
-    "prior": Family(PriorTaskConfig, PriorConfig, ("clip",), PriorTask),
-    "decoder": Family(DecoderTaskConfig, DecoderConfig, ("clip",), DecoderTask),
-    "upsampler": Family(UpsamplerTaskConfig, UNetConfig, (), UpsamplerTask),
+    "clip": Family(CLIPTaskConfig, CLIPConfig, DataConfig, (), CLIPTask),
+    "prior": Family(PriorTaskConfig, PriorConfig, DataConfig, ("clip",), PriorTask),
+    "decoder": Family(DecoderTaskConfig, DecoderConfig, DataConfig, ("clip",), DecoderTask),
+    "upsampler": Family(UpsamplerTaskConfig, UNetConfig, DataConfig, (), UpsamplerTask),
+    "lm": Family(LMTaskConfig, LMConfig, TextConfig, (), LMTask),
 }
 
 
@@ -52,7 +57,7 @@ def resolve(data: Mapping[str, Any]) -> RunConfig:
     typed = {
         "task": config.build(family.task, task, "task"),
         "model": config.convert(data.get("model", {}), family.model, "model"),
-        "data": config.convert(data.get("data", {}), DataConfig, "data"),
+        "data": config.convert(data.get("data", {}), family.data, "data"),
     }
     return config.build(RunConfig, {**data, **typed}, "")
 
@@ -64,4 +69,5 @@ def make(cfg: RunConfig, upstream: Mapping[str, Any]) -> Task:
     if missing:
         raise ConfigError(f"task {cfg.task.name!r} reads the weights of another run: set upstream.{missing[0]}=DIR")
     models = {name: upstream[name] for name in family.upstream}
-    return family.make(cfg.task, cfg.model, **models, resolution=cfg.data.resolution)
+    of_pictures = {"resolution": cfg.data.resolution} if family.data is DataConfig else {}
+    return family.make(cfg.task, cfg.model, **models, **of_pictures)

@@ -1,13 +1,14 @@
-"""Draws pictures from a trained stack: caption to text embedding to prior to decoder to upsamplers.
+"""Samples from what has been trained: pictures from a stack, texts from a language model.
 
 python -m launch.sample --workdir=runs/digits --prompt="a handwritten seven in red ink on yellow paper" --num=8
+python -m launch.sample --workdir=runs/stdlib --prompt="def main(" --tokens=200 --sampler.temperature=0.7
 
 Every picture is written as a PNG that carries its prompt, seed, samplers and the digests of the weights, with a grid
-of all beside them. --sampler.STAGE.KEY=VALUE sets a sampler, as --sampler.decoder.guidance_scale=2.
+of all beside them. Texts are shown as they are written and added, with the same record, to OUT/texts.jsonl; WORKDIR may
+also be a directory in the Hugging Face layout. --sampler.KEY=VALUE sets a sampler, of one stage of a stack as
+--sampler.decoder.guidance_scale=2.
 """
 
-import json
-import re
 from pathlib import Path
 
 from absl import flags
@@ -19,54 +20,34 @@ def main(args, overrides) -> int:
     import importlib.metadata
 
     import jax
-    import numpy as np
-    from PIL import Image
 
-    from gen import config
     from gen import mesh as meshes
-    from gen.sample import png
-    from launch.unclip import Unclip
+    from launch import stack
 
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
-    stack = Unclip.open(args.workdir, mesh).with_samplers(overrides)
-    tokens_BT, notes = stack.read([args.prompt])
-    for note in notes:
-        print(f"note: {note}")
-    out = Path(args.out or Path(args.workdir) / "samples")
-    size = min(args.batch, args.num)
-    record = {
-        "prompt": args.prompt,
-        "seed": args.seed,
-        "from_text_embedding": args.from_text_embedding,
-        "samplers": config.to_dict(stack.samplers),
-        "weights": stack.digests(),
+    versions = {
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")},
         "device": jax.devices()[0].device_kind,
         "mesh": dict(mesh.shape),
     }
-    name = re.sub(r"[^a-z0-9]+", "-", args.prompt.lower()).strip("-")[:60]
-    everything = []
-    for first in range(0, args.num, size):
-        index_B = np.arange(first, first + size)  # the last batch is drawn whole, so that nothing compiles again
-        tokens = np.repeat(tokens_BT, size, axis=0)
-        drawn = stack.draw(tokens, index_B, args.seed, from_text_embedding=args.from_text_embedding)
-        for index, picture in zip(index_B, drawn.pictures[-1], strict=True):
-            if index < args.num:
-                path = out / f"{name}-seed{args.seed}-{index:03d}.png"
-                png.write(path, picture, json.dumps({**record, "index": int(index)}))
-                everything.append(picture)
-    grid = out / f"{name}-seed{args.seed}-grid.png"
-    Image.fromarray(png.grid(np.stack(everything), columns=min(8, len(everything)))).save(grid)
-    print(f"wrote {len(everything)} pictures and {grid}")
-    return 0
+    if (Path(args.workdir) / "config.json").exists() and not (Path(args.workdir) / stack.STACK).exists():
+        from launch.write import write
+
+        return write(args, overrides, mesh, versions)
+    from launch.draw import draw
+
+    return draw(args, overrides, mesh, versions)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "directory of a trained stack")
-    flags.DEFINE_string("prompt", None, "what to draw")
-    flags.DEFINE_integer("num", 4, "how many pictures", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "another seed, other pictures")
-    flags.DEFINE_integer("batch", 16, "how many pictures are drawn at once", lower_bound=1)
-    flags.DEFINE_string("out", None, "where the pictures go; by default WORKDIR/samples")
-    flags.DEFINE_bool("from_text_embedding", False, "leave the prior out (the paper's ablation)")
-    command.run(main, prefix="sampler", workdir="the directory of a trained stack", prompt="what to draw")
+    flags.DEFINE_string("workdir", None, "directory of a trained stack or language model")
+    flags.DEFINE_multi_string("prompt", None, "what to draw, or how a text begins; may be given several times")
+    flags.DEFINE_integer("num", 4, "how many samples of each prompt", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "another seed, other samples")
+    flags.DEFINE_string("out", None, "where the samples go; by default WORKDIR/samples")
+    flags.DEFINE_integer("batch", 16, "pictures: how many are drawn at once", lower_bound=1)
+    flags.DEFINE_bool("from_text_embedding", False, "pictures: leave the prior out (the paper's ablation)")
+    flags.DEFINE_integer("tokens", None, "texts: how many tokens at most, 128 if not said", lower_bound=1)
+    flags.DEFINE_multi_string("stop", [], "texts: a string that ends one; may be given several times")
+    what = "what to draw, or how a text begins"
+    command.run(main, prefix="sampler", workdir="the directory of a trained stack or language model", prompt=what)

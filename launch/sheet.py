@@ -1,15 +1,18 @@
-"""Pictures with a text under each, as one image: how a person looks at a batch.
+"""How a person looks at a batch: pictures with a text under each as one image, or texts with their documents apart.
 
 draw(image_BYXC, ["0  a seven in red ink", "1  a two in blue ink"]).save("grid.png")
+rows_of_text(batch, tokenizer)          # ["==== row 0\\n---- document 1, 90 tokens, 89 count\\nimport os ...", ...]
 """
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
+
+from gen.tokenizers import Tokenizer
 
 SMALLEST = 128  # pixels: smaller pictures are enlarged, each pixel to a square, which leaves room for their texts
 TEXT = 12  # pixels
@@ -37,3 +40,15 @@ def draw(image_BYXC: UInt8[np.ndarray, "B Y X 3"], texts: Sequence[str]) -> Imag
         sheet.paste(Image.fromarray(picture), (x, y))
         pen.multiline_text((x, y + height + GAP // 2), text, "black", font)
     return sheet
+
+
+def rows_of_text(batch: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> Iterator[str]:
+    """Each row, its documents under headings that say how many of their targets the loss counts."""
+    for row, (tokens_T, segments_T, weights_T) in enumerate(
+        zip(batch["tokens"], batch["segments"], batch["weights"], strict=True)
+    ):
+        yield f"==== row {row}\n"
+        for segment in np.unique(segments_T[segments_T > 0]):
+            own_T = segments_T == segment
+            yield f"---- document {segment}, {own_T.sum()} tokens, {weights_T[own_T].sum():g} count\n"
+            yield tokenizer.decode(tokens_T[own_T]) + "\n"

@@ -18,13 +18,12 @@ import numpy as np
 import pytest
 
 from gen import config, flops, spec
-from gen.data.pipeline import Pipeline, make_tokenizer
 from gen.spec import Spec
 from gen.tasks.base import Context, Task
 from gen.train import state as states
 from gen.train import step
 from gen.train.config import RunConfig
-from launch import catalog, command, runs, stack
+from launch import catalog, command, feeds, stack
 
 FILES = sorted(map(str, pathlib.Path("configs").rglob("*.py")))
 
@@ -164,7 +163,7 @@ def test_it_takes_its_steps_in_small(name):
 
     state = anything(jax.eval_shape(lambda: states.init(task, cfg.optim, steps, key)))
     frozen = anything({upstream: spec.abstract(specs) for upstream, specs in task.frozen.items()})
-    batches = Pipeline(cfg.data, make_tokenizer(cfg.data), runs.context_of(task)).train(cfg.train.batch_size)
+    batches = feeds.open_feed(cfg, task, feeds.new_tokenizer(cfg)).train(cfg.train.batch_size)
     step_fn = jax.jit(step.make(task, cfg.optim, steps, cfg.train.accumulate))
     for now in range(steps):
         state, metrics = step_fn(state, frozen, batches.batch(now), key)

@@ -24,13 +24,13 @@ MAY_IMPORT = {
     "models": GROUND | {"nn"},
     "diffusion": GROUND,
     "losses": GROUND | {"diffusion"},
-    "sample": GROUND | {"nn", "models", "diffusion"},
+    "sample": GROUND | {"nn", "models", "diffusion", "tokenizers"},
     "tasks": GROUND | {"nn", "models", "diffusion", "losses", "sample"},
     "tokenizers": GROUND,
     "data": GROUND | {"tokenizers"},
     "train": GROUND | {"tasks.base", "flops", "chips"},
-    "evals": GROUND | {"sample"},
-    "interop": GROUND | {"nn", "models"},
+    "evals": GROUND | {"nn", "models", "sample", "tokenizers", "data"},
+    "interop": GROUND | {"nn", "models", "tokenizers"},
 }
 
 # The core runs wherever these are.
@@ -47,6 +47,8 @@ CORE = (
     "losses",
     "tasks",
     "sample.unclip",
+    "sample.text",
+    "sample.choose",
     "train.config",
     "train.optim",
     "train.state",

@@ -10,7 +10,7 @@ from gen import mesh, spec
 from gen.mesh import MeshConfig
 from gen.spec import Spec
 
-EIGHT = {"data": 2, "fsdp": 2, "context": 1, "tensor": 2}
+EIGHT = {"data": 2, "fsdp": 2, "context": 1, "tensor": 2, "expert": 1}
 
 
 def make(**axes):
@@ -18,9 +18,15 @@ def make(**axes):
 
 
 def test_minus_one_takes_what_is_left():
-    assert mesh.sizes(MeshConfig(fsdp=2), 8) == {"data": 4, "fsdp": 2, "context": 1, "tensor": 1}
-    assert mesh.sizes(MeshConfig(data=2, tensor=-1), 8) == {"data": 2, "fsdp": 1, "context": 1, "tensor": 4}
-    assert mesh.sizes(MeshConfig(data=8), 8) == {"data": 8, "fsdp": 1, "context": 1, "tensor": 1}
+    assert mesh.sizes(MeshConfig(fsdp=2), 8) == {"data": 4, "fsdp": 2, "context": 1, "tensor": 1, "expert": 1}
+    assert mesh.sizes(MeshConfig(data=2, tensor=-1), 8) == {
+        "data": 2,
+        "fsdp": 1,
+        "context": 1,
+        "tensor": 4,
+        "expert": 1,
+    }
+    assert mesh.sizes(MeshConfig(data=8), 8) == {"data": 8, "fsdp": 1, "context": 1, "tensor": 1, "expert": 1}
 
 
 @pytest.mark.parametrize("cfg", [MeshConfig(fsdp=3), MeshConfig(data=4), MeshConfig(data=16)])
@@ -87,7 +93,7 @@ def test_activations_are_laid_out_on_the_mesh_in_force():
 
 def test_devices_share_every_micro_batch_equally():
     mesh.check_batch(16, 2, make(data=4, tensor=2))
-    with pytest.raises(ValueError, match=r"batch_size=12 is not divisible by data x fsdp = 4 .* train\.accumulate=2"):
+    with pytest.raises(ValueError, match=r"batch_size=12 is not .* data x fsdp x expert = 4 .* train\.accumulate=2"):
         mesh.check_batch(12, 2, make(data=2, fsdp=2, tensor=2))
 
 

@@ -49,7 +49,7 @@ LAYERS = {
     "linear": (linear.linear_spec(16, 8), linear.linear, TOKENS),
     "layer_norm": (norms.norm_spec(16), norms.layer_norm, TOKENS),
     "group_norm": (norms.norm_spec(16), functools.partial(norms.group_norm, groups=4), IMAGE),
-    "attention": (attention.attention_spec(16, 4), functools.partial(attention.attention, causal=True), TOKENS),
+    "attention": (attention.attention_spec(16, 4), attention.attention, TOKENS),
     "mlp": (mlp.mlp_spec(16, 32), functools.partial(mlp.mlp, activation="gelu"), TOKENS),
     "transformer": (transformer.transformer_spec(TOWER), lambda p, x: transformer.transformer(p, x, TOWER), TOKENS),
     "conv_1x1": (conv.conv_spec(16, 8, size=1), conv.conv, IMAGE),

@@ -6,4 +6,12 @@
     batch = loader.batch(position=1000, rows=slice(0, 64))                      only the rows that this host needs
 
 Sources: digits, photos (built in), folder, tfds, records (ArrayRecord, which webdataset converts tars to).
+
+Text goes another way, as many documents make one row and one document many rows:
+
+    corpus = corpora.open_corpus("stdlib", "train")                             corpus: what a document is
+    store = tokens.prepare(corpus, tokenizer, cache)                            tokens: encoded once, on disk
+    loader = TextLoader([store], (1024,), tokenizer, batch_size=16, length=512, seed=0, fim=0.0)
+
+Corpora: stdlib (built in), textfiles, tfds_text; mixtures of them; `pipeline` and `text` put either together.
 """

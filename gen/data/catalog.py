@@ -11,12 +11,7 @@ Paths are those of this machine; nothing is fetched.
     source = open_source("folder:/data/birds", "train", size=64)
 """
 
-import difflib
-import inspect
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
-
-from gen import config
+from gen.data.kinds import Kind, open_kind
 from gen.data.source import Source
 
 # Each opener imports what it needs: nobody waits for TFDS to read a folder.
@@ -52,14 +47,7 @@ def _tfds(place: str, split: str, size: int, image: str = "image", caption: str 
     return Tfds(place, split, image, caption)
 
 
-class Kind(NamedTuple):
-    """A kind of data set: how a person writes it, and what opens it."""
-
-    form: str
-    opener: Callable[..., Source]
-
-
-KINDS = {
+KINDS: dict[str, Kind[Source]] = {
     "digits": Kind("digits", _digits),
     "photos": Kind("photos", _photos),
     "folder": Kind("folder:DIR", _folder),
@@ -76,25 +64,4 @@ def open_source(spec: str, split: str, size: int, **options) -> Source:
     stride (photos), test_fraction (folder, array_record), image and caption (tfds: the names of the features).
     Raises ValueError when a kind, option or place is unknown or missing.
     """
-    name, _, place = spec.partition(":")
-    if name not in KINDS:
-        forms = ", ".join(kind.form for kind in KINDS.values())
-        raise ValueError(f"there is no data set {spec!r}{_nearest(name, KINDS)}; those that exist are {forms}")
-    form, opener = KINDS[name]
-    if (":" in form) != bool(place):
-        raise ValueError(f"cannot open the data set {spec!r}; write {form}")
-    _, _, _, *known = inspect.signature(opener).parameters.values()
-    kinds = {parameter.name: parameter.annotation for parameter in known}
-    for option in options:
-        if option not in kinds:
-            listed = ", ".join(kinds) or "none"
-            raise ValueError(f"{name} has no option {option!r}{_nearest(option, kinds)}; its options are {listed}")
-    typed = {
-        option: config.convert(value, kinds[option], f"data.options.{option}") for option, value in options.items()
-    }
-    return opener(place, split, size, **typed)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return open_kind(KINDS, "data set", spec, (split, size), options)

@@ -9,17 +9,13 @@ all, so hosts read what their devices hold, and neither host count, mesh nor res
     loader.batch(1000, rows=slice(32, 64))["image"]         # its second half
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from gen.data.examples import Example, Transform
+from gen.data.examples import Transform
 from gen.data.order import record_at
 from gen.data.reader import Reader
+from gen.data.rows import Batch, Rows, row_numbers, stack
 from gen.data.source import Source
-
-type Rows = slice | Sequence[int] | np.ndarray | None
-type Batch = dict[str, np.ndarray]
 
 
 class Loader:
@@ -35,14 +31,14 @@ class Loader:
 
     def records(self, position: int, rows: Rows = None) -> list[int]:
         """The numbers of the records in the batch at `position`, before any replacement."""
-        places = position * self.batch_size + _rows(rows, self.batch_size)
+        places = position * self.batch_size + row_numbers(rows, self.batch_size)
         return [record_at(place, len(self.source), self.seed) for place in places.tolist()]
 
     def batch(self, position: int, rows: Rows = None) -> Batch:
         """The asked `rows` (all by default) of the global batch at `position`, each array with a leading row axis."""
-        row_B = _rows(rows, self.batch_size)
+        row_B = row_numbers(rows, self.batch_size)
         indices = self.records(position, rows)
-        return _stack(
+        return stack(
             [
                 self._reader.example(index, self.seed, position, int(row))
                 for index, row in zip(indices, row_B, strict=True)
@@ -70,20 +66,9 @@ class Once:
         """The asked `rows` of the batch at `position`, which is less than `len()`."""
         if not 0 <= position < len(self):
             raise ValueError(f"{self.source.name} has {len(self)} batches of {self.batch_size}, asked for {position}")
-        places = position * self.batch_size + _rows(rows, self.batch_size)
+        places = position * self.batch_size + row_numbers(rows, self.batch_size)
         real_B = places < len(self.source)
         places = np.minimum(places, len(self.source) - 1)
         indices = [record_at(place, len(self.source), seed=0) for place in places.tolist()]
-        batch = _stack([self._reader.example(index, 0, index) for index in indices])
+        batch = stack([self._reader.example(index, 0, index) for index in indices])
         return batch | {"weight": real_B.astype(np.float32)}
-
-
-def _rows(rows: Rows, batch_size: int) -> np.ndarray:
-    row_B = np.arange(batch_size)[slice(None) if rows is None else rows]
-    if not len(row_B):
-        raise ValueError(f"asked for no row of a batch of {batch_size}: rows={rows}")
-    return row_B
-
-
-def _stack(examples: Sequence[Example]) -> Batch:
-    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}

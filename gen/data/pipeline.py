@@ -63,12 +63,16 @@ class Pipeline:
         """
         if context is not None and tokenizer is None:
             raise ValueError("this task reads captions: set data.tokenizer, for example bpe:512")
-        self.cfg = cfg
+        self.cfg, self.context = cfg, context
         self.source = open_split(cfg, cfg.train_split)
         self._plain = CaptionedImage(cfg.resolution)
         if context is not None:
             self._plain = dataclasses.replace(self._plain, tokenizer=tokenizer, context=context)
         self._augmented = dataclasses.replace(self._plain, random_crop=cfg.random_crop, flip=cfg.flip)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.source.fingerprint
 
     def train(self, batch_size: int) -> Loader:
         return Loader(self.source, batch_size, self.cfg.seed, self._augmented)

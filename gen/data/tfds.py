@@ -30,7 +30,7 @@ class Tfds:
         """Raises ValueError when the folder holds no prepared data set, has no random access, or lacks the split or
         a feature."""
         self.name = f"tfds:{folder} ({split})"
-        builder = _builder(Path(folder).expanduser())
+        builder = open_builder(folder)
         self._image, self._caption = image, caption
         features = builder.info.features
         for feature in (image, caption):
@@ -40,10 +40,7 @@ class Tfds:
             raise ValueError(f"{self.name}: the feature {image!r} holds no image; name one that does")
         self._label = features[caption] if isinstance(features[caption], tfds.features.ClassLabel) else None
         self._data = builder.as_data_source(split, decoders={image: tfds.decode.SkipDecoding()})
-        # Sizes stand for contents, which would take as long to read as an epoch.
-        parts = builder.info.splits[split].file_instructions
-        listing = (f"{Path(p.filename).name} {Path(p.filename).stat().st_size} {p.skip} {p.take}" for p in parts)
-        self.fingerprint = digest("tfds", builder.info.full_name, image, caption, *listing)
+        self.fingerprint = digest("tfds", builder.info.full_name, image, caption, *listing(builder, split))
 
     def __len__(self) -> int:
         return len(self._data)
@@ -66,7 +63,9 @@ class Tfds:
         return tuple(text.decode(errors="replace") for text in texts)
 
 
-def _builder(folder: Path) -> tfds.core.DatasetBuilder:
+def open_builder(place: str | Path) -> tfds.core.DatasetBuilder:
+    """The reader of a prepared version. Raises ValueError when the folder holds none or has no random access."""
+    folder = Path(place).expanduser()
     if not (folder / "dataset_info.json").is_file() or not (folder / "features.json").is_file():
         below = ", ".join(sorted(str(info.parent) for info in folder.glob("**/dataset_info.json"))) or "none"
         raise ValueError(f"{folder} is not the folder of a version that TFDS has prepared; below it there are: {below}")
@@ -79,6 +78,12 @@ def _builder(folder: Path) -> tfds.core.DatasetBuilder:
             'prepare it again with download_and_prepare(file_format="array_record")'
         )
     return builder
+
+
+def listing(builder: tfds.core.DatasetBuilder, split: str) -> list[str]:
+    """The files of a split; sizes stand for contents, which would take as long to read as an epoch."""
+    parts = builder.info.splits[split].file_instructions
+    return [f"{Path(p.filename).name} {Path(p.filename).stat().st_size} {p.skip} {p.take}" for p in parts]
 
 
 def _check_classes(content: object, folder: Path) -> None:

@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -78,15 +78,19 @@ def _array(data: np.ndarray, entry: Entry, where: str) -> np.ndarray:
     return data[entry.start : entry.end].view(dtype).reshape(entry.shape)
 
 
-def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes the bytes that the library of that name writes: wider dtypes first, then by name, header padded to 8."""
+def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes the bytes that the library of that name writes: wider dtypes first, then by name, header padded to 8.
+
+    `metadata` is a note in the header, such as the {"format": "pt"} that transformers asks for.
+    """
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     strange = [name for name, array in arrays.items() if array.dtype not in CODES]
     if strange:
         raise ValueError(f"{path}: {strange[0]} has dtype {arrays[strange[0]].dtype}; use one of {', '.join(DTYPES)}")
     order = list(DTYPES)
     names = sorted(arrays, key=lambda name: (order.index(CODES[arrays[name].dtype]), name))
-    header, end = {}, 0
+    header: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
+    end = 0
     for name in names:
         start, end = end, end + arrays[name].nbytes
         header[name] = Entry(CODES[arrays[name].dtype], arrays[name].shape, start, end).described()

@@ -17,6 +17,7 @@ from gen import mesh, spec
 from gen.nn.linear import linear, linear_spec
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec, timestep_embedding, timestep_spec
+from gen.nn.sight import Where
 from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
 from gen.spec import Params, Spec, Specs
 
@@ -87,5 +88,6 @@ def prior(
     h_BTD = jnp.concatenate([tokens_BTD, jnp.stack(single, axis=1)], axis=1) + params["positions"].astype(dtype)
     visible_BT = jnp.concatenate([caption.mask_BT, jnp.ones((z_BE.shape[0], 4), bool)], axis=1)
     h_BTD = mesh.shard(h_BTD, "batch", None, None)
-    h_BTD = transformer(params["blocks"], h_BTD, cfg.transformer, mask=visible_BT[:, None, None])
+    seen = Where(query_BT=jnp.ones((1, h_BTD.shape[1]), jnp.int32), key_BS=visible_BT.astype(jnp.int32))
+    h_BTD = transformer(params["blocks"], h_BTD, cfg.transformer, seen)
     return linear(params["out"], layer_norm(params["norm"], h_BTD[:, -1])).astype(jnp.float32)

@@ -1,8 +1,11 @@
 """Normalisation layers; means and variances are taken in float32 whatever the activations are in.
 
-layer norm (Ba et al. 2016, arXiv 1607.06450):  y = (x - mean) / sqrt(var + eps) * scale + bias, over features
-group norm (Wu & He 2018, arXiv 1803.08494):    the same over space and one group of channels
+layer norm (Ba et al. 2016, arXiv 1607.06450):    y = (x - mean) / sqrt(var + eps) * scale + bias, over features
+RMS norm (Zhang & Sennrich 2019, arXiv 1910.07467): y = x / sqrt(mean(x^2) + eps) * scale, over features
+group norm (Wu & He 2018, arXiv 1803.08494):      layer norm over space and one group of channels
 """
+
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +14,30 @@ from jaxtyping import Array, Float
 from gen import spec
 from gen.spec import Params, Spec, Specs
 
+Norm = Literal["layer", "rms"]
 
-def norm_spec(width: int) -> Specs:
-    return {"scale": Spec((width,), (None,), spec.ones), "bias": Spec((width,), (None,), spec.zeros)}
+
+def norm_spec(width: int, *, bias: bool = True) -> Specs:
+    scale = {"scale": Spec((width,), (None,), spec.ones)}
+    return scale | ({"bias": Spec((width,), (None,), spec.zeros)} if bias else {})
+
+
+def norm(params: Params, x: Float[Array, "... D"], kind: Norm, eps: float) -> Float[Array, "... D"]:
+    """Layer norm or RMS norm, by name."""
+    return {"layer": layer_norm, "rms": rms_norm}[kind](params, x, eps)
 
 
 def layer_norm(params: Params, x: Float[Array, "... D"], eps: float = 1e-5) -> Float[Array, "... D"]:
     x32 = x.astype(jnp.float32)
     mean = x32.mean(-1, keepdims=True)
     variance = jnp.square(x32 - mean).mean(-1, keepdims=True)
-    return ((x32 - mean) * jax.lax.rsqrt(variance + eps) * params["scale"] + params["bias"]).astype(x.dtype)
+    y = (x32 - mean) * jax.lax.rsqrt(variance + eps) * params["scale"]
+    return (y + params["bias"] if "bias" in params else y).astype(x.dtype)
+
+
+def rms_norm(params: Params, x: Float[Array, "... D"], eps: float = 1e-5) -> Float[Array, "... D"]:
+    x32 = x.astype(jnp.float32)
+    return (x32 * jax.lax.rsqrt(jnp.square(x32).mean(-1, keepdims=True) + eps) * params["scale"]).astype(x.dtype)
 
 
 def group_norm(

@@ -1,6 +1,8 @@
-"""A stack of pre-norm transformer blocks, stored stacked and run by one `lax.scan`.
+"""A stack of transformer blocks, stored stacked and run by one `lax.scan`.
 
-    x = x + attention(norm(x));  x = x + mlp(norm(x))
+    x = x + attention(norm(x));  x = x + mlp(norm(x))          norm_order "pre"
+    x = norm(x + attention(x));  x = norm(x + mlp(x))          "post"
+    x = x + attention(norm(x)) + mlp(norm(x))                  "pre", parallel
 
 The weights of all blocks share one tree with a leading `layers` axis, so the program, and the time to compile it, do
 not grow with depth.
@@ -10,16 +12,24 @@ not grow with depth.
 """
 
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax
-from jaxtyping import Array, Bool, Float
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
 
 from gen import spec
 from gen.nn.activations import Activation
-from gen.nn.attention import attention, attention_spec
+from gen.nn.attend import Method, attend
+from gen.nn.attention import attention_spec, output, project
+from gen.nn.dropout import dropout
+from gen.nn.experts import Balance, Experts, experts, experts_spec
 from gen.nn.mlp import mlp, mlp_spec
-from gen.nn.norms import layer_norm, norm_spec
+from gen.nn.norms import Norm, norm, norm_spec
+from gen.nn.relative import Relative
+from gen.nn.rotary import Rotary, rotate
+from gen.nn.sight import ANYWHERE, Rule, Where
 from gen.spec import Params, Specs
 
 Remat = Literal["none", "dots", "full"]
@@ -30,43 +40,139 @@ REMAT_POLICIES = {
     "full": jax.checkpoint_policies.nothing_saveable,
 }
 
+# Queries, keys and values of a block to the values that its tokens gather, and whatever the caller wants to keep.
+type Mix = Callable[[Array, Array, Array], tuple[Array, Any]]
+
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
-    """`mlp` is the hidden width of the MLP, by default 4 x width."""
+    """`kv_heads` are those of keys and values (by default `heads`; 1 is multi-query), `head_dim` their width (by
+    default width / heads), `mlp` the hidden width of the MLP (by default 4 x width).
+
+    `window` bounds how many tokens back attention reaches. `rotary` and `relative` are kinds of positions; learned ones
+    are added before the first block, by the model. `experts` stand in for the MLP. `dropout` is of what each half of
+    a block adds to the stream. `stddev` is that of every weight at the start, with the projections back to the
+    stream smaller by sqrt(2 x layers); by default it follows the widths, as in CLIP.
+    """
 
     width: int
     layers: int
     heads: int
+    kv_heads: int | None = None
+    head_dim: int | None = None
     mlp: int | None = None
     activation: Activation = "gelu"
+    gated: bool = False
+    norm: Norm = "layer"
+    norm_order: Literal["pre", "post"] = "pre"
+    eps: float = 1e-5
+    attention_bias: bool = True
+    mlp_bias: bool = True
+    norm_bias: bool = True
+    parallel: bool = False
     causal: bool = False
+    window: int | None = None
+    rotary: Rotary | None = None
+    relative: Relative | None = None
+    experts: Experts | None = None
+    dropout: float = 0.0
+    stddev: float | None = None
+    attention: Method = "auto"
     remat: Remat = "none"
+
+    def __post_init__(self):
+        if self.parallel and self.norm_order == "post":
+            raise ValueError("model.transformer: parallel attention and MLP read one norm; set norm_order=pre")
+        if self.experts is not None and self.mlp_bias:
+            raise ValueError("model.transformer: experts have no biases; set mlp_bias=False")
 
     @property
     def hidden(self) -> int:
         return 4 * self.width if self.mlp is None else self.mlp
 
+    @property
+    def rule(self) -> Rule:
+        return Rule(self.causal, self.window, self.relative)
+
+
+class Outputs(NamedTuple):
+    """What the blocks give beside the stream, one of each for each layer: what `mix` kept, and the experts' balance."""
+
+    kept: Any
+    balance: Balance | None
+
+
+def norm_of(cfg: TransformerConfig) -> Specs:
+    """The Specs of one norm, of the kind that the blocks have."""
+    return norm_spec(cfg.width, bias=cfg.norm_bias and cfg.norm == "layer")
+
 
 def block_spec(cfg: TransformerConfig) -> Specs:
-    # CLIP's initialisation (section 2.4 of its code): projections back to the stream shrink with depth
-    stddev, out_stddev = cfg.width**-0.5, cfg.width**-0.5 * (2 * cfg.layers) ** -0.5
+    # by default CLIP's initialisation (section 2.4 of its code): projections back to the stream shrink with depth
+    stddev = cfg.width**-0.5 if cfg.stddev is None else cfg.stddev
+    mlp_stddev = (2 * cfg.width) ** -0.5 if cfg.stddev is None else cfg.stddev
+    out_stddev = stddev * (2 * cfg.layers) ** -0.5
+    attention = attention_spec(
+        cfg.width,
+        cfg.heads,
+        kv_heads=cfg.kv_heads,
+        head_dim=cfg.head_dim,
+        bias=cfg.attention_bias,
+        stddev=stddev,
+        out_stddev=out_stddev,
+    )
+    spread = {"gated": cfg.gated, "stddev": mlp_stddev, "out_stddev": out_stddev}
+    if cfg.experts is None:
+        feed_forward = mlp_spec(cfg.width, cfg.hidden, bias=cfg.mlp_bias, **spread)
+    else:
+        feed_forward = experts_spec(cfg.width, cfg.hidden, cfg.experts, **spread)
     return {
-        "attention_norm": norm_spec(cfg.width),
-        "attention": attention_spec(cfg.width, cfg.heads, stddev=stddev, out_stddev=out_stddev),
-        "mlp_norm": norm_spec(cfg.width),
-        "mlp": mlp_spec(cfg.width, cfg.hidden, stddev=(2 * cfg.width) ** -0.5, out_stddev=out_stddev),
-    }
+        "attention_norm": norm_of(cfg),
+        "attention": attention,
+        "mlp": feed_forward,
+    } | ({} if cfg.parallel else {"mlp_norm": norm_of(cfg)})
 
 
 def block(
-    params: Params, x_BTD: Float[Array, "B T D"], cfg: TransformerConfig, mask: Bool[Array, "#B 1 #T T"] | None
-) -> Float[Array, "B T D"]:
+    params: Params,
+    x_BTD: Float[Array, "B T D"],
+    cfg: TransformerConfig,
+    mix: Mix,
+    position_BT: Int[Array, "#B T"] | None = None,
+    key_B: Key[Array, "B"] | None = None,
+) -> tuple[Float[Array, "B T D"], Outputs]:
+    """`position_BT` turns rotary embeddings; by default 0, 1, ..."""
+
+    def attention(h_BTD: Array) -> tuple[Array, Any]:
+        query, key, value = (project(params["attention"][name], h_BTD) for name in ("query", "key", "value"))
+        if cfg.rotary is not None:
+            at_BT = jnp.arange(h_BTD.shape[1])[None] if position_BT is None else position_BT
+            query, key = rotate(query, at_BT, cfg.rotary), rotate(key, at_BT, cfg.rotary)
+        values_BTHK, kept = mix(query, key, value)
+        return dropout(output(params["attention"]["out"], values_BTHK), cfg.dropout, key_B, "attention"), kept
+
+    def feed_forward(h_BTD: Array) -> tuple[Array, Balance | None]:
+        if cfg.experts is None:
+            h_BTD, balance = mlp(params["mlp"], h_BTD, cfg.activation), None
+        else:
+            h_BTD, balance = experts(params["mlp"], h_BTD, cfg.experts, cfg.activation)
+        return dropout(h_BTD, cfg.dropout, key_B, "mlp"), balance
+
+    def normed(name: str, h_BTD: Array) -> Array:
+        return norm(params[name], h_BTD, cfg.norm, cfg.eps)
+
+    pre = cfg.norm_order == "pre"
     with jax.named_scope("attention"):
-        h_BTD = layer_norm(params["attention_norm"], x_BTD)
-        x_BTD = x_BTD + attention(params["attention"], h_BTD, causal=cfg.causal, mask=mask)
+        h_BTD = normed("attention_norm", x_BTD) if pre else x_BTD
+        added, kept = attention(h_BTD)
+        if not cfg.parallel:
+            x_BTD = x_BTD + added if pre else normed("attention_norm", x_BTD + added)
+            h_BTD = normed("mlp_norm", x_BTD) if pre else x_BTD
     with jax.named_scope("mlp"):
-        return x_BTD + mlp(params["mlp"], layer_norm(params["mlp_norm"], x_BTD), cfg.activation)
+        more, balance = feed_forward(h_BTD)
+        if cfg.parallel:
+            more = added + more
+        return (x_BTD + more if pre else normed("mlp_norm", x_BTD + more)), Outputs(kept, balance)
 
 
 def transformer_spec(cfg: TransformerConfig) -> Specs:
@@ -74,16 +180,32 @@ def transformer_spec(cfg: TransformerConfig) -> Specs:
 
 
 def transformer(
+    params: Params, x_BTD: Float[Array, "B T D"], cfg: TransformerConfig, where: Where = ANYWHERE
+) -> Float[Array, "B T D"]:
+    """The stream after the last block; `where` says which tokens see which, on top of causality."""
+    return run(params, x_BTD, cfg, mixer(cfg, where))[0]
+
+
+def mixer(cfg: TransformerConfig, where: Where = ANYWHERE, table: Float[Array, "buckets H"] | None = None) -> Mix:
+    """Attention among the tokens at hand; `table` holds T5's biases."""
+    return lambda query, key, value: (attend(query, key, value, cfg.rule, where, table, cfg.attention), None)
+
+
+def run(
     params: Params,
     x_BTD: Float[Array, "B T D"],
     cfg: TransformerConfig,
-    mask: Bool[Array, "#B 1 #T T"] | None = None,
-) -> Float[Array, "B T D"]:
-    """`mask` is true where a query may see a key, on top of causality."""
+    mix: Mix,
+    position_BT: Int[Array, "#B T"] | None = None,
+    key_B: Key[Array, "B"] | None = None,
+) -> tuple[Float[Array, "B T D"], Outputs]:
+    """The stream after the last block, and what the blocks give beside it, stacked. Keys mean dropout."""
 
-    def step(x_BTD, layer):
-        return block(layer, x_BTD, cfg, mask), None
+    def step(x_BTD: Array, layer_and_number: tuple[Params, Array]):
+        layer, number = layer_and_number
+        own_B = None if key_B is None else jax.vmap(jax.random.fold_in, (0, None))(key_B, number)
+        return block(layer, x_BTD, cfg, mix, position_BT, own_B)
 
     if cfg.remat != "none":
         step = jax.checkpoint(step, policy=REMAT_POLICIES[cfg.remat], prevent_cse=False)
-    return jax.lax.scan(step, x_BTD, params)[0]
+    return jax.lax.scan(step, x_BTD, (params, jnp.arange(cfg.layers)))

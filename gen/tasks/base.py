@@ -115,8 +115,15 @@ class Task:
             metrics |= {"loss" if len(self.players) == 1 else f"{name}/loss": loss, **more}
         return metrics
 
+    def derived(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Further numbers that follow from evaluated means, as perplexity does; by default none."""
+        return {}
+
     def sample(self, players: Mapping[str, Params], batch: Batch, context: Context) -> Mapping[str, Array]:
-        """Pictures to look at, {name: (N, Y, X, 3) in [-1, 1]}, made from a held-out batch; by default none."""
+        """What a person looks at, made from a held-out batch; by default nothing.
+
+        Pictures, {name: (N, Y, X, 3) in [-1, 1]}, or rows of token ids, {name: (N, T)}.
+        """
         return {}
 
 

@@ -22,21 +22,28 @@ type Tokens = Sequence[int] | Int[np.ndarray, "T"]
 class Tokenizer(Protocol):
     """Text to token ids and back; `start`, `end` and `pad` are ids that no text encodes to.
 
-    `fingerprint` is a hex digest: equal digests encode equally.
+    They may be one id: GPT-2 has a single one between documents. `fim` holds the ids of prefix, suffix and middle for
+    filling in the middle (arXiv 2207.14255), where there are such. `fingerprint` is a hex digest: equal digests encode
+    equally.
     """
 
     vocab_size: int
     start: int
     end: int
     pad: int
+    fim: tuple[int, int, int] | None
     fingerprint: str
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text` alone, without start and end. Whatever the text says, it encodes as text."""
         ...
 
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of each text, where it can on several cores."""
+        ...
+
     def decode(self, tokens: Tokens) -> str:
-        """The text of `tokens`, leaving out start, end and pad."""
+        """The text of `tokens`, leaving out start, end, pad and `fim`."""
         ...
 
     def unknown(self, text: str) -> tuple[str, ...]:

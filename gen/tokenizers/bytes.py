@@ -7,6 +7,7 @@ Tokens 0 to 255 are the bytes; pad, start and end follow.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from gen.tokenizers.base import Tokens
@@ -17,10 +18,14 @@ class Bytes:
 
     pad, start, end = 256, 257, 258
     vocab_size = 259
+    fim: tuple[int, int, int] | None = None
     fingerprint = hashlib.sha256(b"utf-8 bytes, pad 256, start 257, end 258").hexdigest()
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
 
     def decode(self, tokens: Tokens) -> str:
         """The text; bytes that are not UTF-8, as after a cut within a character, read as U+FFFD."""

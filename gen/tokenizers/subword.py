@@ -1,4 +1,4 @@
-"""Subwords through the `tokenizers` library: BPE trained on captions, or any tokenizer.json.
+"""Subwords through the `tokenizers` library: BPE trained on captions (on text: text.py), or any tokenizer.json.
 
 BPE (Sennrich et al. 2016, arXiv 1508.07909) starts from characters, here UTF-8 bytes as in GPT-2, and merges the
 most frequent neighbours until the vocabulary is full. As in CLIP, captions are lower-cased and the end token has the
@@ -24,6 +24,20 @@ PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
 STARTS = (START, "<|startoftext|>", "<s>", "<bos>", "[CLS]", "<|begin_of_text|>")
 ENDS = (END, "<|endoftext|>", "</s>", "<eos>", "[SEP]", "<|end_of_text|>")
 PADS = (PAD, "[PAD]", "<|pad|>", "<|endoftext|>")  # CLIP pads with its end token
+BOTH = "<|endoftext|>"  # GPT-2 has one token between documents and no other mark
+
+# prefix, suffix and middle of fill in the middle: gen and StarCoder, Qwen, the paper, Code Llama, SantaCoder, DeepSeek
+FIM = (
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<PRE>", "<SUF>", "<MID>"),
+    ("\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>"),
+    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
+    ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),
+)
+
+# A tokenizer that gives this back changes nothing: case, accents, spaces at the ends and in the middle, line breaks.
+PROBE = "  A\u00e9 \n\n\tb  c\U0001f600 "
 
 
 class Subword:
@@ -36,18 +50,31 @@ class Subword:
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self._names = {"start": start, "end": end, "pad": pad}
-        self.start, self.end, self.pad = (_id(tokenizer, name) for name in (start, end, pad))
+        self.start, self.end, self.pad = (self.mark(name) for name in (start, end, pad))
+        self.fim = _fim(tokenizer)
+        self._marks = {self.start, self.end, self.pad, *(self.fim or ())}
         self._unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or UNKNOWN)
         self.vocab_size = 1 + max(tokenizer.get_vocab().values())
         self.fingerprint = hashlib.sha256(self._json().encode()).hexdigest()
+        self._exact = self._text(self.encode(PROBE)) == PROBE
 
     def encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
     def decode(self, tokens: Tokens) -> str:
-        marks = (self.start, self.end, self.pad)
-        text = self._tokenizer.decode([int(t) for t in tokens if t not in marks], skip_special_tokens=False)
-        return text.strip()
+        """The text, to the last space where the tokenizer keeps spaces, else without those that it put at the ends."""
+        text = self._text([int(token) for token in tokens if int(token) not in self._marks])
+        return text if self._exact else text.strip()
+
+    def mark(self, name: str) -> int:
+        """The id of a token that is no text, by its name. Raises ValueError when there is none."""
+        token = self._tokenizer.token_to_id(name)
+        if token is None:
+            raise ValueError(f"the tokenizer has no token {name!r}")
+        return token
 
     def unknown(self, text: str) -> tuple[str, ...]:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
@@ -57,6 +84,9 @@ class Subword:
     def save(self, path: str | Path) -> None:
         """Writes {"kind": "subword", "start", "end", "pad", "tokenizer": what tokenizer.json holds}."""
         Path(path).write_text(self._json())
+
+    def _text(self, tokens: list[int]) -> str:
+        return self._tokenizer.decode(tokens, skip_special_tokens=False)
 
     def _json(self) -> str:
         content = {"kind": "subword", **self._names, "tokenizer": json.loads(self._tokenizer.to_str())}
@@ -99,7 +129,8 @@ def from_json(content: dict, where: str, start: str | None, end: str | None, pad
         tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # the library raises bare Exception
         raise ValueError(f"{where} is not a tokenizer.json that the tokenizers library reads: {error}") from error
-    start, end = _find(tokenizer, "start", start, STARTS, where), _find(tokenizer, "end", end, ENDS, where)
+    starts = (*STARTS, BOTH) if _special(tokenizer) == {BOTH} else STARTS
+    start, end = _find(tokenizer, "start", start, starts, where), _find(tokenizer, "end", end, ENDS, where)
     # as with CLIP's own file, the end pads where nothing else does: what follows the first end is padding anyway
     return Subword(tokenizer, start, end, _find(tokenizer, "pad", pad, (*PADS, end), where))
 
@@ -113,8 +144,15 @@ def _find(tokenizer: tokenizers.Tokenizer, mark: str, name: str | None, usual: S
     raise ValueError(f"{where} has no {mark} token of {tried}; pass {mark}=NAME (its special tokens: {special})")
 
 
-def _id(tokenizer: tokenizers.Tokenizer, name: str) -> int:
-    token = tokenizer.token_to_id(name)
-    if token is None:
-        raise ValueError(f"the tokenizer has no token {name!r}")
-    return token
+def _special(tokenizer: tokenizers.Tokenizer) -> set[str]:
+    """The special tokens that might be a start: not those for padding and filling in the middle."""
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
+    return special - set(PADS[:-1]) - {"<|padding|>", "<|endofprompt|>"} - {name for names in FIM for name in names}
+
+
+def _fim(tokenizer: tokenizers.Tokenizer) -> tuple[int, int, int] | None:
+    ids = {token.content: number for number, token in tokenizer.get_added_tokens_decoder().items()}
+    for prefix, suffix, middle in FIM:
+        if {prefix, suffix, middle} <= ids.keys():
+            return ids[prefix], ids[suffix], ids[middle]
+    return None

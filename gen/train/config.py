@@ -57,8 +57,8 @@ class LogConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvalConfig:
-    """At multiples of `every` steps and at the end: metrics over at most `batches` held-out batches, and a grid of
-    `samples` pictures."""
+    """At multiples of `every` steps and at the end: metrics over at most `batches` held-out batches, and a show of
+    `samples` samples."""
 
     every: int = 1000
     batches: int = 10

@@ -1,8 +1,8 @@
-"""Metrics and pictures of a task on held-out data, as compiled programs over the global batch.
+"""Metrics and samples of a task on held-out data, as compiled programs over the global batch.
 
 evaluation = Evaluation(task, cfg, frozen, held_out, mesh)
 evaluation.metrics(weights, extra, step, batches=10)        # {"loss": 0.1, ...}
-evaluation.pictures(weights, extra, step, count=16)         # {"decoded": (16, Y, X, 3), "real": ...}
+evaluation.samples(weights, extra, step, count=16)          # {"decoded": (16, Y, X, 3), "real": ...}
 """
 
 from collections.abc import Mapping
@@ -46,6 +46,7 @@ class Evaluation:
             return jax.jit(program)
 
         self._evaluate, self._sample = call(task.evaluate, "evaluate"), call(task.sample, "sample")
+        self._derived = task.derived
 
     def metrics(self, weights: Mapping[str, Params], extra: Params, step: Any, batches: int) -> dict[str, float]:
         """Means over at most `batches` batches."""
@@ -54,11 +55,12 @@ class Evaluation:
             batch = self._read(position, self._size)
             parts = self._evaluate(weights, self._frozen, extra, step, batch, np.int32(position))
             totals = parts if totals is None else jax.tree.map(lambda a, b: a + b, totals, parts)
-        return {name: float(m.value()) for name, m in (totals or {}).items() if not name.startswith("_")}
+        values = {name: float(m.value()) for name, m in (totals or {}).items() if not name.startswith("_")}
+        return values | self._derived(values) if values else values
 
-    def pictures(self, weights: Mapping[str, Params], extra: Params, step: Any, count: int) -> dict[str, np.ndarray]:
-        """The task's pictures for the first `count` held-out examples, or as many as there are; empty for a task that
-        makes none."""
+    def samples(self, weights: Mapping[str, Params], extra: Params, step: Any, count: int) -> dict[str, np.ndarray]:
+        """What the task samples for the first `count` held-out examples, or as many as there are; empty for a task that
+        samples nothing."""
         ways = meshes.batch_ways(self._mesh)
         rows = min(-(-count // ways) * ways, self._size)  # as many as the devices can make evenly
         parts: list[dict[str, np.ndarray]] = []

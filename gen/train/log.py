@@ -37,9 +37,9 @@ class Log:
             self._display.update(step, {name: v for name, v in numbers.items() if name.endswith("loss")})
         self.streak = max(self.streak, int(numbers["streak"]))
 
-    def evaluated(self, step: int, values: Mapping[str, float], pictures: str) -> None:
+    def evaluated(self, step: int, values: Mapping[str, float], samples: str) -> None:
         """Logs an evaluation of the state before `step`, after the steps that led to it."""
         self.settle()
         self._metrics.write(step, {f"eval/{name}": value for name, value in values.items()})
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self._display.say(f"{self._cfg.task.name}  before step {step}  held out: {shown}  {pictures}")
+        self._display.say(f"{self._cfg.task.name}  before step {step}  held out: {shown}  {samples}")

@@ -44,7 +44,7 @@ class Batches(Protocol):
 class Surroundings:
     """What a run is given beside its task and config.
 
-    `ahead` wraps a function of the position so that it reads ahead; `show` writes a grid of pictures.
+    `ahead` wraps a function of the position so that it reads ahead; `show` writes what is sampled and says where.
     """
 
     mesh: Mesh
@@ -91,8 +91,8 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
 
     def evaluate(state: State) -> None:
         seen = (states.weights(state), state.extra, state.step)
-        pictures = evaluation.pictures(*seen, cfg.evals.samples)
-        shown = around.show(int(state.step), pictures) if pictures else ""
+        samples = evaluation.samples(*seen, cfg.evals.samples)
+        shown = around.show(int(state.step), samples) if samples else ""
         log.evaluated(int(state.step), evaluation.metrics(*seen, cfg.evals.batches), shown)
 
     # ---- the loop

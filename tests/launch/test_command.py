@@ -78,7 +78,7 @@ def test_a_directory_of_another_config_is_refused_by_key_and_left_alone(tmp_path
         (CLIP, {"optim.schedule": "cosin"}, "optim.schedule='cosin': did you mean 'cosine'"),
         (CLIP, {"task.name": "clipp"}, "task.name='clipp' is not a task; did you mean 'clip'"),
         (CLIP, {"mesh.data": "3"}, "mesh: .* does not divide the 8 devices"),
-        (CLIP, {"train.batch_size": "12"}, "train.batch_size=12 is not divisible by data x fsdp = 8 devices"),
+        (CLIP, {"train.batch_size": "12"}, "train.batch_size=12 is not divisible by data x fsdp x expert = 8 devices"),
         (CLIP, {"train.accumulate": "3"}, "train.batch_size=32 is not divisible by .* times train.accumulate=3"),
         (CLIP, {"mesh.tensor": "4"}, "dimension 'heads' of size 2 is not divisible by tensor=4; change the mesh"),
         (CLIP, {"model.text.vocab": "100"}, "model.text.vocab=100 is less than the tokenizer's 153 tokens; raise it"),

@@ -159,6 +159,6 @@ def test_no_checkpoint_knows_of_a_step_that_the_log_does_not(tmp_path, monkeypat
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="train.batch_size=12 is not divisible by data x fsdp = 8"):
+    with pytest.raises(ValueError, match="train.batch_size=12 is not divisible by data x fsdp x expert = 8"):
         small.train(small.Line(), small.config(train={"batch_size": 12}), tmp_path, fsdp=8)
     assert not (tmp_path / "checkpoints").exists()

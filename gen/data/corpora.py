@@ -1,0 +1,50 @@
+"""One door to every text data set: what a config writes as a string becomes a corpus.
+
+    stdlib              the Python standard library's source        splits train, test
+    text:PATH           text files, JSON lines, Parquet             splits train, test
+    tfds:DIR            a data set that TFDS has prepared           the splits of the data set, as "train[:90%]"
+
+Paths are those of this machine; nothing is fetched.
+
+    corpus = open_corpus("text:/data/letters.jsonl", "train", field="body")
+"""
+
+from gen.data.corpus import Corpus
+from gen.data.kinds import Kind, open_kind
+
+# Each opener imports what it needs: nobody waits for TFDS to read a folder.
+
+
+def _stdlib(place: str, split: str, test_fraction: float = 0.1) -> Corpus:
+    from gen.data.stdlib import Stdlib
+
+    return Stdlib(split, test_fraction)
+
+
+def _text(place: str, split: str, test_fraction: float = 0.1, field: str = "text", pattern: str = "**/*") -> Corpus:
+    from gen.data.textfiles import TextFiles
+
+    return TextFiles(place, split, test_fraction, field, pattern)
+
+
+def _tfds(place: str, split: str, text: str = "text") -> Corpus:
+    from gen.data.tfds_text import TfdsText
+
+    return TfdsText(place, split, text)
+
+
+KINDS: dict[str, Kind[Corpus]] = {
+    "stdlib": Kind("stdlib", _stdlib),
+    "text": Kind("text:PATH", _text),
+    "tfds": Kind("tfds:DIR", _tfds),
+}
+
+
+def open_corpus(spec: str, split: str, **options) -> Corpus:
+    """The corpus that `spec` names, as in the table above.
+
+    `options` are those of the kind: test_fraction (stdlib, text); field, the key or column with the text, and pattern,
+    the files of a folder (text); text, the name of the feature (tfds).
+    Raises ValueError when a kind, option or place is unknown or missing.
+    """
+    return open_kind(KINDS, "text data set", spec, (split,), options)

@@ -1,0 +1,227 @@
+"""Decoder-only language models: GPT-1 to GPT-3, LLaMA, BLOOM, PaLM and their relatives, by config.
+
+h = embed(tokens) [+ positions] [normed];  h = blocks(h);  logits = norm(h) W_head         (W_head = W_embed^T if tied)
+
+    cfg = LMConfig(vocab=50257, context=1024, transformer=TransformerConfig(768, 12, 12, causal=True))
+    logits_BTV = logits(params, tokens_BT, cfg)
+
+Generation keeps the keys and values of every layer in a cache: `prefill` reads whole prompts at once with the scanned
+layers; `decode` continues all rows with the layers one by one, from weights that `unstack` has taken apart, because a
+scan would copy every layer's weights out of their stack for each token.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from gen import mesh, spec
+from gen.nn import sight
+from gen.nn.attend import attend
+from gen.nn.dropout import dropout
+from gen.nn.experts import Balance
+from gen.nn.norms import norm
+from gen.nn.positions import learned_positions_spec
+from gen.nn.relative import table_spec
+from gen.nn.sight import ANYWHERE, Where
+from gen.nn.transformer import Mix, TransformerConfig, block, mixer, norm_of, run, transformer_spec
+from gen.spec import Params, Spec, Specs
+
+
+@dataclasses.dataclass(frozen=True)
+class LMConfig:
+    """`context` is the longest row in tokens. `learned_positions` are added to the embeddings (GPT); rotary and
+    relative ones belong to the transformer. `embedding_norm` is BLOOM's; GPT-1 has no `final_norm`.
+
+    The vocabulary is stored with rows added up to a multiple of `vocab_multiple`, so that a mesh can cut it; those
+    rows are never predicted and count in no loss.
+    """
+
+    vocab: int
+    context: int
+    transformer: TransformerConfig
+    learned_positions: bool = False
+    tied: bool = True
+    embedding_norm: bool = False
+    final_norm: bool = True
+    vocab_multiple: int = 1
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        if not self.transformer.causal:
+            raise ValueError("model.transformer.causal must be True: a language model may not see what it predicts")
+
+    @property
+    def rows(self) -> int:
+        """Rows of the embedding table."""
+        return -(-self.vocab // self.vocab_multiple) * self.vocab_multiple
+
+
+class States(NamedTuple):
+    """The states after the last norm, and the balance of each layer's experts, if there are any."""
+
+    states_BTD: Float[Array, "B T D"]
+    balance: Balance | None
+
+
+# Keys and values of one layer, a slot for each token that fits: {"key": (B, S, G, K), "value": (B, S, G, K)}.
+type LayerCache = dict[str, Array]
+
+
+def lm_spec(cfg: LMConfig) -> Specs:
+    transformer, width = cfg.transformer, cfg.transformer.width
+    stddev = 0.02 if transformer.stddev is None else transformer.stddev
+    specs: dict[str, Any] = {
+        "tokens": Spec((cfg.rows, width), ("vocab", "embed"), spec.normal(stddev)),
+        "blocks": transformer_spec(transformer),
+    }
+    if cfg.learned_positions:
+        specs["positions"] = learned_positions_spec(cfg.context, width)
+    if cfg.embedding_norm:
+        specs["embedding_norm"] = norm_of(transformer)
+    if transformer.relative == "t5":
+        specs["relative"] = table_spec(transformer.heads)
+    if cfg.final_norm:
+        specs["final_norm"] = norm_of(transformer)
+    if not cfg.tied:
+        specs["head"] = Spec((width, cfg.rows), ("embed", "vocab"), spec.normal(stddev))
+    return specs
+
+
+def states(
+    params: Params,
+    tokens_BT: Int[Array, "B T"],
+    cfg: LMConfig,
+    *,
+    position_BT: Int[Array, "B T"] | None = None,
+    segment_BT: Int[Array, "B T"] | None = None,
+    key_B: Key[Array, "B"] | None = None,
+) -> States:
+    """What the head reads. `position_BT` counts from each document's start, by default from the row's; tokens see
+    those of their own segment. Keys mean dropout."""
+    mix = mixer(cfg.transformer, sight.documents(segment_BT), params.get("relative"))
+    h_BTD = embed(params, tokens_BT, cfg, position_BT, key_B)
+    h_BTD, outputs = run(params["blocks"], h_BTD, cfg.transformer, mix, position_BT, key_B)
+    return States(_final(params, h_BTD, cfg), outputs.balance)
+
+
+def logits(params: Params, tokens_BT: Int[Array, "B T"], cfg: LMConfig) -> Float[Array, "B T V"]:
+    """The scores of every next token, float32."""
+    return score(params, states(params, tokens_BT, cfg).states_BTD, cfg)
+
+
+def embed(
+    params: Params,
+    tokens_BT: Int[Array, "B T"],
+    cfg: LMConfig,
+    position_BT: Int[Array, "#B T"] | None = None,
+    key_B: Key[Array, "B"] | None = None,
+) -> Float[Array, "B T D"]:
+    """Raises ValueError for rows that are longer than the context."""
+    if tokens_BT.shape[1] > cfg.context:
+        raise ValueError(f"rows of {tokens_BT.shape[1]} tokens are longer than the model's context of {cfg.context}")
+    dtype = jnp.dtype(cfg.dtype)
+    h_BTD = params["tokens"].astype(dtype)[tokens_BT]
+    if cfg.learned_positions:
+        at_BT = jnp.arange(tokens_BT.shape[1])[None] if position_BT is None else position_BT
+        h_BTD = h_BTD + params["positions"].astype(dtype)[at_BT]
+    if cfg.embedding_norm:
+        h_BTD = norm(params["embedding_norm"], h_BTD, cfg.transformer.norm, cfg.transformer.eps)
+    return mesh.shard(dropout(h_BTD, cfg.transformer.dropout, key_B, "embedding"), "batch", "sequence", None)
+
+
+def head(params: Params) -> Float[Array, "D V"]:
+    """What turns states into scores."""
+    return params["head"] if "head" in params else params["tokens"].T
+
+
+def score(params: Params, states_BTD: Float[Array, "B T D"], cfg: LMConfig) -> Float[Array, "B T V"]:
+    """States to logits of the vocabulary, float32."""
+    kernel_DV = head(params).astype(states_BTD.dtype)
+    logits_BTV = jnp.einsum("btd,dv->btv", states_BTD, kernel_DV, preferred_element_type=jnp.float32)
+    return mesh.shard(logits_BTV, "batch", "sequence", "vocab")[..., : cfg.vocab]
+
+
+def _final(params: Params, h_BTD: Array, cfg: LMConfig) -> Array:
+    transformer = cfg.transformer
+    return norm(params["final_norm"], h_BTD, transformer.norm, transformer.eps) if cfg.final_norm else h_BTD
+
+
+# ---- generation
+
+
+def cache_spec(cfg: LMConfig, rows: int, slots: int) -> list[Specs]:
+    """An empty cache of `slots` tokens for each of `rows`: a Spec tree, so that a mesh can place it."""
+    transformer = cfg.transformer
+    heads = transformer.kv_heads or transformer.heads
+    width = transformer.head_dim or transformer.width // transformer.heads
+    axes = ("batch", None, "heads" if heads > 1 else None, None)
+    layer = Spec((rows, slots, heads, width), axes, spec.zeros, jnp.dtype(cfg.dtype))
+    return [{"key": layer, "value": layer} for _ in range(transformer.layers)]
+
+
+def unstack(params: Params, cfg: LMConfig) -> Params:
+    """The weights with a list of layers in place of their stack, in the dtype that the model computes in."""
+    dtype = jnp.dtype(cfg.dtype)
+    layers = [jax.tree.map(lambda x, i=i: x[i], params["blocks"]) for i in range(cfg.transformer.layers)]
+    return jax.tree.map(lambda x: x.astype(dtype), {**params, "blocks": layers})
+
+
+def prefill(
+    params: Params, tokens_BT: Int[Array, "B T"], length_B: Int[Array, "B"], cfg: LMConfig, slots: int
+) -> tuple[Float[Array, "B V"], list[LayerCache]]:
+    """Reads prompts that fill `length_B` tokens of their rows: the scores of what follows, and a cache of `slots`.
+
+    What lies behind a prompt's end is written over by `decode` before any token sees it.
+    """
+    transformer = _serving(cfg.transformer)
+    table = params.get("relative")
+
+    def mix(query: Array, key: Array, value: Array) -> tuple[Array, LayerCache]:
+        room = [(0, 0), (0, slots - key.shape[1]), (0, 0), (0, 0)]
+        kept = {"key": jnp.pad(key, room), "value": jnp.pad(value, room)}
+        return attend(query, key, value, transformer.rule, ANYWHERE, table, transformer.attention), kept
+
+    h_BTD, outputs = run(params["blocks"], embed(params, tokens_BT, cfg), transformer, mix)
+    last_B1D = jnp.take_along_axis(h_BTD, (length_B - 1)[:, None, None], axis=1)
+    cache = [jax.tree.map(lambda x, i=i: x[i], outputs.kept) for i in range(transformer.layers)]
+    return score(params, _final(params, last_B1D, cfg), cfg)[:, 0], cache
+
+
+def decode(
+    params: Params, tokens_BT: Int[Array, "B T"], slot_B: Int[Array, "B"], cache: Sequence[LayerCache], cfg: LMConfig
+) -> tuple[Float[Array, "B T V"], list[LayerCache]]:
+    """Continues each row at its own slot by T tokens: their scores, and the cache with them in it.
+
+    `params` are those of `unstack`.
+    """
+    transformer = _serving(cfg.transformer)
+    slot_BT = slot_B[:, None] + jnp.arange(tokens_BT.shape[1])
+    h_BTD = embed(params, tokens_BT, cfg, slot_BT)
+    new: list[LayerCache] = []
+    for layer, old in zip(params["blocks"], cache, strict=True):
+        mix = _mix_into(old, slot_BT, transformer, params.get("relative"))
+        h_BTD, outputs = block(layer, h_BTD, transformer, mix, slot_BT)
+        new.append(outputs.kept)
+    return score(params, _final(params, h_BTD, cfg), cfg), new
+
+
+def _serving(cfg: TransformerConfig) -> TransformerConfig:
+    """Without what belongs to training: what one row computes must not depend on how many tokens are read at once."""
+    experts = None if cfg.experts is None else dataclasses.replace(cfg.experts, capacity=None)
+    return dataclasses.replace(cfg, experts=experts, dropout=0.0, remat="none")
+
+
+def _mix_into(cache: LayerCache, slot_BT: Array, cfg: TransformerConfig, table: Array | None) -> Mix:
+    """Attention to all that the cache holds, with the new keys and values put into it first."""
+    put = jax.vmap(lambda old, new, slot: jax.lax.dynamic_update_slice_in_dim(old, new, slot, axis=0))
+
+    def mix(query: Array, key: Array, value: Array) -> tuple[Array, LayerCache]:
+        new = {"key": put(cache["key"], key, slot_BT[:, 0]), "value": put(cache["value"], value, slot_BT[:, 0])}
+        where = Where(slot_BT=slot_BT)
+        return attend(query, new["key"], new["value"], cfg.rule, where, table, "dense"), new
+
+    return mix

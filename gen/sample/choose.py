@@ -1,0 +1,91 @@
+"""The next token from its scores: temperature, top-k, top-p, min-p and a penalty on repetition.
+
+    penalty      scores of tokens seen before, divided by it where positive and multiplied where negative (CTRL,
+                 arXiv 1909.05858)
+    temperature  scores divided by it; 0 takes the best
+    top_k        the k best (Fan et al. 2018, arXiv 1805.04833)
+    top_p        the fewest best whose probabilities reach p (Holtzman et al. 2019, arXiv 1904.09751)
+    min_p        those at least p times as probable as the best (Nguyen et al. 2024, arXiv 2407.01082)
+
+They apply in this order, each to what the last has left. Where tokens tie at a border, all of them stay.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+NEVER = -1e30
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """How tokens are chosen; the defaults draw from the model as it is."""
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    min_p: float = 0.0
+    penalty: float = 1.0
+
+    def __post_init__(self):
+        if self.temperature < 0:
+            raise ValueError(f"sampler.temperature={self.temperature} must be 0 (the best token) or more")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"sampler.top_k={self.top_k} must be at least 1, or None for all")
+        if not (0 < self.top_p <= 1 and 0 <= self.min_p <= 1):
+            raise ValueError(f"sampler.top_p={self.top_p} and min_p={self.min_p} must be from 0 to 1, top_p above 0")
+        if self.penalty <= 0:
+            raise ValueError(f"sampler.penalty={self.penalty} must be above 0; 1 is none")
+
+
+def choose(
+    logits_BV: Float[Array, "B V"], seen_BV: Bool[Array, "B V"] | None, key_B: Key[Array, "B"], cfg: Choice
+) -> Int[Array, "B"]:
+    """A token for each row; `seen_BV` marks those that a penalty applies to."""
+    if seen_BV is not None:
+        punished_BV = jnp.where(logits_BV > 0, logits_BV / cfg.penalty, logits_BV * cfg.penalty)
+        logits_BV = jnp.where(seen_BV, punished_BV, logits_BV)
+    if cfg.temperature == 0:
+        return logits_BV.argmax(-1).astype(jnp.int32)
+    logits_BV = truncate(logits_BV / cfg.temperature, cfg)
+    return jax.vmap(jax.random.categorical)(key_B, logits_BV).astype(jnp.int32)
+
+
+def truncate(logits_BV: Float[Array, "B V"], cfg: Choice) -> Float[Array, "B V"]:
+    """The scores with those of tokens that must not be drawn set to NEVER."""
+    if cfg.top_k is not None and cfg.top_k < logits_BV.shape[-1]:
+        logits_BV = keep(logits_BV, jnp.ones_like(logits_BV), cfg.top_k)
+    if cfg.top_p < 1:
+        logits_BV = keep(logits_BV, jax.nn.softmax(logits_BV), cfg.top_p)
+    if cfg.min_p > 0:
+        p_BV = jax.nn.softmax(logits_BV)
+        logits_BV = jnp.where(p_BV >= cfg.min_p * p_BV.max(-1, keepdims=True), logits_BV, NEVER)
+    return logits_BV
+
+
+def keep(logits_BV: Float[Array, "B V"], mass_BV: Float[Array, "B V"], goal: float) -> Float[Array, "B V"]:
+    """The best scores whose masses add up to `goal`; the others are NEVER.
+
+    The border is found by bisection over the scores' bits, without sorting the vocabulary: 32 sums, which also serve
+    where a mesh cuts it.
+    """
+    order_BV = _ordered(logits_BV)
+
+    def halve(_, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low_B, high_B = bounds  # `low` reaches the goal, `high` does not
+        middle_B = low_B + (high_B - low_B) // 2
+        reached_B = jnp.where(order_BV >= middle_B[:, None], mass_BV, 0).sum(-1) >= goal
+        return jnp.where(reached_B, middle_B, low_B), jnp.where(reached_B, high_B, middle_B)
+
+    rows = logits_BV.shape[0]
+    low_B, _ = jax.lax.fori_loop(0, 32, halve, (jnp.zeros(rows, jnp.uint32), jnp.full(rows, 0xFFFFFFFF, jnp.uint32)))
+    return jnp.where(order_BV >= low_B[:, None], logits_BV, NEVER)
+
+
+def _ordered(x: Float[Array, "*shape"]) -> Array:
+    """float32 as uint32 of the same order."""
+    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+    sign = jnp.uint32(0x80000000)
+    return jnp.where(bits & sign, ~bits, bits | sign)

@@ -1,0 +1,127 @@
+"""A language model that reads: how likely it finds texts, and vectors that stand for them.
+
+reader = Reader(params, model, tokenizer, mesh)
+reader.score([("2 + 2 =", " 4"), ("2 + 2 =", " 5")])      # [Score(log_p=-0.3, greedy=True, tokens=1), ...]
+reader.embed(["a text", "another"])                       # float32 (2, D)
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float, Float32, Int
+
+from gen import mesh as meshes
+from gen.models.lm import LMConfig, score, states
+from gen.sample.writer import bucket, fill
+from gen.spec import Params
+from gen.tokenizers.base import Tokenizer
+
+
+class Score(NamedTuple):
+    """A continuation's log-probability in nats, whether each of its tokens is the likeliest, and how many there are."""
+
+    log_p: float
+    greedy: bool
+    tokens: int
+
+
+class Reader:
+    """`params` are a model's weights on `mesh`; `batch` texts are read at once."""
+
+    def __init__(self, params: Params, model: LMConfig, tokenizer: Tokenizer, mesh: Mesh, batch: int = 16):
+        self.params, self.model, self.tokenizer, self.mesh = params, model, tokenizer, mesh
+        self.batch = -(-batch // meshes.batch_ways(mesh)) * meshes.batch_ways(mesh)
+        self._score = jax.jit(continuation, static_argnames="model")
+        self._embed = jax.jit(pooled, static_argnames="model")
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+        """How likely each continuation is after its context; the whole text is tokenised together.
+
+        Of a text longer than the model's context the last part is read. Raises ValueError for an empty continuation.
+        """
+        rows = [self.split(context, more) for context, more in pairs]
+        return self.score_tokens(rows)
+
+    def split(self, context: str, more: str) -> tuple[list[int], list[int]]:
+        """Context and continuation as tokens, those of the whole text: a border inside a token goes to the context."""
+        if not more:
+            raise ValueError(f"the continuation of {context[:40]!r} is empty; there is nothing to score")
+        whole = self.tokenizer.encode(context + more)
+        first = len(self.tokenizer.encode(context))
+        first = min(first, len(whole) - 1)
+        return whole[:first], whole[first:]
+
+    def score_tokens(self, rows: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
+        """The same of tokens, behind a start."""
+        texts = [[self.tokenizer.start, *context, *more][-self.model.context - 1 :] for context, more in rows]
+        counted = [min(len(more), len(text) - 1) for (_, more), text in zip(rows, texts, strict=True)]
+
+        def read(text_BT: Array, length_B: Array, counted_B: Array) -> tuple[Array, Array]:
+            return self._score(self.params, text_BT, length_B, counted_B, model=self.model)
+
+        log_p_N, greedy_N = self._in_batches(read, texts, np.array(counted, np.int32), self.model.context + 1)
+        return [
+            Score(float(log_p), bool(greedy), count)
+            for log_p, greedy, count in zip(log_p_N, greedy_N, counted, strict=True)
+        ]
+
+    def embed(self, texts: Sequence[str]) -> Float32[np.ndarray, "N D"]:
+        """The mean of each text's states, of unit length; what does not fit the context is left out."""
+        tokens = [[self.tokenizer.start, *self.tokenizer.encode(text)][: self.model.context] for text in texts]
+
+        def read(text_BT: Array, length_B: Array, _: Array) -> tuple[Array]:
+            return (self._embed(self.params, text_BT, length_B, model=self.model),)
+
+        return self._in_batches(read, tokens, np.zeros(len(tokens), np.int32), self.model.context)[0]
+
+    def _in_batches(
+        self, read: Callable[..., tuple], rows: Sequence[list[int]], extra_N: np.ndarray, longest: int
+    ) -> list[np.ndarray]:
+        """`read` over rows of similar length at a time, its outputs in the order of the rows."""
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        parts: list[list[np.ndarray]] = []
+        place = lambda x: meshes.put(x, meshes.batch_sharding(self.mesh))
+        with jax.set_mesh(self.mesh):
+            for first in range(0, len(order), self.batch):
+                chosen = order[first : first + self.batch]
+                width = min(bucket(len(rows[chosen[-1]])), longest)
+                text_BT = np.zeros((self.batch, width), np.int32)
+                length_B = np.ones(self.batch, np.int32)
+                for row, i in enumerate(chosen):
+                    text_BT[row, : len(rows[i])], length_B[row] = rows[i], len(rows[i])
+                outputs = read(place(text_BT), place(length_B), place(fill(extra_N[chosen], self.batch, 0)))
+                parts.append([np.asarray(x)[: len(chosen)] for x in outputs])
+        back = np.argsort(order)
+        return [np.concatenate(arrays)[back] for arrays in zip(*parts, strict=True)]
+
+
+def continuation(
+    params: Params, text_BT: Int[Array, "B T"], length_B: Int[Array, "B"], counted_B: Int[Array, "B"], model: LMConfig
+) -> tuple[Float[Array, "B"], Bool[Array, "B"]]:
+    """Log-probability of the last `counted_B` tokens of each text, and whether all of them are the likeliest."""
+    target_BT = text_BT[:, 1:]
+    place_T = jnp.arange(target_BT.shape[1])
+    counts_BT = (place_T < (length_B - 1)[:, None]) & (place_T >= (length_B - 1 - counted_B)[:, None])
+    states_BTD = states(params, text_BT[:, :-1], model).states_BTD
+
+    def row(part: tuple[Array, Array, Array]) -> tuple[Array, Array]:  # row by row: no more scores at once than one's
+        states_TD, target_T, counts_T = part
+        logits_TV = score(params, states_TD[None], model)[0]
+        log_p_T = jnp.take_along_axis(jax.nn.log_softmax(logits_TV), target_T[:, None], axis=1)[:, 0]
+        return jnp.where(counts_T, log_p_T, 0).sum(), (~counts_T | (logits_TV.argmax(-1) == target_T)).all()
+
+    return jax.lax.map(row, (states_BTD, target_BT, counts_BT))
+
+
+def pooled(
+    params: Params, text_BT: Int[Array, "B T"], length_B: Int[Array, "B"], model: LMConfig
+) -> Float[Array, "B D"]:
+    """The mean of a text's states, of unit length."""
+    states_BTD = states(params, text_BT, model).states_BTD.astype(jnp.float32)
+    real_BT = jnp.arange(text_BT.shape[1]) < length_B[:, None]
+    mean_BD = jnp.einsum("btd,bt->bd", states_BTD, real_BT.astype(jnp.float32)) / length_B[:, None]
+    return mean_BD * jax.lax.rsqrt(jnp.square(mean_BD).sum(-1, keepdims=True) + 1e-12)

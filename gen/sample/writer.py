@@ -1,0 +1,210 @@
+"""A language model that writes: prompts in, texts out, as they come.
+
+    writer = Writer(params, model, tokenizer, mesh)
+    for piece in writer.stream(["def add(a, b):"], new=64, choice=Choice(temperature=0)):
+        print(piece.text, end="")
+    written = writer.write(["one", "two"], new=64, copies=4, stop=("\\n\\n",))      # a list of 8 Written
+
+Prompts of different lengths share a batch. Lengths are rounded up to powers of two, so that a new length seldom
+compiles anything; reading prompts and making tokens are one program each.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from gen import mesh as meshes
+from gen import rng
+from gen.models.lm import LMConfig, unstack
+from gen.sample.choose import Choice
+from gen.sample.text import TextSampler, Writing, advance, begin
+from gen.spec import Params
+from gen.tokenizers.base import Tokenizer
+from gen.tokenizers.stream import Stream
+
+type Reason = Literal["end", "stop", "length", "context"]
+
+
+class Piece(NamedTuple):
+    """The newest text of one row: `row` counts prompts x copies."""
+
+    row: int
+    text: str
+
+
+class Written(NamedTuple):
+    """One row as it ended: by its `end` token, a `stop` string (left out), the asked `length`, or the `context`."""
+
+    prompt: str
+    text: str
+    tokens: list[int]
+    log_p: list[float]  # of each token, by the model as it is
+    reason: Reason
+
+
+@dataclasses.dataclass
+class Row:
+    """A row while it is written."""
+
+    prompt: str
+    prompt_tokens: list[int]
+    stream: Stream
+    text: str = ""
+    tokens: list[int] = dataclasses.field(default_factory=list)
+    log_p: list[float] = dataclasses.field(default_factory=list)
+    shown: int = 0
+    reason: Reason | None = None
+
+
+class Writer:
+    """`params` are a model's weights on `mesh`."""
+
+    def __init__(self, params: Params, model: LMConfig, tokenizer: Tokenizer, mesh: Mesh):
+        self.params, self.model, self.tokenizer, self.mesh = params, model, tokenizer, mesh
+        self._begin = jax.jit(begin, static_argnames=("model", "cfg", "slots", "copies"))
+        self._advance = jax.jit(advance, static_argnames=("model", "cfg", "tokens"), donate_argnums=1)
+
+    def write(
+        self, prompts: Sequence[str], *, show: Callable[[Piece], None] | None = None, **how: Any
+    ) -> list[Written]:
+        """The whole texts; arguments as of `stream`. `show` is called with each piece as it comes."""
+        rows: list[Row] = []
+        for piece in self._write(prompts, rows, **how):
+            if show is not None:
+                show(piece)
+        return [Written(r.prompt, r.text, r.tokens, r.log_p, r.reason or "length") for r in rows]
+
+    def stream(self, prompts: Sequence[str], **how: Any) -> Iterator[Piece]:
+        """Pieces of text as they come. Arguments, all by name:
+
+        new: how many tokens at most.  copies: texts for each prompt.  seed: another seed, other texts.
+        choice: how tokens are chosen.  stop: strings that end a text.  end: whether the end token does.
+        stride: tokens between two looks at the text.
+        Raises ValueError for an empty prompt list or one that leaves no room in the context.
+        """
+        return self._write(prompts, [], **how)
+
+    def encode(self, prompt: str) -> list[int]:
+        """The prompt's tokens behind a start. Raises ValueError when they fill the context."""
+        tokens = [self.tokenizer.start, *self.tokenizer.encode(prompt)]
+        if len(tokens) >= self.model.context:
+            raise ValueError(
+                f"the prompt {prompt[:40]!r}... has {len(tokens)} tokens, which leaves no room in the model's context"
+                f" of {self.model.context}; shorten it"
+            )
+        return tokens
+
+    def _write(
+        self,
+        prompts: Sequence[str],
+        rows: list[Row],
+        *,
+        new: int,
+        copies: int = 1,
+        seed: int = 0,
+        choice: Choice = Choice(),  # noqa: B008 (frozen)
+        stop: Sequence[str] = (),
+        end: bool = True,
+        stride: int = 16,
+    ) -> Iterator[Piece]:
+        if not prompts or new < 1 or copies < 1:
+            raise ValueError("writing needs a prompt, and at least one token and one copy to write")
+        cfg = TextSampler(choice, (self.tokenizer.end,) if end else ())
+        for prompt in prompts:
+            tokens = self.encode(prompt)
+            rows += [Row(prompt, tokens, Stream(self.tokenizer)) for _ in range(copies)]
+        with jax.set_mesh(self.mesh):
+            writing = self._read(rows, new, copies, seed, cfg)
+            params = self._unstacked
+            while True:
+                yield from self._take(rows, writing, stop, cfg)
+                done_B = np.array([row.reason is not None for row in rows])
+                if done_B.all():
+                    return
+                if (done_B & ~np.asarray(writing.done_B)[: len(rows)]).any():  # a stop string: the model cannot know
+                    writing = writing._replace(done_B=self._place(fill(done_B, len(writing.done_B), True)))
+                writing = self._advance(params, writing, model=self.model, cfg=cfg, tokens=stride)
+
+    @functools.cached_property
+    def _unstacked(self) -> Params:
+        with jax.set_mesh(self.mesh):
+            return jax.jit(unstack, static_argnums=1)(self.params, self.model)
+
+    def _read(self, rows: list[Row], new: int, copies: int, seed: int, cfg: TextSampler) -> Writing:
+        """The prompts read, each once, and the first token of each row chosen."""
+        prompts = rows[::copies]
+        longest = max(len(row.prompt_tokens) for row in prompts)
+        width = min(bucket(longest), self.model.context)
+        slots = min(bucket(longest + new), self.model.context)
+        prompt_BT = np.zeros((len(prompts), width), np.int32)
+        for row, own_T in zip(prompts, prompt_BT, strict=True):
+            own_T[: len(row.prompt_tokens)] = row.prompt_tokens
+        length_B = np.array([len(row.prompt_tokens) for row in prompts], np.int32)
+        limit_B = np.minimum(length_B.repeat(copies) + new, self.model.context).astype(np.int32)
+        ways = meshes.batch_ways(self.mesh)
+        count = -(-len(prompts) // ways) * ways  # rows that only fill are done before they begin
+        key_B = rng.per_example(rng.fold(jax.random.key(seed), "write"), jnp.arange(count * copies))
+        return self._begin(
+            self.params,
+            self._place(fill(prompt_BT, count, 0)),
+            self._place(fill(length_B, count, 1)),
+            self._place(fill(limit_B, count * copies, 0)),
+            key_B,
+            model=self.model,
+            cfg=cfg,
+            slots=slots,
+            copies=copies,
+        )
+
+    def _take(self, rows: list[Row], writing: Writing, stop: Sequence[str], cfg: TextSampler) -> Iterator[Piece]:
+        """Brings every row's text up to date, and gives what may be shown of it."""
+        tokens_BS, log_p_BS, length_B = (np.asarray(x) for x in (writing.tokens_BS, writing.log_p_BS, writing.length_B))
+        for i, row in enumerate(rows):
+            if row.reason is not None:
+                continue
+            first = len(row.prompt_tokens) + len(row.tokens)
+            for slot in range(first, length_B[i]):
+                token = int(tokens_BS[i, slot])
+                row.tokens.append(token)
+                row.log_p.append(float(log_p_BS[i, slot]))
+                if token in cfg.ends:
+                    row.reason = "end"
+                    break
+                row.text += row.stream.push(token)
+                if any(text in row.text for text in stop):
+                    row.text = row.text[: min(row.text.index(text) for text in stop if text in row.text)]
+                    row.reason = "stop"
+                    break
+            if row.reason is None and length_B[i] >= writing.limit_B[i]:
+                row.reason = "context" if length_B[i] >= self.model.context else "length"
+            if row.reason in ("end", "length", "context"):
+                row.text += row.stream.finish()
+            final = len(row.text) if row.reason else len(row.text) - _held(row.text, stop)
+            if final > row.shown:
+                yield Piece(i, row.text[row.shown : final])
+                row.shown = final
+
+    def _place(self, x: np.ndarray) -> jax.Array:
+        return meshes.put(x, meshes.batch_sharding(self.mesh))
+
+
+def fill(x: np.ndarray, rows: int, value: Any) -> np.ndarray:
+    """With rows added up to `rows`, so that a mesh can spread them."""
+    return np.pad(x, [(0, rows - len(x)), *[(0, 0)] * (x.ndim - 1)], constant_values=value)
+
+
+def bucket(length: int) -> int:
+    """The next power of two, at least 16."""
+    return max(16, 1 << (length - 1).bit_length())
+
+
+def _held(text: str, stop: Sequence[str]) -> int:
+    """How many characters at the end of a text may turn out to begin a stop string."""
+    longest = max((len(s) for s in stop), default=1) - 1
+    return next((n for n in range(longest, 0, -1) if any(s.startswith(text[-n:]) for s in stop if len(text) >= n)), 0)

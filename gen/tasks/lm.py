@@ -1,0 +1,101 @@
+"""Training a language model: the cross-entropy of each next token, within documents.
+
+A row is a piece of a long stream of documents (gen/data/packing.py). Each token sees those of its own document, and
+positions restart with it; what the loss counts is in `weights`.
+"""
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from gen import rng
+from gen.losses.lm import cross_entropy
+from gen.models.lm import LMConfig, head, lm_spec, states, unstack
+from gen.sample.choose import Choice
+from gen.sample.text import TextSampler, advance, begin
+from gen.spec import Params
+from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class LMTaskConfig:
+    """`z_loss` weighs the square of each logsumexp (PaLM: 1e-4), `balance` the load loss of experts, and `router_z` the
+    size of their router's logits.
+
+    `across_documents` lets tokens see, and positions count, past the start of their document, as GPT-2 and GPT-3 did.
+    `chunk` is how many tokens are scored at once. Samples shown in training continue the first `prompt` tokens of
+    held-out rows, as `sampler` says.
+    """
+
+    name: Literal["lm"] = "lm"
+    z_loss: float = 0.0
+    balance: float = 0.01
+    router_z: float = 0.001
+    across_documents: bool = False
+    chunk: int = 4096
+    prompt: int = 32
+    sampler: Choice = Choice(temperature=0.8, top_p=0.95)
+
+
+class LMTask(Task):
+    def __init__(self, cfg: LMTaskConfig, model: LMConfig):
+        if not 1 <= cfg.prompt < model.context:
+            raise ValueError(f"task.prompt={cfg.prompt} must leave room in model.context={model.context}")
+        self.cfg, self.model = cfg, model
+        self.players = {"model": Player(lm_spec(model))}
+
+    def batch(self, size: int) -> Batch:
+        shape = (size, self.model.context)
+        names = ("tokens", "targets", "segments", "positions")
+        whole = {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name in names}
+        return whole | {"weights": jax.ShapeDtypeStruct(shape, jnp.float32)}
+
+    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+        weight_BT = batch["weights"]  # 0 in rows that only fill a last evaluation batch
+        dropping = context.training is not None and self.model.transformer.dropout > 0
+        key_B = context.keys("dropout", batch["row"]) if dropping else None
+        within = {"segment_BT": batch["segments"], "position_BT": batch["positions"]}
+        within = {} if self.cfg.across_documents else within
+        read = states(params, batch["tokens"], self.model, **within, key_B=key_B)
+        loss, totals = cross_entropy(
+            read.states_BTD,
+            head(params),
+            batch["targets"],
+            weight_BT,
+            vocab=self.model.vocab,
+            z_loss=self.cfg.z_loss,
+            chunk=self.cfg.chunk,
+        )
+        weight = weight_BT.sum()
+        metrics = {"cross_entropy": Mean(totals.nats, weight), "accuracy": Mean(totals.right, weight)}
+        if "bytes" in batch:
+            metrics["bits_per_byte"] = Mean(totals.nats / math.log(2), batch["bytes"].sum())
+        if read.balance is not None:
+            load, z = read.balance.load.mean(), read.balance.z.mean()
+            loss = loss + weight * (self.cfg.balance * load + self.cfg.router_z * z)
+            metrics |= {"expert_load": Mean(load * weight, weight), "router_z": Mean(z * weight, weight)}
+        return Mean(loss, weight), metrics
+
+    def derived(self, metrics: dict[str, float]) -> dict[str, float]:
+        return {"perplexity": math.exp(min(metrics["cross_entropy"], 700.0))}
+
+    def sample(self, players: Any, batch: Batch, context: Context) -> dict[str, Array]:
+        """Held-out rows whose first `prompt` tokens are real and the rest written, {"text": (N, T)} of token ids."""
+        size, length = batch["tokens"].shape
+        rows = jnp.ones(size, jnp.int32)
+        written = begin(
+            players["model"],
+            batch["tokens"][:, : self.cfg.prompt],
+            rows * self.cfg.prompt,
+            rows * length,
+            rng.per_example(rng.fold(context.key, "write"), batch["row"]),
+            self.model,
+            TextSampler(self.cfg.sampler),
+            slots=length,
+        )
+        params = unstack(players["model"], self.model)
+        return {"text": advance(params, written, self.model, TextSampler(self.cfg.sampler), length).tokens_BS}

@@ -1,0 +1,126 @@
+"""Language models of the Hugging Face hub as runs, and runs as what transformers loads.
+
+python -m launch.convert --from=models/gpt2 --to=runs/gpt2         # then launch.sample, launch.evaluate on runs/gpt2
+python -m launch.convert --from=runs/stdlib --to=exported --dtype=bfloat16
+
+What --from holds says which way it goes. --to is made, whole or not at all.
+"""
+
+import base64
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from launch import command
+
+# The data of a run that has not been trained here; launch.evaluate reads it.
+DATA = {"source": "stdlib", "tokenizer": "tokenizer.json"}
+
+
+def main(args, overrides) -> int:
+    if overrides:
+        raise ValueError(f"--config.{overrides[0][0]} has no meaning here; change the config when you train")
+    source, target = Path(getattr(args, "from")), Path(args.to)
+    from launch.language import is_run
+
+    if is_run(source):
+        return export(source, target, args.dtype or "float32", args.max_shard_bytes)
+    if args.dtype is not None:
+        raise ValueError("--dtype is for exports: a run keeps its weights in float32; train with --config.model.dtype")
+    return to_run(source, target, args.vocab_multiple)
+
+
+def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
+    """A directory of the hub as a run directory whose step 0 has its weights."""
+    import jax
+
+    from gen import config
+    from gen import mesh as meshes
+    from gen.interop import huggingface
+    from gen.interop.pretrained import find_tokenizer, load_pretrained
+    from gen.train import step_dir
+    from gen.train.run_dir import RunDir
+    from launch import catalog, feeds, trained
+
+    with huggingface.fresh_directory(target) as place:
+        tokenizer = find_tokenizer(source)
+        if tokenizer is None:
+            raise ValueError(f"{source} has no tokenizer.json or tokenizer.model; put the model's own beside it")
+        mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
+        model = load_pretrained(source, mesh, vocab_multiple=vocab_multiple)
+        data = {
+            "task": {"name": "lm", "prompt": max(1, min(32, model.cfg.context // 2))},
+            "model": config.to_dict(model.cfg),
+            "data": DATA,
+            "train": {"steps": 1, "batch_size": 8},
+        }
+        cfg = catalog.resolve(data)
+        feeds.check_vocabulary(cfg, tokenizer)
+        run = RunDir(place)
+        run.claim(config.to_dict(cfg), ())
+        tokenizer.save(place / trained.TOKENIZER)
+        run.record_launch(dict(mesh.shape), data_fingerprint="")
+        run.checkpoints.mkdir()
+        step = run.checkpoints / "0"
+        step_dir.save_async(step, step_dir.pack({"players": {"model": {"params": model.params}}}, {}))()
+        step_dir.record_files(step)
+    print(f"wrote {target}, a run with the weights of {source}")
+    return 0
+
+
+def export(source: Path, target: Path, dtype: str, max_shard_bytes: int) -> int:
+    """A run directory as a directory of the hub."""
+    import jax
+
+    from gen import mesh as meshes
+    from gen.interop import huggingface, pretrained
+    from gen.models.lm import LMConfig, lm_spec
+    from launch.trained import TOKENIZER, Run
+
+    with huggingface.fresh_directory(target) as place:
+        run = Run.open(source)
+        if not isinstance(run.cfg.model, LMConfig):
+            raise ValueError(f"{source} holds a {run.cfg.task.name}; only language models are exported")
+        pretrained.to_config(run.cfg.model)  # what has no place there is refused before anything is read
+        mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
+        params = run.load(lm_spec(run.cfg.model), mesh)
+        tokenizer = run.tokenizer()
+        marks = {"bos_token_id": tokenizer.start, "eos_token_id": tokenizer.end, "pad_token_id": tokenizer.pad}
+        pretrained.write_pretrained(place, run.cfg.model, params, dtype, max_shard_bytes, marks)
+        written = write_tokenizer(source / TOKENIZER, place)
+    print(f"wrote {target}, step {run.step} of {source}")
+    if not written:
+        print("note: a tokenizer of bytes has no file there; it encodes UTF-8 and ends texts as config.json says")
+    return 0
+
+
+def write_tokenizer(saved: Path, place: Path) -> bool:
+    """A run's tokenizer as the file that other programs read, if there is such a file."""
+    from gen.train import files
+
+    content: dict[str, Any] = files.read_json(saved)
+    match content.get("kind"):
+        case "bytes":
+            return False
+        case "sentencepiece":
+            (place / "tokenizer.model").write_bytes(base64.b64decode(content["model"]))
+        case "subword":
+            (place / "tokenizer.json").write_text(json.dumps(content["tokenizer"], ensure_ascii=False))
+            names = {f"{mark}_token": content[key] for mark, key in (("bos", "start"), ("eos", "end"), ("pad", "pad"))}
+            about = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
+            (place / "tokenizer_config.json").write_text(json.dumps(about, indent=2, ensure_ascii=False))
+        case _:
+            shutil.copyfile(saved, place / "tokenizer.json")
+    return True
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("from", None, "directory of the hub, or of a run")
+    flags.DEFINE_string("to", None, "directory to make")
+    flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "what exported weights are stored in; float32 by default")
+    flags.DEFINE_integer("max_shard_bytes", 5 * 10**9, "largest file of exported weights", lower_bound=1)
+    flags.DEFINE_integer("vocab_multiple", 1, "a run's embedding gets rows added up to a multiple", lower_bound=1)
+    command.run(main, **{"from": "a directory of the hub, or of a run", "to": "the directory to make"})

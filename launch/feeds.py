@@ -1,0 +1,105 @@
+"""The data of a run as its task reads it: pictures with captions or text, its tokenizer, and how samples are shown.
+
+tokenizer = find_tokenizer(cfg, run, upstream)
+feed = open_feed(cfg, task, tokenizer)              # .train(batch_size), .evaluate(batch_size), .fingerprint
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from gen import config
+from gen.data.pipeline import Pipeline, make_tokenizer
+from gen.data.text import TextConfig, TextPipeline, make_text_tokenizer
+from gen.models.clip import CLIPConfig
+from gen.sample import png
+from gen.tasks.base import Task
+from gen.tokenizers import Tokenizer, fit
+from gen.tokenizers import load as load_tokenizer
+from gen.train.config import RunConfig
+from gen.train.run_dir import RunDir
+from launch import trained
+
+type Feed = Pipeline | TextPipeline
+
+
+def open_feed(cfg: RunConfig, task: Task, tokenizer: Tokenizer | None) -> Feed:
+    """Raises ValueError for data that is not there or does not fit the task."""
+    if isinstance(cfg.data, TextConfig):
+        assert tokenizer is not None, "the data of text has a tokenizer"
+        return TextPipeline(cfg.data, tokenizer, cfg.model.context)
+    return Pipeline(cfg.data, tokenizer, context_of(task))
+
+
+def context_of(task: Task) -> int | None:
+    """How many tokens of a caption the task reads."""
+    tokens = task.batch(1).get("tokens")
+    return None if tokens is None else tokens.shape[1]
+
+
+def new_tokenizer(cfg: RunConfig) -> Tokenizer | None:
+    """As the config says, trained if need be."""
+    return make_text_tokenizer(cfg.data) if isinstance(cfg.data, TextConfig) else make_tokenizer(cfg.data)
+
+
+def find_tokenizer(cfg: RunConfig, run: RunDir, upstream: Mapping[str, "trained.Run"]) -> Tokenizer | None:
+    """The tokenizer of a run: the one in its directory, that of its upstream run, or as the config says."""
+    path = run.path / trained.TOKENIZER
+    if path.exists():
+        return load_tokenizer(path)
+    inherited = [other.path / trained.TOKENIZER for other in upstream.values()]
+    inherited = [other for other in inherited if other.exists()]
+    return load_tokenizer(inherited[0]) if inherited else new_tokenizer(cfg)
+
+
+def check_vocabulary(cfg: RunConfig, tokenizer: Tokenizer | None) -> None:
+    """Raises ValueError when the tokenizer has ids that the model has no embedding for, or ends texts otherwise."""
+    sizes = {key: size for key, size in config.flatten(config.to_dict(cfg.model)).items() if key.endswith("vocab")}
+    for key, size in sizes.items():
+        if tokenizer is not None and size is not None and tokenizer.vocab_size > size:
+            raise ValueError(f"model.{key}={size} is less than the tokenizer's {tokenizer.vocab_size} tokens; raise it")
+    if tokenizer is not None and isinstance(cfg.model, CLIPConfig):
+        end = tokenizer.vocab_size - 1 if cfg.model.text.end is None else cfg.model.text.end
+        if tokenizer.end != end:
+            raise ValueError(f"the tokenizer ends a text with id {tokenizer.end}; set model.text.end={tokenizer.end}")
+
+
+def notes(cfg: RunConfig, feed: Feed, tokenizer: Tokenizer | None) -> list[str]:
+    """What a person should know before training, a sentence each."""
+    if isinstance(feed, Pipeline):
+        cut = "" if feed.context is None else cut_captions(feed, tokenizer, feed.context)
+        return [cut] if cut else []
+    assert tokenizer is not None
+    if tokenizer.vocab_size < cfg.model.vocab:
+        spare = cfg.model.vocab - tokenizer.vocab_size
+        return [f"model.vocab={cfg.model.vocab} is {spare} more than the tokenizer's tokens; those are never met"]
+    return []
+
+
+def cut_captions(pipeline: Pipeline, tokenizer: Tokenizer | None, context: int) -> str:
+    """What a person should know of captions that do not fit, judged by the first thousand; "" if all do."""
+    assert tokenizer is not None, "a pipeline with captions has refused to go without one"
+    captions = list(itertools.islice(pipeline.source.captions(), 1000))
+    cut = [caption for caption in captions if fit(tokenizer, caption, context).cut]
+    if not cut:
+        return ""
+    share = len(cut) / len(captions)
+    return f"{share:.0%} of the captions are longer than the model's {context} tokens and are cut, as {cut[0]!r}"
+
+
+def shower(folder: Path, tokenizer: Tokenizer | None) -> Callable[[int, Mapping[str, np.ndarray]], str]:
+    """Writes samples of a step, a grid of pictures or a file of texts, and says where."""
+
+    def show(step: int, samples: Mapping[str, np.ndarray]) -> str:
+        if "text" not in samples:
+            return png.write_comparison(folder / f"{step:08d}.png", samples)
+        assert tokenizer is not None
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{step:08d}.txt"
+        texts = [tokenizer.decode(tokens_T) for tokens_T in samples["text"]]
+        path.write_text("".join(f"---- {i}\n{text}\n" for i, text in enumerate(texts)))
+        return str(path)
+
+    return show

@@ -1,0 +1,64 @@
+"""A trained language model as one object, from a run directory or from a directory in the Hugging Face layout.
+
+language = Language.open("runs/stdlib", mesh)
+language.writer.write(["def add(a, b):"], new=64)
+language.reader.score([("2 + 2 =", " 4")])
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+
+from gen.interop import pretrained
+from gen.models.lm import LMConfig, lm_spec
+from gen.sample.reader import Reader
+from gen.sample.writer import Writer
+from gen.spec import Params
+from gen.tokenizers import Tokenizer
+from gen.train import files
+from gen.train.config import RunConfig
+from launch.trained import Run
+
+
+@dataclasses.dataclass
+class Language:
+    """`run` is the config of the run that trained it, None for weights from elsewhere; `weights` says which."""
+
+    params: Params
+    model: LMConfig
+    tokenizer: Tokenizer
+    mesh: Mesh
+    weights: Mapping[str, Any]
+    run: RunConfig | None = None
+
+    @classmethod
+    def open(cls, place: str | Path, mesh: Mesh) -> "Language":
+        """Raises ValueError for a directory that holds no language model, or one without a tokenizer."""
+        place = Path(place)
+        if not is_run(place):
+            read = pretrained.load_pretrained(place, mesh)
+            if read.tokenizer is None:
+                raise ValueError(f"{place} has no tokenizer.json or tokenizer.model; put the model's own beside it")
+            return cls(read.params, read.cfg, read.tokenizer, mesh, {"directory": place.name})
+        run = Run.open(place)
+        if not isinstance(run.cfg.model, LMConfig):
+            raise ValueError(f"{place} holds a {run.cfg.task.name}, not a language model")
+        params = run.load(lm_spec(run.cfg.model), mesh)
+        weights = {"step": run.step, "digest": run.digest}
+        return cls(params, run.cfg.model, run.tokenizer(), mesh, weights, run.cfg)
+
+    @property
+    def writer(self) -> Writer:
+        return Writer(self.params, self.model, self.tokenizer, self.mesh)
+
+    @property
+    def reader(self) -> Reader:
+        return Reader(self.params, self.model, self.tokenizer, self.mesh)
+
+
+def is_run(place: Path) -> bool:
+    """Whether a directory is a run of gen's. Raises ValueError when it holds no config.json."""
+    return "task" in files.read_json(place / "config.json")
