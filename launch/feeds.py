@@ -71,11 +71,9 @@ def notes(cfg: RunConfig, feed: Feed, tokenizer: Tokenizer | None) -> list[str]:
     if isinstance(feed, Pipeline):
         cut = "" if feed.context is None else cut_captions(feed, tokenizer, feed.context)
         return [cut] if cut else []
-    assert tokenizer is not None
-    if tokenizer.vocab_size < cfg.model.vocab:
-        spare = cfg.model.vocab - tokenizer.vocab_size
-        return [f"model.vocab={cfg.model.vocab} is {spare} more than the tokenizer's tokens; those are never met"]
-    return []
+    spare = cfg.model.vocab - feed.tokenizer.vocab_size
+    never = [f"model.vocab={cfg.model.vocab} is {spare} more than the tokenizer's tokens; those are never met"]
+    return [*feed.notes, *(never if spare else [])]
 
 
 def cut_captions(pipeline: Pipeline, tokenizer: Tokenizer | None, context: int) -> str:

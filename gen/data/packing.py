@@ -44,18 +44,19 @@ def window(store: TokenStore, first: int, count: int) -> Window:
     return np.concatenate(tokens), np.concatenate(begins)
 
 
-def framed(tokens: Int32[np.ndarray, "W"], begins: Bool[np.ndarray, "W"], joined: bool) -> dict[str, np.ndarray]:
-    """The arrays of a row of T tokens from T + 1 of them."""
-    segments = np.cumsum(begins, dtype=np.int32)
-    segments += 1 - segments[0]
-    places = np.arange(len(tokens) - 1, dtype=np.int32)
-    weights = np.ones(len(places), np.float32) if joined else (segments[1:] == segments[:-1]).astype(np.float32)
+def framed(tokens: Int32[np.ndarray, "*B W"], begins: Bool[np.ndarray, "*B W"], joined: bool) -> dict[str, np.ndarray]:
+    """The arrays of rows of T tokens from T + 1 of them each."""
+    segments = np.cumsum(begins, axis=-1, dtype=np.int32)
+    segments += 1 - segments[..., :1]
+    places = np.arange(tokens.shape[-1] - 1, dtype=np.int32)
+    begun = np.maximum.accumulate(np.where(begins[..., :-1], places, 0), axis=-1)
+    same = np.ones_like(begins[..., 1:]) if joined else segments[..., 1:] == segments[..., :-1]
     return {
-        "tokens": tokens[:-1],
-        "targets": tokens[1:],
-        "segments": segments[:-1],
-        "positions": places - np.maximum.accumulate(np.where(begins[:-1], places, 0)),
-        "weights": weights,
+        "tokens": tokens[..., :-1],
+        "targets": tokens[..., 1:],
+        "segments": segments[..., :-1],
+        "positions": places - begun,
+        "weights": same.astype(np.float32),
     }
 
 

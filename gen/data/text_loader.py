@@ -16,7 +16,7 @@ from gen import rng
 from gen.data.fim import rearrange
 from gen.data.mixture import part_at
 from gen.data.order import record_at
-from gen.data.packing import framed, train_window, window
+from gen.data.packing import Window, framed, train_window, window
 from gen.data.rows import Batch, Rows, row_numbers, stack
 from gen.data.tokens import TokenStore
 from gen.tokenizers import Tokenizer
@@ -41,16 +41,17 @@ class TextLoader:
 
     def batch(self, position: int, rows: Rows = None) -> Batch:
         """The asked `rows` (all by default) of the global batch at `position`, each array with a leading row axis."""
-        return stack([self._row(position, int(row)) for row in row_numbers(rows, self.batch_size)])
+        windows = [self._window(position, int(row)) for row in row_numbers(rows, self.batch_size)]
+        tokens_BW, begins_BW = map(np.stack, zip(*windows, strict=True))
+        return framed(tokens_BW, begins_BW, self._stores[0].joined)
 
-    def _row(self, position: int, row: int) -> dict[str, np.ndarray]:
+    def _window(self, position: int, row: int) -> Window:
         part, place = part_at(position * self.batch_size + row, self._shares, self._seed)
-        store = self._stores[part]
-        tokens, begins = train_window(store, place, self.length, self._seed)
-        if self._fim:
-            generator = rng.host(self._seed, "fim", position, row)
-            tokens, begins = rearrange(tokens, begins, self._tokenizer, self._fim, generator)
-        return framed(tokens, begins, store.joined)
+        tokens, begins = train_window(self._stores[part], place, self.length, self._seed)
+        if not self._fim:
+            return tokens, begins
+        generator = rng.host(self._seed, "fim", position, row)
+        return rearrange(tokens, begins, self._tokenizer, self._fim, generator)
 
 
 class TextOnce:

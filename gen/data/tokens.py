@@ -14,8 +14,8 @@ The documents follow each other, framed as `start t_1 ... t_n end`, or, where st
 A long document is encoded in stretches, as the memory that a tokenizer takes is some two hundred times its text; they
 are cut where a line ends in a letter or digit, which no token of a tokenizer like GPT-2's spans.
 
-The folder gets its name when it is whole, so that what a killed process leaves is never read, and of several processes that
-prepare the same, one wins and all go on.
+The folder gets its name when it is whole, so that what a killed process leaves is never read, and of several processes
+that prepare the same, one wins and all go on.
 """
 
 import contextlib
@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
 
 from gen.data.corpus import Corpus, Document
 from gen.data.progress import progress
@@ -41,11 +40,15 @@ from gen.tokenizers import Tokenizer
 FORMAT = 1
 STRETCH = 2**18  # characters after which a document may be cut
 STRETCHES, CHARACTERS = 1024, 2**21  # the most in one batch of the tokenizer
+SIZES = ("tokens", "documents", "documents", "tokens")  # of tokens.bin, both tables, and where the last document ends
 CUT = re.compile(r"(?<=[^\W_])(?=\n)")
 
 
 class TokenStore:
-    """The tokens of one split; `joined` says that start and end are one token."""
+    """The tokens of one split, with `offsets` and `bytes` of its documents as above.
+
+    `joined` says that start and end are one token; `skipped` names the damaged documents that are left out.
+    """
 
     def __init__(self, folder: Path):
         """Raises ValueError when the folder holds no whole store."""
@@ -53,8 +56,8 @@ class TokenStore:
             content = json.loads((folder / "store.json").read_text())
             # as a plain array: slices of np.memmap itself take ten times as long
             self.tokens = np.asarray(np.memmap(folder / "tokens.bin", np.dtype(content["dtype"]), "r"))
-            self.offsets: Int64[np.ndarray, D + 1] = np.load(folder / "offsets.npy", allow_pickle=False)
-            self.bytes: Int64[np.ndarray, D] = np.load(folder / "bytes.npy", allow_pickle=False)
+            self.offsets = np.load(folder / "offsets.npy", allow_pickle=False)
+            self.bytes = np.load(folder / "bytes.npy", allow_pickle=False)
             sizes = (len(self.tokens), len(self.offsets) - 1, len(self.bytes), int(self.offsets[-1]))
             whole = content["format"] == FORMAT and sizes == tuple(content[name] for name in SIZES)
         except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
@@ -67,9 +70,6 @@ class TokenStore:
     def __len__(self) -> int:
         """The number of tokens."""
         return len(self.tokens)
-
-
-SIZES = ("tokens", "documents", "documents", "tokens")
 
 
 def prepare(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> TokenStore:

@@ -31,7 +31,7 @@ class Rotary:
     scaling: Llama3Scaling | None = None
 
 
-def frequencies(head_dim: int, cfg: Rotary) -> Float[Array, "K/2"]:
+def frequencies(head_dim: int, cfg: Rotary) -> Float[Array, "{head_dim//2}"]:
     """Radians per token, of each pair."""
     frequency = cfg.theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
     if cfg.scaling is None:

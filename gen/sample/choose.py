@@ -86,6 +86,7 @@ def keep(logits_BV: Float[Array, "B V"], mass_BV: Float[Array, "B V"], goal: flo
 
 def _ordered(x: Float[Array, "*shape"]) -> Array:
     """float32 as uint32 of the same order."""
-    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+    x = jnp.where(x == 0, 0, x.astype(jnp.float32))  # -0 and 0 tie
+    bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
     sign = jnp.uint32(0x80000000)
     return jnp.where(bits & sign, ~bits, bits | sign)

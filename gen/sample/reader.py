@@ -20,6 +20,8 @@ from gen.sample.writer import bucket, fill
 from gen.spec import Params
 from gen.tokenizers.base import Tokenizer
 
+AT_ONCE = 64  # tokens of each row whose scores are held at the same time
+
 
 class Score(NamedTuple):
     """A continuation's log-probability in nats, whether each of its tokens is the likeliest, and how many there are."""
@@ -63,7 +65,7 @@ class Reader:
         def read(text_BT: Array, length_B: Array, counted_B: Array) -> tuple[Array, Array]:
             return self._score(self.params, text_BT, length_B, counted_B, model=self.model)
 
-        log_p_N, greedy_N = self._in_batches(read, texts, np.array(counted, np.int32), self.model.context + 1)
+        log_p_N, greedy_N = self._in_batches(read, texts, np.array(counted, np.int32), targets=1)
         return [
             Score(float(log_p), bool(greedy), count)
             for log_p, greedy, count in zip(log_p_N, greedy_N, counted, strict=True)
@@ -76,19 +78,22 @@ class Reader:
         def read(text_BT: Array, length_B: Array, _: Array) -> tuple[Array]:
             return (self._embed(self.params, text_BT, length_B, model=self.model),)
 
-        return self._in_batches(read, tokens, np.zeros(len(tokens), np.int32), self.model.context)[0]
+        return self._in_batches(read, tokens, np.zeros(len(tokens), np.int32), targets=0)[0]
 
     def _in_batches(
-        self, read: Callable[..., tuple], rows: Sequence[list[int]], extra_N: np.ndarray, longest: int
+        self, read: Callable[..., tuple], rows: Sequence[list[int]], extra_N: np.ndarray, targets: int
     ) -> list[np.ndarray]:
-        """`read` over rows of similar length at a time, its outputs in the order of the rows."""
+        """`read` over rows of similar length at a time, its outputs in the order of the rows.
+
+        The last `targets` tokens of a row are predicted, not read: what is read has a power of two as its width.
+        """
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         parts: list[list[np.ndarray]] = []
         place = lambda x: meshes.put(x, meshes.batch_sharding(self.mesh))
         with jax.set_mesh(self.mesh):
             for first in range(0, len(order), self.batch):
                 chosen = order[first : first + self.batch]
-                width = min(bucket(len(rows[chosen[-1]])), longest)
+                width = min(bucket(len(rows[chosen[-1]]) - targets), self.model.context) + targets
                 text_BT = np.zeros((self.batch, width), np.int32)
                 length_B = np.ones(self.batch, np.int32)
                 for row, i in enumerate(chosen):
@@ -108,13 +113,20 @@ def continuation(
     counts_BT = (place_T < (length_B - 1)[:, None]) & (place_T >= (length_B - 1 - counted_B)[:, None])
     states_BTD = states(params, text_BT[:, :-1], model).states_BTD
 
-    def row(part: tuple[Array, Array, Array]) -> tuple[Array, Array]:  # row by row: no more scores at once than one's
-        states_TD, target_T, counts_T = part
-        logits_TV = score(params, states_TD[None], model)[0]
-        log_p_T = jnp.take_along_axis(jax.nn.log_softmax(logits_TV), target_T[:, None], axis=1)[:, 0]
-        return jnp.where(counts_T, log_p_T, 0).sum(), (~counts_T | (logits_TV.argmax(-1) == target_T)).all()
+    def read(part: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        states_BCD, target_BC, counts_BC = part
+        logits_BCV = score(params, states_BCD, model)
+        log_p_BCV = jax.nn.log_softmax(logits_BCV)
+        log_p_BC = jnp.take_along_axis(log_p_BCV, target_BC[..., None], axis=-1)[..., 0]
+        greedy_BC = ~counts_BC | (logits_BCV.argmax(-1) == target_BC)
+        return jnp.where(counts_BC, log_p_BC, 0).sum(-1), greedy_BC.all(-1)
 
-    return jax.lax.map(row, (states_BTD, target_BT, counts_BT))
+    tokens = target_BT.shape[1]
+    size = next(n for n in range(min(tokens, AT_ONCE), 0, -1) if tokens % n == 0)
+    # a part has every so-many-th token of each row, and so lies where the rows do when a mesh cuts them
+    parts = [jnp.moveaxis(x.reshape(len(x), size, -1, *x.shape[2:]), 2, 0) for x in (states_BTD, target_BT, counts_BT)]
+    log_p_NB, greedy_NB = jax.lax.map(read, tuple(parts))
+    return log_p_NB.sum(0), greedy_NB.all(0)
 
 
 def pooled(

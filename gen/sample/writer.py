@@ -113,20 +113,23 @@ class Writer:
         end: bool = True,
         stride: int = 16,
     ) -> Iterator[Piece]:
-        if not prompts or new < 1 or copies < 1:
-            raise ValueError("writing needs a prompt, and at least one token and one copy to write")
+        if not prompts or new < 1 or copies < 1 or stride < 1:
+            raise ValueError("writing needs a prompt, and a new, copies and stride of at least 1")
+        if isinstance(stop, str) or "" in stop:
+            raise ValueError(f"stop={stop!r} must be a list of strings, none of them empty")
         cfg = TextSampler(choice, (self.tokenizer.end,) if end else ())
         for prompt in prompts:
             tokens = self.encode(prompt)
             rows += [Row(prompt, tokens, Stream(self.tokenizer)) for _ in range(copies)]
         with jax.set_mesh(self.mesh):
             writing = self._read(rows, new, copies, seed, cfg)
-            params = self._unstacked
-            while True:
-                yield from self._take(rows, writing, stop, cfg)
-                done_B = np.array([row.reason is not None for row in rows])
-                if done_B.all():
-                    return
+        params = self._unstacked
+        while True:
+            yield from self._take(rows, writing, stop, cfg)  # outside of the mesh: the caller may have one of his own
+            done_B = np.array([row.reason is not None for row in rows])
+            if done_B.all():
+                return
+            with jax.set_mesh(self.mesh):
                 if (done_B & ~np.asarray(writing.done_B)[: len(rows)]).any():  # a stop string: the model cannot know
                     writing = writing._replace(done_B=self._place(fill(done_B, len(writing.done_B), True)))
                 writing = self._advance(params, writing, model=self.model, cfg=cfg, tokens=stride)
@@ -164,7 +167,8 @@ class Writer:
 
     def _take(self, rows: list[Row], writing: Writing, stop: Sequence[str], cfg: TextSampler) -> Iterator[Piece]:
         """Brings every row's text up to date, and gives what may be shown of it."""
-        tokens_BS, log_p_BS, length_B = (np.asarray(x) for x in (writing.tokens_BS, writing.log_p_BS, writing.length_B))
+        grown = (writing.tokens_BS, writing.log_p_BS, writing.length_B, writing.limit_B)
+        tokens_BS, log_p_BS, length_B, limit_B = (np.asarray(x) for x in grown)
         for i, row in enumerate(rows):
             if row.reason is not None:
                 continue
@@ -181,7 +185,7 @@ class Writer:
                     row.text = row.text[: min(row.text.index(text) for text in stop if text in row.text)]
                     row.reason = "stop"
                     break
-            if row.reason is None and length_B[i] >= writing.limit_B[i]:
+            if row.reason is None and length_B[i] >= limit_B[i]:
                 row.reason = "context" if length_B[i] >= self.model.context else "length"
             if row.reason in ("end", "length", "context"):
                 row.text += row.stream.finish()

@@ -68,14 +68,14 @@ def test_one_mark_between_documents_stays_outside(tmp_path):
 def test_both_cuts_are_uniform_over_all_places(tmp_path):
     store = prepare(Texts("abcd"), Marked(), tmp_path)
     generator, counts = np.random.default_rng(0), {}
-    for _ in range(3000):
+    for _ in range(1500):
         tokens, _ = rearrange(*window(store, 0, 9), Marked(), 1.0, generator)
         row = tokens.tolist()
         cut = (row.index(SUFFIX) - row.index(PREFIX), row.index(MIDDLE) - row.index(SUFFIX))
         counts[cut] = counts.get(cut, 0) + 1
     assert len(counts) == 15  # 0 <= low <= high <= 4
     equal = [count for (prefix, suffix), count in counts.items() if prefix - 1 + suffix - 1 == 4]
-    assert all(80 < count < 160 for count in equal)  # 3000 / 25; those of two different places come twice as often
+    assert all(30 < count < 95 for count in equal)  # 1500 / 25; those of two different places come twice as often
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.3])
