@@ -18,14 +18,17 @@ from gen.diffusion.process import Process
 from gen.mesh import MeshConfig
 from gen.models.clip import CLIPConfig, TextConfig, VisionConfig
 from gen.models.decoder import CaptionConfig, DecoderConfig
+from gen.models.lm import LMConfig
 from gen.models.prior import PriorConfig
 from gen.models.unet import UNetConfig
+from gen.nn.rotary import Rotary
 from gen.nn.transformer import TransformerConfig
 from gen.sample.unclip import SamplerConfig
 from gen.spec import Spec
-from gen.tasks.base import Context, Mean, Player, Task, mean_of
+from gen.tasks.base import Context, Player, Task, mean_of
 from gen.tasks.clip import CLIPTask, CLIPTaskConfig
 from gen.tasks.decoder import DecoderTask, DecoderTaskConfig
+from gen.tasks.lm import LMTask, LMTaskConfig
 from gen.tasks.prior import PriorTask, PriorTaskConfig
 from gen.tasks.upsampler import UpsamplerTask, UpsamplerTaskConfig
 from gen.train import loop, restore
@@ -48,6 +51,7 @@ DECODER = DecoderConfig(
     tokens=2,
     caption=CaptionConfig(VOCAB, CONTEXT, TOWER),
 )
+LM = LMConfig(VOCAB, CONTEXT, dataclasses.replace(CAUSAL, rotary=Rotary(), dropout=0.1))
 UPSAMPLER = dataclasses.replace(UNET, in_channels=6)
 
 
@@ -63,6 +67,10 @@ def prior() -> PriorTask:
 def decoder() -> DecoderTask:
     sampler = SamplerConfig("ddim", steps=2)
     return DecoderTask(DecoderTaskConfig(process=Process("cosine", STEPS, "eps"), sampler=sampler), DECODER, CLIP, SIZE)
+
+
+def lm() -> LMTask:
+    return LMTask(LMTaskConfig(z_loss=1e-3, chunk=8, prompt=2), LM)
 
 
 def upsampler() -> UpsamplerTask:
@@ -88,22 +96,7 @@ class Line(Task):
         return {"rows": context.extra["rows"] + metrics["loss"].weight}
 
 
-class MaskedTokens(Task):
-    """Predicts hidden tokens; the loss is per hidden token, of which examples have more or fewer."""
-
-    players = {"model": Player({"logits": Spec((CONTEXT, VOCAB), (None, None), spec.normal(1.0))})}
-
-    def batch(self, size):
-        shape = (size, CONTEXT)
-        return {"tokens": jax.ShapeDtypeStruct(shape, jnp.int32), "hidden": jax.ShapeDtypeStruct(shape, jnp.bool_)}
-
-    def loss(self, player, params, batch, context):
-        log_p_TV = jax.nn.log_softmax(params["logits"])
-        loss_BT = -jnp.take_along_axis(log_p_TV[None], batch["tokens"][..., None], axis=-1)[..., 0]
-        return Mean((loss_BT * batch["hidden"]).sum(), batch["hidden"].sum().astype(jnp.float32)), {}
-
-
-FAMILIES = {"clip": clip, "prior": prior, "decoder": decoder, "upsampler": upsampler}
+FAMILIES = {"clip": clip, "prior": prior, "decoder": decoder, "upsampler": upsampler, "lm": lm}
 
 
 class Noise:
@@ -130,8 +123,10 @@ class Noise:
         if name == "tokens":
             end = draw.integers(1, CONTEXT)
             return np.where(np.arange(CONTEXT) == end, VOCAB - 1, draw.integers(1, VOCAB - 1, shape)).astype(dtype)
-        if dtype == jnp.bool_:  # some rows have few true values, some many
-            return draw.uniform(size=shape) < draw.uniform()
+        if name == "targets":
+            return draw.integers(0, VOCAB, shape).astype(dtype)
+        if name == "weights":  # some rows have few tokens that count, some many
+            return (draw.uniform(size=shape) < draw.uniform()).astype(dtype)
         high = 256 if dtype == jnp.uint8 else 1
         return draw.uniform(0, high, shape).astype(dtype)
 

@@ -19,7 +19,7 @@ DIR holds text files, JSON lines or Parquet; there is no data behind the placeho
                    126  16,384   53,248      128/8   405,853,388,800    8e-5     16M    15.6T
     tiny             2      32        -        2/1   two steps on the built-in corpus, to try the recipe
 
-Cost: 82,432 A100 hours for 1-7b, 1,720,320 for 2-70b, 1.46 million H100 hours for 3.1-8b and 30.84 million for 405b, by
+Cost: 82,432 A100 hours for 1-7b, 1.72 million for 2-70b, 1.46 million H100 hours for 3.1-8b and 30.84 million for 405b, by
 their authors.
 
 What differs: the published recipes of LLaMA 3 are prose, and batches, here constant, grew in several steps; 3.1's context

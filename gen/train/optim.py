@@ -1,6 +1,8 @@
 """Optimizers from config, through optax: clip, precondition, decay weights, scale by learning rates.
 
-AdamW (arXiv 1711.05101), Lion (arXiv 2302.06675) and Adafactor (arXiv 1804.04235, without its relative step sizes).
+AdamW (arXiv 1711.05101), Lion (arXiv 2302.06675), Adafactor (arXiv 1804.04235, without its relative step sizes) and Muon
+(Jordan et al. 2024), which makes the momentum of each matrix orthogonal; its steps
+are scaled to the size of Adam's (arXiv 2502.16982), and Adam moves what is no matrix: vectors, tables and heads.
 
     transform = optimizer(OptimConfig(lr=3e-4, warmup=100), specs, steps=10_000)
     opt_state = transform.init(params)
@@ -15,6 +17,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from gen import config, tree
 from gen.spec import Spec, Specs
@@ -26,13 +29,14 @@ Rules = tuple[tuple[str, float], ...]
 class OptimConfig:
     """`lr` is the peak; `warmup` updates lead to it, and `schedule` from it to `final` x lr as the run ends.
 
-    `b1`, `b2` and `eps` are AdamW's, and the first two Lion's; Adafactor takes the constants of its paper.
+    `b1`, `b2` and `eps` are AdamW's (also beside Muon, whose own momentum is 0.95), and the first two Lion's; Adafactor
+    takes the constants of its paper.
     `clip` bounds the gradient's global norm (None: no bound). `decay_rules` and `lr_rules` multiply weight decay and
     learning rate of the parameters that they match; without decay rules only biases and norm scales are spared.
     `ema` is the decay of an average of the weights (None: no average). `players` overrides keys for one player.
     """
 
-    name: Literal["adamw", "adafactor", "lion"] = "adamw"
+    name: Literal["adamw", "adafactor", "lion", "muon"] = "adamw"
     lr: float = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: int = 0
@@ -77,6 +81,7 @@ def optimizer(cfg: OptimConfig, specs: Specs, updates: int) -> optax.GradientTra
         {
             "adamw": lambda: optax.scale_by_adam(cfg.b1, cfg.b2, cfg.eps),
             "lion": lambda: optax.scale_by_lion(cfg.b1, cfg.b2),
+            "muon": lambda: _muon(cfg, specs),
             "adafactor": lambda: optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)),
         }[cfg.name]()
     )
@@ -87,6 +92,32 @@ def optimizer(cfg: OptimConfig, specs: Specs, updates: int) -> optax.GradientTra
         parts.append(optax.stateless(lambda updates, params: jax.tree.map(jnp.multiply, updates, factors)))
     parts.append(optax.scale_by_learning_rate(schedule(cfg, updates)))
     return optax.chain(*parts)
+
+
+def _muon(cfg: OptimConfig, specs: Specs) -> optax.GradientTransformation:
+    matrices = jax.tree.map(_as_matrix, specs, is_leaf=_is_spec)
+    step = optax.contrib.muon(
+        1.0,
+        adam_b1=cfg.b1,
+        adam_b2=cfg.b2,
+        eps=cfg.eps,
+        consistent_rms=0.2,
+        muon_weight_dimension_numbers=matrices,
+    )
+    return optax.chain(step, optax.scale(-1.0))  # optax descends by itself; here the learning rate comes last
+
+
+def _as_matrix(s: Spec) -> Any:
+    """Which axes of a weight are its inputs and its outputs, where it maps the stream of width `embed` to something
+    else or back; the others, layers and experts, count one matrix each. None for what is no such matrix."""
+    own = [i for i, axis in enumerate(s.axes) if axis not in ("layers", "expert")]
+    if "embed" not in s.axes or "vocab" in s.axes or len(own) < 2 or s.axes[own[0]] is None:
+        return None
+    stream = s.axes.index("embed")
+    others = tuple(i for i in own if i != stream)
+    if stream == own[0]:
+        return optax.contrib.MuonDimensionNumbers((stream,), others)
+    return optax.contrib.MuonDimensionNumbers(others, (stream,))
 
 
 def _decay_factors(rules: Rules | None, specs: Specs) -> Any:

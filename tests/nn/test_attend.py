@@ -1,5 +1,6 @@
 """The programs for attention against each other and against the definition, one query and head at a time."""
 
+import functools
 import itertools
 
 import jax
@@ -76,16 +77,17 @@ def test_values_and_gradients_are_those_of_the_definition(name):
     for segments in (None, SEGMENTS):
         where = ANYWHERE if segments is None else documents(jnp.asarray(segments))
 
-        def run(program, *arrays, where=where, **more):
-            y = program(*arrays[:3], rule, where, arrays[3], **more)
+        def loss(program, query, key, value, table, where=where):
+            y = program(query, key, value, rule, where, table)
             return jnp.sum(y * jnp.cos(jnp.arange(y.size)).reshape(y.shape)), y
 
-        gradient = lambda program, **more: hasty(
-            jax.grad(lambda *a: run(program, *a, **more), argnums=(0, 1, 2, 3), has_aux=True)
-        )(*arrays)
+        def gradient(program, loss=loss):
+            by_all = jax.grad(functools.partial(loss, program), argnums=(0, 1, 2, 3), has_aux=True)
+            return hasty(by_all)(*arrays)
+
         wanted, y = gradient(dense)
         np.testing.assert_allclose(y, reference(*arrays[:3], rule, segments, arrays[3]), rtol=1e-4, atol=1e-5)
-        got, y = gradient(blockwise, block=6)  # 22 is not a multiple: the last block is filled up
+        got, y = gradient(functools.partial(blockwise, block=6))  # 22 is not a multiple: the last block is filled up
         np.testing.assert_allclose(y, reference(*arrays[:3], rule, segments, arrays[3]), rtol=1e-4, atol=1e-5)
         for a, b in zip(got, wanted, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
