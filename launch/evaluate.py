@@ -1,9 +1,11 @@
 """Evaluates a trained run, or every stage of a stack, on all of its held-out data, with the averaged weights.
 
 python -m launch.evaluate --workdir=runs/digits
+python -m launch.evaluate --workdir=runs/stdlib --also=compression,fewshot,syntax,embedding
 
 Losses and metrics of the task, and, where the task makes pictures of real ones, their peak signal-to-noise ratio in
-decibels. Writes DIR/evaluation.json.
+decibels. `--also` names further evaluations of a language model (launch/suite.py). Writes DIR/evaluation.json, and
+pictures of them into DIR/evaluation.
 """
 
 from pathlib import Path
@@ -14,27 +16,43 @@ from launch import command
 
 
 def main(args, overrides) -> int:
-    import rich
-    from rich.table import Table
+    import jax
 
+    from gen import mesh as meshes
     from gen.train import files
-    from launch import runs, stack, unclip
+    from launch import runs, stack, suite, unclip
+    from launch.language import Language
 
     if overrides:
         raise ValueError(f"--config.{overrides[0][0]}: a trained run is evaluated by its own config.json")
+    suite.check(args.also)
     root = Path(args.workdir)
     places = unclip.places(root) if (root / stack.STACK).exists() else {root.name: root}
+    mesh = meshes.make(meshes.MeshConfig(), jax.devices())
+    # before anything takes time: what is not a language model cannot be asked for more
+    language = Language.open(root, mesh) if args.also else None
     for name, place in places.items():
         results = runs.evaluate(place, args.pictures)
+        show(f"{name}, step {results['step']}", {k: f"{v:.5g}" for k, v in results["metrics"].items()})
+        for also in args.also if language is not None else ():
+            results[also], lines = suite.run(also, language, place / "evaluation")
+            show(f"{name}, {also}", lines)
         files.write_json(place / "evaluation.json", results)
-        table = Table("metric", "held out", title=f"{name}, step {results['step']}")
-        for metric, value in results["metrics"].items():
-            table.add_row(metric, f"{value:.5g}")
-        rich.print(table)
     return 0
+
+
+def show(title: str, lines: dict[str, str]) -> None:
+    import rich
+    from rich.table import Table
+
+    table = Table("metric", "held out", title=title)
+    for metric, value in lines.items():
+        table.add_row(metric, value)
+    rich.print(table)
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "directory of a run or of a stack")
     flags.DEFINE_integer("pictures", 64, "how many pictures are drawn and compared with the real ones", lower_bound=0)
+    flags.DEFINE_list("also", [], "of a language model: compression, fewshot, syntax, embedding")
     command.run(main, workdir="the directory of a run or of a stack")

@@ -98,7 +98,7 @@ def evaluate(place: Path, pictures: int) -> dict[str, Any]:
         evaluation = Evaluation(task, cfg, frozen, held_out, mesh)
         seen = (weights, run.extra(mesh) if task.extra else {}, np.int32(run.step or 0))
         metrics = evaluation.metrics(*seen, batches=len(held_out))
-        drawn = evaluation.samples(*seen, count=pictures)
+        drawn = evaluation.samples(*seen, count=pictures if "image" in task.batch(1) else 0)
     real = drawn.pop("real", None)
     metrics |= {f"psnr/{name}": float(psnr(x, real).mean()) for name, x in drawn.items() if real is not None}
     return {"step": run.step, "digest": run.digest, "metrics": metrics}
