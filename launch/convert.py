@@ -109,12 +109,23 @@ def write_tokenizer(saved: Path, place: Path) -> bool:
             (place / "tokenizer.model").write_bytes(base64.b64decode(content["model"]))
         case "subword":
             (place / "tokenizer.json").write_text(json.dumps(content["tokenizer"], ensure_ascii=False))
-            names = {f"{mark}_token": content[key] for mark, key in (("bos", "start"), ("eos", "end"), ("pad", "pad"))}
-            about = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
-            (place / "tokenizer_config.json").write_text(json.dumps(about, indent=2, ensure_ascii=False))
+            (place / "tokenizer_config.json").write_text(json.dumps(_about(content), indent=2, ensure_ascii=False))
         case _:
             shutil.copyfile(saved, place / "tokenizer.json")
     return True
+
+
+def _about(content: dict[str, Any]) -> dict[str, Any]:
+    """What transformers would set by defaults of its own, over what tokenizer.json says."""
+    before = content["tokenizer"].get("pre_tokenizer") or {}
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": content["start"],
+        "eos_token": content["end"],
+        "pad_token": content["pad"],
+        "add_prefix_space": before.get("add_prefix_space", False),
+        "clean_up_tokenization_spaces": False,
+    }
 
 
 if __name__ == "__main__":

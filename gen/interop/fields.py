@@ -37,6 +37,11 @@ WITHOUT_EFFECT = frozenset(
 )
 
 
+def peer_activation(activation: Activation) -> str:
+    """The first of the library's names for it."""
+    return next((peer for peer, gen in ACTIVATIONS.items() if gen == activation), activation)
+
+
 class Fields:
     """The keys of a config, and which of them have been asked for; `where` names the file in messages."""
 
@@ -93,7 +98,7 @@ class Fields:
             )
 
     def wrong(self, key: str, value: Any, needed: str) -> ValueError:
-        return ValueError(f"{self._where}: {key}={value!r} cannot be read; {needed}")
+        return ValueError(f"{self._where}: {key}={value!r} cannot be used; {needed}")
 
     def _get(self, key: str, default: Any) -> Any:
         """The value, or the default for a key that is absent or null."""

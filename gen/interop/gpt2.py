@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gen.interop.fields import ACTIVATIONS, WITHOUT_EFFECT, Fields
+from gen.interop.fields import WITHOUT_EFFECT, Fields, peer_activation
 from gen.interop.names import NORM, Rule, State, at
 from gen.models.lm import LMConfig
 from gen.nn.transformer import TransformerConfig
@@ -87,7 +87,7 @@ def to_config(cfg: LMConfig) -> dict[str, Any]:
         "n_layer": transformer.layers,
         "n_head": transformer.heads,
         "n_inner": transformer.hidden,
-        "activation_function": {gen: peer for peer, gen in reversed(ACTIVATIONS.items())}[transformer.activation],
+        "activation_function": peer_activation(transformer.activation),
         "layer_norm_epsilon": transformer.eps,
         "attn_pdrop": 0.0,
         "embd_pdrop": transformer.dropout,
@@ -97,9 +97,10 @@ def to_config(cfg: LMConfig) -> dict[str, Any]:
 
 
 def plain(state: State) -> dict[str, np.ndarray]:
-    """The arrays by the peer's full names; the hub's files leave a prefix out, and old ones hold causal masks."""
+    """The arrays by the names of the table; the hub's files leave a prefix out, and old ones hold causal masks."""
+    whole = any(name.startswith("transformer.") for name in state)
     return {
-        name if name.startswith(("transformer.", "lm_head.")) else f"transformer.{name}": array
+        name if whole or name.startswith("lm_head.") else f"transformer.{name}": array
         for name, array in state.items()
         if not MASKS.search(name)
     }

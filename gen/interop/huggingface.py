@@ -64,7 +64,7 @@ def _read_shards(directory: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{index} has no weight_map from names to files; fetch it again")
     state: dict[str, np.ndarray] = {}
     for file in sorted(set(map(str, files.values()))):
-        if file != Path(file).name or file == "..":
+        if file != Path(file).name or file in ("", ".."):
             raise ValueError(f"{index} names {file!r}, which is not a file beside it; fetch the model again")
         if not (directory / file).is_file():
             raise ValueError(f"{directory / file} is missing, which {INDEX} names; fetch it again")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gen.interop.fields import ACTIVATIONS, Fields
+from gen.interop.fields import Fields, peer_activation
 from gen.interop.names import FROM_HEADS, LINEAR, NORM, TO_HEADS, Rule, State, at
 from gen.models.lm import LMConfig
 from gen.nn.rotary import Llama3Scaling, Rotary
@@ -116,7 +116,7 @@ def to_config(cfg: LMConfig) -> dict[str, Any]:
         "num_key_value_heads": transformer.kv_heads or transformer.heads,
         "head_dim": transformer.head_dim or transformer.width // transformer.heads,
         "intermediate_size": transformer.hidden,
-        "hidden_act": {gen: peer for peer, gen in reversed(ACTIVATIONS.items())}[transformer.activation],
+        "hidden_act": peer_activation(transformer.activation),
         "rms_norm_eps": transformer.eps,
         "attention_bias": transformer.attention_bias,
         "mlp_bias": transformer.mlp_bias,

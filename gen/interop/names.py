@@ -12,29 +12,42 @@ array. In a peer's name `{layer}` counts the layers that gen stores stacked alon
     state = to_peer(TABLE, params)                                # {"h.0.to_q.weight": (H K, D), ...}
 
 A table may know more than a model has, CLIP's image tower for one; the rules of parameters that exist are used.
+
+Where the peer keeps several parameters in one array, equally large, the pattern gives gen's side an axis of them in
+front, and `part` counts along it: rules of one name are parts 0, 1, ... of its array.
+
+    Rule("blocks/attention/key/kernel", "h.{layer}.c_attn.weight", "d (part h k) -> part d h k", part=1)
 """
 
 import functools
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from einops import rearrange
 from flax import traverse_util
+from jax.sharding import Sharding
 
 from gen import spec, tree
 from gen.spec import Params, Spec, Specs
 
 State = Mapping[str, np.ndarray]
+type Index = tuple[slice, ...]
+type Read = Callable[[Any], np.ndarray]  # an Index to what stands there
 
 
 class Rule(NamedTuple):
-    """gen's path, the peer's name, and the einops pattern from one array of the peer to gen's (of one layer)."""
+    """gen's path, the peer's name, and the einops pattern from one array of the peer to gen's (of one layer).
+
+    `part` is the place of gen's array in the peer's, None where it is the whole.
+    """
 
     path: str
     name: str
     pattern: str
+    part: int | None = None
 
     @property
     def backward(self) -> str:
@@ -62,15 +75,16 @@ FROM_HEADS = (Rule("kernel", "weight", "d (h k) -> h k d"), Rule("bias", "bias",
 
 def at(path: str, name: str, table: Table) -> list[Rule]:
     """A layer's table at a path of gen's and at a prefix of the peer's names."""
-    return [Rule(f"{path}/{rule.path}", f"{name}.{rule.name}", rule.pattern) for rule in table]
+    return [rule._replace(path=f"{path}/{rule.path}", name=f"{name}.{rule.name}") for rule in table]
 
 
 def peer_specs(table: Table, specs: Specs) -> dict[str, Spec]:
     """The peer's parameters, by its own names, of a model with these Specs; ValueError for one without a rule."""
     peer: dict[str, Spec] = {}
-    for rule, leaf in _pairs(table, spec.flatten(specs)).values():
-        layer = jax.ShapeDtypeStruct(leaf.shape[1:] if rule.stacked else leaf.shape, leaf.dtype)
-        shape = jax.eval_shape(functools.partial(rearrange, pattern=rule.backward), layer).shape
+    for pairs in _arrays(table, spec.flatten(specs)):
+        rule, leaf = pairs[0]
+        layers = [jax.ShapeDtypeStruct(x.shape[1:] if rule.stacked else x.shape, x.dtype) for _, x in pairs]
+        shape = jax.eval_shape(functools.partial(_join, rule), layers).shape
         peer |= dict.fromkeys(rule.names(leaf.shape), Spec(shape, (None,) * len(shape), leaf.init, leaf.dtype))
     return peer
 
@@ -81,33 +95,87 @@ def from_peer(table: Table, specs: Specs, state: State, where: str) -> Params:
     Raises ValueError naming what is missing, unknown or of another shape in `state`, which `where` describes.
     """
     spec.check(peer_specs(table, specs), state, where)
-    pairs = _pairs(table, spec.flatten(specs))
-    return traverse_util.unflatten_dict({path: _load(state, *pair) for path, pair in pairs.items()}, sep="/")
+    return _parameters(table, specs, state, lambda path, leaf, read: read(tuple(map(slice, leaf.shape))))
+
+
+def place(table: Table, specs: Specs, state: State, shardings: Any) -> Params:
+    """A peer's arrays as gen's parameters on a mesh: each device's share is read from where the arrays are mapped.
+
+    `state` has been checked. Specs may have more rows than the peer's arrays: those are zero.
+    """
+    placed: dict[str, Sharding] = dict(tree.paths(shardings))
+
+    def put(path: str, leaf: Spec, read: Read) -> jax.Array:
+        return jax.make_array_from_callback(leaf.shape, placed[path], read, dtype=leaf.dtype)
+
+    return _parameters(table, specs, state, put)
 
 
 def to_peer(table: Table, params: Params) -> dict[str, np.ndarray]:
     """gen's parameters as the peer's arrays. Raises ValueError for a parameter without a rule."""
-    state: dict[str, np.ndarray] = {}
-    for rule, leaf in _pairs(table, dict(tree.paths(params))).values():
-        layers = np.asarray(leaf) if rule.stacked else [np.asarray(leaf)]
-        state |= zip(rule.names(leaf.shape), (rearrange(layer, rule.backward) for layer in layers), strict=True)
+    return {name: make() for name, make in peer_arrays(table, params).items()}
+
+
+def peer_arrays(table: Table, params: Params) -> dict[str, Callable[[], np.ndarray]]:
+    """What makes each of the peer's arrays when it is asked for. Raises ValueError for a parameter without a rule."""
+    state: dict[str, Callable[[], np.ndarray]] = {}
+    for pairs in _arrays(table, dict(tree.paths(params))):
+        rule, leaf = pairs[0]
+        for layer, name in enumerate(rule.names(leaf.shape)):
+            state[name] = functools.partial(_make, rule, [x for _, x in pairs], layer)
     return state
 
 
-def _pairs[Leaf](table: Table, leaves: Mapping[str, Leaf]) -> dict[str, tuple[Rule, Leaf]]:
-    """Each parameter with its rule."""
+def _arrays[Leaf](table: Table, leaves: Mapping[str, Leaf]) -> list[list[tuple[Rule, Leaf]]]:
+    """The parameters with their rules, those that share an array of the peer together and in its order."""
     rules = {rule.path: rule for rule in table}
     nameless = [path for path in leaves if path not in rules]
     if nameless:
         raise ValueError(
             f"the other implementation has no place for {', '.join(nameless[:8])}; check the model's config"
         )
-    return {path: (rules[path], leaf) for path, leaf in leaves.items()}
+    together: dict[str, list[tuple[Rule, Leaf]]] = {}
+    for path, leaf in leaves.items():
+        together.setdefault(rules[path].name, []).append((rules[path], leaf))
+    return [sorted(pairs, key=lambda pair: pair[0].part or 0) for pairs in together.values()]
 
 
-def _load(state: State, rule: Rule, leaf: Spec) -> np.ndarray:
-    """One parameter from its array, or from one array for each layer."""
-    axes = rule.pattern.split("->")[1].split()
-    sizes = dict(zip(axes, leaf.shape[1:] if rule.stacked else leaf.shape, strict=True))
-    arrays = [rearrange(np.asarray(state[name]), rule.pattern, **sizes) for name in rule.names(leaf.shape)]
-    return (np.stack(arrays) if rule.stacked else arrays[0]).astype(leaf.dtype)
+def _parameters(table: Table, specs: Specs, state: State, put: Callable[[str, Spec, Read], Any]) -> Params:
+    params = {}
+    for pairs in _arrays(table, spec.flatten(specs)):
+        for rule, leaf in pairs:
+            params[rule.path] = put(rule.path, leaf, functools.partial(_read, state, rule, len(pairs), leaf))
+    return traverse_util.unflatten_dict(params, sep="/")
+
+
+def _read(state: State, rule: Rule, parts: int, leaf: Spec, index: Index) -> np.ndarray:
+    """What `index` asks of one parameter, from its array or from one array for each layer; zero where they end."""
+    array = np.zeros([len(range(size)[cut]) for size, cut in zip(leaf.shape, index, strict=True)], leaf.dtype)
+    names, inner = rule.names(leaf.shape), index
+    if rule.stacked:
+        names, inner = names[index[0]], index[1:]
+    for layer, name in enumerate(names):
+        piece = _view(state[name], rule, parts, leaf)[inner]
+        target = array[layer, ...] if rule.stacked else array
+        target[tuple(map(slice, piece.shape))] = piece
+    return array
+
+
+def _view(array: np.ndarray, rule: Rule, parts: int, leaf: Spec) -> np.ndarray:
+    """A peer's array as gen's of one layer; nothing is copied, as patterns only cut and turn axes."""
+    peer, gen = rule.pattern.split("->")
+    shape = leaf.shape[1:] if rule.stacked else leaf.shape
+    sizes = dict(zip(gen.split(), shape if rule.part is None else (parts, *shape), strict=True))
+    grouped = " ".join(re.findall(r"\((.*?)\)", peer)).split()
+    turned = rearrange(np.asarray(array), rule.pattern, **{axis: sizes[axis] for axis in grouped})
+    return turned if rule.part is None else turned[rule.part]
+
+
+def _make(rule: Rule, parts: Sequence[Any], layer: int) -> np.ndarray:
+    """One array of the peer's."""
+    return _join(rule, [np.asarray(x[layer] if rule.stacked else x) for x in parts])
+
+
+def _join(rule: Rule, parts: Sequence[Any]) -> Any:
+    """The arrays of one layer as the peer's."""
+    return rearrange(parts[0] if rule.part is None else list(parts), rule.backward)

@@ -36,16 +36,11 @@ def test_each_recorded_token_is_the_likeliest_after_those_before_it(peer_and_mod
         np.testing.assert_array_equal(row[n - 1 : n - 1 + len(continuation)], continuation)
 
 
+@pytest.mark.parametrize("peer_and_model", ["gpt2", "llama_tied", "llama3"], indirect=True)
 def test_decoding_with_a_cache_writes_what_the_peer_writes(peer_and_model):
     peer, model = peer_and_model
-    cfg, (prompt_BT, length_B, greedy_BN) = (
-        model.cfg,
-        (
-            peer.inputs["prompt"],
-            peer.inputs["length"],
-            peer.outputs["greedy"],
-        ),
-    )
+    cfg, greedy_BN = model.cfg, peer.outputs["greedy"]
+    prompt_BT, length_B = peer.inputs["prompt"], peer.inputs["length"]
     slots = prompt_BT.shape[1] + greedy_BN.shape[1]
     fill = hasty(functools.partial(lm.prefill, cfg=cfg, slots=slots))
     step = hasty(functools.partial(lm.decode, cfg=cfg))
