@@ -111,8 +111,12 @@ def shardings(specs: Specs, mesh: Mesh):
 
 
 def shard(x: Array, *axes: str | None) -> Array:
-    """Lays an activation out along logical axes on the mesh in force (`jax.set_mesh`); the identity without one."""
+    """Lays an activation out along logical axes on the mesh in force (`jax.set_mesh`); the identity without one.
+
+    A dimension of one is left whole, as a row of one token that a model writes.
+    """
     mesh = jax.sharding.get_abstract_mesh()
+    axes = tuple(None if n == 1 else axis for axis, n in zip(axes, x.shape, strict=True))
     if mesh.empty or all(n == 1 for n in mesh.shape.values()):
         return x
     return jax.lax.with_sharding_constraint(x, partition(axes, x.shape, dict(mesh.shape), "an activation"))

@@ -34,9 +34,10 @@ def main(args, overrides) -> int:
     for name, place in places.items():
         results = runs.evaluate(place, args.pictures)
         show(f"{name}, step {results['step']}", {k: f"{v:.5g}" for k, v in results["metrics"].items()})
-        for also in args.also if language is not None else ():
-            results[also], lines = suite.run(also, language, place / "evaluation")
-            show(f"{name}, {also}", lines)
+        if language is not None:
+            for also in args.also:
+                results[also], lines = suite.run(also, language, place / "evaluation")
+                show(f"{name}, {also}", lines)
         files.write_json(place / "evaluation.json", results)
     return 0
 

@@ -158,8 +158,7 @@ def cache_spec(cfg: LMConfig, rows: int, slots: int) -> list[Specs]:
     transformer = cfg.transformer
     heads = transformer.kv_heads or transformer.heads
     width = transformer.head_dim or transformer.width // transformer.heads
-    axes = ("batch", None, "heads" if heads > 1 else None, None)
-    layer = Spec((rows, slots, heads, width), axes, spec.zeros, jnp.dtype(cfg.dtype))
+    layer = Spec((rows, slots, heads, width), _cache_axes(heads), spec.zeros, jnp.dtype(cfg.dtype))
     return [{"key": layer, "value": layer} for _ in range(transformer.layers)]
 
 
@@ -182,7 +181,7 @@ def prefill(
 
     def mix(query: Array, key: Array, value: Array) -> tuple[Array, LayerCache]:
         room = [(0, 0), (0, slots - key.shape[1]), (0, 0), (0, 0)]
-        kept = {"key": jnp.pad(key, room), "value": jnp.pad(value, room)}
+        kept = {"key": _placed(jnp.pad(key, room)), "value": _placed(jnp.pad(value, room))}
         return attend(query, key, value, transformer.rule, ANYWHERE, table, transformer.attention), kept
 
     h_BTD, outputs = run(params["blocks"], embed(params, tokens_BT, cfg), transformer, mix)
@@ -209,6 +208,14 @@ def decode(
     return score(params, _final(params, h_BTD, cfg), cfg), new
 
 
+def _cache_axes(heads: int) -> tuple[str | None, ...]:
+    return ("batch", None, "heads" if heads > 1 else None, None)
+
+
+def _placed(x_BSGK: Array) -> Array:
+    return mesh.shard(x_BSGK, *_cache_axes(x_BSGK.shape[2]))
+
+
 def _serving(cfg: TransformerConfig) -> TransformerConfig:
     """Without what belongs to training: what one row computes must not depend on how many tokens are read at once."""
     experts = None if cfg.experts is None else dataclasses.replace(cfg.experts, capacity=None)
@@ -220,7 +227,8 @@ def _mix_into(cache: LayerCache, slot_BT: Array, cfg: TransformerConfig, table: 
     put = jax.vmap(lambda old, new, slot: jax.lax.dynamic_update_slice_in_dim(old, new, slot, axis=0))
 
     def mix(query: Array, key: Array, value: Array) -> tuple[Array, LayerCache]:
-        new = {"key": put(cache["key"], key, slot_BT[:, 0]), "value": put(cache["value"], value, slot_BT[:, 0])}
+        added = {"key": key, "value": value}
+        new = {name: _placed(put(cache[name], x, slot_BT[:, 0])) for name, x in added.items()}
         where = Where(slot_BT=slot_BT)
         return attend(query, new["key"], new["value"], cfg.rule, where, table, "dense"), new
 

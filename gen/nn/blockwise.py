@@ -11,6 +11,7 @@ attention does half of the work, and attention in a window a part that does not 
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -119,7 +120,7 @@ def _forward(rule: Rule, blocks: Blocks, q, k, v, where: Where, table):
         return tuple(_put(x, x_i, i, axis=3) for x, x_i in zip(carry, new, strict=True)), None
 
     start = jnp.zeros((*rows, width), jnp.float32), jnp.zeros(rows), jnp.full(rows, NOTHING)
-    (o, n, m), _ = jax.lax.scan(visit, start, jnp.asarray(np.array(blocks.pairs, np.int32)))
+    (o, n, m), _ = jax.lax.scan(_whole(visit), start, jnp.asarray(np.array(blocks.pairs, np.int32)))
     n = jnp.maximum(n, 1e-30)
     o = jnp.moveaxis(o / n[..., None], 3, 1).astype(q.dtype)
     return o, (q, k, v, where, table, o, m + jnp.log(n))
@@ -145,13 +146,19 @@ def _backward(rule: Rule, blocks: Blocks, saved, do):
 
     zeros = lambda x: jnp.zeros(x.shape, jnp.float32)
     start = zeros(q), zeros(k), zeros(v), jax.tree.map(zeros, table)
-    grads, _ = jax.lax.scan(visit, start, jnp.asarray(np.array(blocks.pairs, np.int32)))
+    grads, _ = jax.lax.scan(_whole(visit), start, jnp.asarray(np.array(blocks.pairs, np.int32)))
     dq, dk, dv, dtable = grads
     dtable = jax.tree.map(lambda x, like: x.astype(like.dtype), dtable, table)
     return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype), jax.tree.map(lambda _: None, where), dtable
 
 
 _attend.defvjp(_forward, _backward)
+
+
+def _whole(visit: Callable) -> Callable:
+    """Keeps a derivative of the surroundings from taking the step apart: what depends on slots alone, as who sees whom,
+    would be computed ahead for all pairs of blocks, which is as many numbers as there are scores."""
+    return jax.checkpoint(visit, policy=jax.checkpoint_policies.nothing_saveable, prevent_cse=False)
 
 
 def _block(x: Array | None, i, size: int, axis: int = 1) -> Any:
@@ -165,3 +172,4 @@ def _put(x: Array, block: Array, i, axis: int) -> Array:
 def _add(x: Array, block: Array, i) -> Array:
     old = _block(x, i, block.shape[1])
     return _put(x, old + block, i, axis=1)
+

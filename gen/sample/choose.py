@@ -56,7 +56,7 @@ def choose(
 def truncate(logits_BV: Float[Array, "B V"], cfg: Choice) -> Float[Array, "B V"]:
     """The scores with those of tokens that must not be drawn set to NEVER."""
     if cfg.top_k is not None and cfg.top_k < logits_BV.shape[-1]:
-        logits_BV = keep(logits_BV, jnp.ones_like(logits_BV), cfg.top_k)
+        logits_BV = keep(logits_BV, jnp.ones_like(logits_BV), float(cfg.top_k))
     if cfg.top_p < 1:
         logits_BV = keep(logits_BV, jax.nn.softmax(logits_BV), cfg.top_p)
     if cfg.min_p > 0:

@@ -4,7 +4,7 @@ Both are pure functions for `jax.jit`; the cache and everything else that grows 
 given to keep (donated). A row draws from (its own key, its length), whatever else is in the batch and however many
 tokens are made at a time.
 
-    writing = begin(params, prompt_BT, length_B, limit_B, key_B, model, cfg, slots=256)
+    writing = begin(params, prompt_BT, length_B, limit_R, key_R, model, cfg, slots=256)
     writing = advance(unstack(params, model), writing, model, cfg, tokens=16)
     writing.tokens_BS, writing.length_B, writing.log_p_BS
 """
@@ -49,8 +49,8 @@ def begin(
     params: Params,
     prompt_BT: Int[Array, "B T"],
     length_B: Int[Array, "B"],
-    limit_B: Int[Array, "B"],
-    key_B: Key[Array, "B"],
+    limit_R: Int[Array, "R"],
+    key_R: Key[Array, "R"],
     model: LMConfig,
     cfg: TextSampler,
     slots: int,
@@ -58,8 +58,8 @@ def begin(
 ) -> Writing:
     """Reads each prompt once and chooses the first token of its `copies` rows, one after the other.
 
-    Row b of the prompts has `length_B[b]` tokens; `key_B` and `limit_B`, the length at which a row is done, are of the
-    rows, of which there are B x copies. `slots` is at least every limit.
+    Row b of the prompts has `length_B[b]` tokens. R = B x copies rows are written; each has a key, and a limit, the
+    length at which it is done. `slots` is at least every limit.
     """
     logits_BV, cache = prefill(params, prompt_BT, length_B, model, slots)
     repeat = lambda x: jnp.repeat(x, copies, axis=0)
@@ -72,8 +72,8 @@ def begin(
         row_B1 = jnp.arange(len(tokens_BS))[:, None]
         seen_BV = none_BV.at[row_B1, tokens_BS].max(real_BS.astype(jnp.int32)) > 0
     empty_BS = jnp.zeros(tokens_BS.shape, jnp.float32)
-    full_B = length_B >= limit_B
-    writing = Writing(jnp.where(real_BS, tokens_BS, 0), empty_BS, length_B, limit_B, full_B, key_B, seen_BV, cache)
+    full_B = length_B >= limit_R
+    writing = Writing(jnp.where(real_BS, tokens_BS, 0), empty_BS, length_B, limit_R, full_B, key_R, seen_BV, cache)
     return _append(writing, logits_BV, cfg)
 
 

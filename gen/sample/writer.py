@@ -1,7 +1,7 @@
 """A language model that writes: prompts in, texts out, as they come.
 
     writer = Writer(params, model, tokenizer, mesh)
-    for piece in writer.stream(["def add(a, b):"], new=64, choice=Choice(temperature=0)):
+    for piece in writer.stream(["def add(a, b):"], new=64, choice=Choice(temperature=0.0)):
         print(piece.text, end="")
     written = writer.write(["one", "two"], new=64, copies=4, stop=("\\n\\n",))      # a list of 8 Written
 

@@ -1,0 +1,159 @@
+"""Texts from a tiny random model, against a full forward pass for every token."""
+
+import jax
+import numpy as np
+import pytest
+
+from gen.sample.choose import Choice
+from gen.sample.writer import Writer
+from gen.tokenizers import Bytes
+from tests import small
+from tests.sample.lm import MODEL, Forward, placed
+
+GREEDY = Choice(temperature=0.0)
+WARM = Choice(temperature=1.2, top_k=50)
+PROMPTS = ["a", "hello there", "x = 1"]
+NEW = 10
+
+
+class Letters(Bytes):
+    """Every id reads as two letters, so that any text is legible and a stop string may cross a border."""
+
+    def decode(self, tokens):
+        return "".join(chr(97 + int(token) // 16) + chr(97 + int(token) % 16) for token in tokens)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory):
+    with small.quick_compilation(tmp_path_factory.mktemp("programs")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def forward():
+    return Forward()
+
+
+@pytest.fixture(scope="module")
+def writer():
+    params, mesh = placed()
+    return Writer(params, MODEL, Letters(), mesh)
+
+
+@pytest.fixture(scope="module")
+def greedy(writer):
+    return writer.write(PROMPTS, new=NEW, choice=GREEDY)
+
+
+def tokens(written):
+    return [w.tokens for w in written]
+
+
+def test_greedy_text_is_the_likeliest_token_of_a_full_forward_each_time(writer, greedy, forward):
+    for w, prompt in zip(greedy, PROMPTS, strict=True):
+        assert w.prompt == prompt and w.reason == "length"
+        assert w.tokens == forward.greedy(writer.encode(prompt), NEW)
+        assert w.text == writer.tokenizer.decode(w.tokens)
+    assert len({tuple(w.tokens) for w in greedy}) == 3
+
+
+def test_log_probabilities_are_those_of_a_full_forward_whatever_the_choice(writer, greedy, forward):
+    warm = writer.write(PROMPTS, new=NEW, choice=WARM)
+    for w in (*greedy, *warm):
+        prompt = writer.encode(w.prompt)
+        log_p_TV = forward.log_p(prompt + w.tokens)
+        expected = log_p_TV[np.arange(NEW) + len(prompt) - 1, w.tokens]
+        np.testing.assert_allclose(w.log_p, expected, atol=2e-5)
+
+
+def test_a_text_depends_neither_on_its_mates_nor_on_the_stride(writer):
+    write = lambda prompts, **how: tokens(writer.write(prompts, new=NEW, choice=WARM, **how))
+    first, second, _ = write(PROMPTS)
+    assert write(["a", "hello there", "something else"])[:2] == [first, second]
+    assert write(PROMPTS, stride=3)[:2] == [first, second]
+
+
+def test_copies_differ_and_come_again_with_their_seed(writer, forward):
+    write = lambda seed: writer.write(PROMPTS[:2], new=NEW, copies=2, choice=WARM, seed=seed)
+    one, two = write(1), write(2)
+    assert one == write(1)
+    assert len({tuple(row) for row in tokens(one + two)}) == 8
+    assert [w.prompt for w in one] == [prompt for prompt in PROMPTS[:2] for _ in range(2)]
+    for w in one:  # each follows its own prompt
+        tokens_T = writer.encode(w.prompt) + w.tokens
+        np.testing.assert_allclose(w.log_p[-1], forward.log_p(tokens_T)[-2, tokens_T[-1]], atol=2e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 16])
+def test_a_stop_string_ends_its_row_only_and_is_left_out(writer, greedy, stride):
+    stop = greedy[1].text[7:10]  # its second letter ends a token, the others are of the next
+    at = greedy[1].text.index(stop)
+    written = writer.write(PROMPTS, new=NEW, choice=GREEDY, stop=("never", stop), stride=stride)
+    assert (written[1].reason, written[1].text) == ("stop", greedy[1].text[:at])
+    assert written[1].tokens == greedy[1].tokens[: (at + 4) // 2]
+    for own, whole in zip(written, greedy, strict=True):
+        if stop not in whole.text:
+            assert own == whole and own.reason == "length"
+
+
+def test_the_earliest_stop_string_counts(writer, greedy):
+    text = greedy[0].text
+    written = writer.write(PROMPTS, new=NEW, choice=GREEDY, stop=(text[3:4], text[2:4]))
+    assert written[0].text == text[: min(text.index(text[3:4]), text.index(text[2:4]))]
+
+
+def test_pieces_are_the_text_and_leave_the_callers_mesh_alone(writer, greedy):
+    stop = (greedy[0].text[12:15], "never")
+    how = {"new": NEW, "choice": GREEDY, "stop": stop, "stride": 1}
+    texts = [""] * 3
+    for piece in writer.stream(PROMPTS, **how):
+        assert piece.text and jax.sharding.get_abstract_mesh().empty
+        texts[piece.row] += piece.text
+        assert not any(s in texts[piece.row] for s in stop)
+    assert texts == [w.text for w in writer.write(PROMPTS, **how)]
+
+
+def test_the_end_token_ends_a_row(greedy):
+    tokenizer = Letters()
+    tokenizer.end = greedy[0].tokens[4]
+    at = greedy[0].tokens.index(tokenizer.end)
+    params, mesh = placed()
+    writer = Writer(params, MODEL, tokenizer, mesh)
+    ended = writer.write(PROMPTS, new=NEW, choice=GREEDY)
+    assert (ended[0].reason, ended[0].tokens) == ("end", greedy[0].tokens[: at + 1])
+    assert ended[0].text == greedy[0].text[: 2 * at]
+    assert {w.reason for w in writer.write(PROMPTS, new=1, choice=GREEDY, end=False)} == {"length"}
+
+
+def test_a_row_ends_with_the_context(writer, forward):
+    prompt = "b" * 28  # and a start: 29 of 32
+    long, *short = writer.write([prompt, "a", "b"], new=NEW, choice=GREEDY)
+    assert (long.reason, long.tokens) == ("context", forward.greedy(writer.encode(prompt), 3))
+    assert [(w.reason, len(w.tokens)) for w in short] == [("length", NEW)] * 2
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"prompts": ["b" * 31]}, "has 32 tokens, which leaves no room in the model's context of 32; shorten it"),
+        ({"prompts": []}, "writing needs a prompt"),
+        ({"new": 0}, "at least 1"),
+        ({"stop": ("x", "")}, "none of them empty"),
+        ({"stop": "ab"}, "must be a list of strings"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(writer, how, message):
+    with pytest.raises(ValueError, match=message):
+        writer.write(**{"prompts": ["a"], "new": 4} | how)
+
+
+def test_nothing_compiles_again_within_a_bucket_of_lengths(writer, greedy):
+    sizes = lambda: (writer._begin._cache_size(), writer._advance._cache_size())
+    before = sizes()
+    writer.write(["another", "of other", "lengths"], new=NEW + 3, choice=GREEDY)
+    assert sizes() == before
+
+
+def test_a_mesh_writes_the_same(greedy):
+    params, mesh = placed(data=2, fsdp=2, tensor=2)
+    assert tokens(Writer(params, MODEL, Letters(), mesh).write(PROMPTS, new=NEW, choice=GREEDY)) == tokens(greedy)
