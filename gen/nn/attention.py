@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from gen import mesh, spec
+from gen.nn.linear import product
 from gen.spec import Params, Spec, Specs
 
 
@@ -21,7 +22,9 @@ def projection_spec(width: int, heads: int, head_dim: int, stddev: float, *, bia
 
 
 def project(params: Params, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T H K"]:
-    y_BTHK = jnp.einsum("btd,dhk->bthk", x_BTD, params["kernel"].astype(x_BTD.dtype))
+    kernel_DHK = params["kernel"].astype(x_BTD.dtype)
+    width, *heads = kernel_DHK.shape
+    y_BTHK = product(x_BTD, kernel_DHK.reshape(width, -1)).reshape(*x_BTD.shape[:2], *heads)
     if "bias" in params:
         y_BTHK = y_BTHK + params["bias"].astype(x_BTD.dtype)
     return mesh.shard(y_BTHK, "batch", "sequence", "heads" if y_BTHK.shape[2] > 1 else None, None)
@@ -34,7 +37,8 @@ def output_spec(width: int, heads: int, head_dim: int, stddev: float, *, bias: b
 
 
 def output(params: Params, x_BTHK: Float[Array, "B T H K"]) -> Float[Array, "B T D"]:
-    y_BTD = jnp.einsum("bthk,hkd->btd", x_BTHK, params["kernel"].astype(x_BTHK.dtype))
+    kernel_HKD = params["kernel"].astype(x_BTHK.dtype)
+    y_BTD = product(x_BTHK.reshape(*x_BTHK.shape[:2], -1), kernel_HKD.reshape(-1, kernel_HKD.shape[-1]))
     if "bias" in params:
         y_BTD = y_BTD + params["bias"].astype(x_BTHK.dtype)
     return mesh.shard(y_BTD, "batch", "sequence", None)

@@ -1,9 +1,34 @@
-"""y = x W + b."""
+"""y = x W + b.
 
+The gradient of a weight is a product over all tokens, x^T dy. Left to autodiff it is computed as (dy^T x)^T, for which
+XLA on CPUs writes dy, and the whole chain of element-wise operations that makes it, in transposed order: the backward
+pass of an MLP takes half as long again. `product` says the order.
+"""
+
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen import spec
 from gen.spec import Params, Spec, Specs
+
+
+@jax.custom_vjp
+def product(x: Float[Array, "... I"], kernel: Float[Array, "I O"]) -> Float[Array, "... O"]:
+    """x @ kernel, with gradients in the order that suits XLA."""
+    return x @ kernel
+
+
+def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ kernel, (x, kernel)
+
+
+def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    return jnp.einsum("...o,io->...i", dy, kernel), jnp.einsum("...i,...o->io", x, dy)
+
+
+product.defvjp(_forward, _backward)
 
 
 def linear_spec(
@@ -20,5 +45,5 @@ def linear_spec(
 
 
 def linear(params: Params, x: Float[Array, "... I"]) -> Float[Array, "... O"]:
-    y = x @ params["kernel"].astype(x.dtype)
+    y = product(x, params["kernel"].astype(x.dtype))
     return y + params["bias"].astype(x.dtype) if "bias" in params else y
