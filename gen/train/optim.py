@@ -1,8 +1,8 @@
 """Optimizers from config, through optax: clip, precondition, decay weights, scale by learning rates.
 
 AdamW (arXiv 1711.05101), Lion (arXiv 2302.06675), Adafactor (arXiv 1804.04235, without its relative step sizes) and
-Muon (Jordan et al. 2024), which makes the momentum of each matrix orthogonal; its steps
-are scaled to the size of Adam's (arXiv 2502.16982), and Adam moves what is no matrix: vectors, tables and heads.
+Muon (Jordan et al. 2024), which makes the momentum of each matrix orthogonal; its steps have the size of Adam's
+(arXiv 2502.16982), and Adam, with Nesterov's momentum, moves what is no matrix: vectors, tables and heads.
 
     transform = optimizer(OptimConfig(lr=3e-4, warmup=100), specs, steps=10_000)
     opt_state = transform.init(params)

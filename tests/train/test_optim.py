@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from gen import spec
@@ -104,3 +105,32 @@ def test_a_player_has_keys_of_its_own():
     assert (cfg.of("actor").lr, cfg.of("actor").name) == (1.0, "adamw")
     with pytest.raises(ConfigError, match=r"no key 'optim\.players\.critic\.lrr'; did you mean 'lr'"):
         OptimConfig(players={"critic": {"lrr": 1.0}}).of("critic")
+
+
+def test_muon_makes_each_matrix_orthogonal_and_leaves_the_rest_to_adam():
+    """Matrices map the stream or back to it, one for each layer, heads merged; a table of tokens is none."""
+    specs = {
+        "query": Spec((2, 6, 2, 4), ("layers", "embed", "heads", None), spec.ones),
+        "out": Spec((2, 2, 4, 6), ("layers", "heads", None, "embed"), spec.ones),
+        "tokens": Spec((5, 6), ("vocab", "embed"), spec.ones),
+        "scale": Spec((6,), (None,), spec.ones),
+    }
+    draw = np.random.default_rng(0)
+    grads = {name: jnp.asarray(draw.normal(size=s.shape), jnp.float32) for name, s in specs.items()}
+    params = jax.tree.map(jnp.zeros_like, grads)
+
+    def update(transform):
+        return transform.update(grads, transform.init(params), params)[0]
+
+    cfg = OptimConfig(name="muon", lr=1.0, schedule="constant", clip=None)
+    muon, adam = update(optimizer(cfg, specs, updates=10)), update(optax.nadam(1.0, cfg.b1, cfg.b2))
+    for name in ("tokens", "scale"):
+        np.testing.assert_allclose(muon[name], adam[name], rtol=1e-5)
+    for name, shape in (("query", (6, 8)), ("out", (8, 6))):
+        for layer in range(2):
+            matrix, gradient = (np.asarray(x[name][layer]).reshape(shape) for x in (muon, grads))
+            singular = np.linalg.svd(matrix, compute_uv=False)
+            assert singular.max() / singular.min() < 2  # five Newton-Schulz steps leave them between 0.7 and 1.2
+            left, _, right = np.linalg.svd(gradient, full_matrices=False)
+            assert -(matrix * (left @ right)).sum() / np.linalg.norm(matrix) / np.sqrt(6) > 0.97
+            np.testing.assert_allclose(np.sqrt((matrix**2).mean()), 0.2, rtol=0.2)  # the size of Adam's

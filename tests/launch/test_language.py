@@ -1,0 +1,139 @@
+"""A language model from text to samples by the functions behind the commands, and bad input on the way."""
+
+import json
+import types
+
+import jax
+import pytest
+
+from gen import mesh as meshes
+from gen.data.text import TextConfig
+from gen.train import status
+from launch import command, data, evaluate, feeds, runs, sample, suite
+from launch.language import Language
+from tests import small
+
+SMALL = [
+    ("model.context", "24"),
+    ("model.transformer.width", "16"),
+    ("model.transformer.layers", "1"),
+    ("train.batch_size", "8"),
+    ("evals.samples", "2"),
+    ("evals.batches", "1"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory):
+    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    for i in range(40):
+        (folder / f"{i}.txt").write_text(f"file {i}\n" + f"x = {i}\ny = x + {i % 7}\n" * 5)
+    return folder
+
+
+def config(corpus, **more):
+    overrides = [*SMALL, ("data.source", f"text:{corpus}"), *more.items()]
+    return runs.with_overrides(command.load_config("configs/lm/stdlib.py:tiny"), overrides)
+
+
+@pytest.fixture(scope="module")
+def workdir(corpus, tmp_path_factory):
+    place = tmp_path_factory.mktemp("run") / "lm"
+    assert runs.train(config(corpus), place) == status.DONE
+    return place
+
+
+def arguments(program, **given):
+    """A program's flags, as absl would hand them over."""
+    common = {"seed": 0, "out": None, "batch": 4, "from_text_embedding": False, "tokens": None, "stop": [], "num": 2}
+    return types.SimpleNamespace(**common | given)
+
+
+def test_training_measures_and_shows_text(workdir):
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["eval/perplexity"] > 1 and 0 < rows[-1]["eval/bits_per_byte"] < 10
+    shown = (workdir / "samples" / "00000002.txt").read_text()
+    assert shown.count("----") == 2 and "---- 0\n" in shown
+
+
+def test_samples_are_shown_and_kept_with_their_record(workdir, tmp_path, capsys):
+    args = arguments(sample, workdir=str(workdir), prompt=["x = ", "file"], tokens=6, out=str(tmp_path))
+    assert sample.main(args, [("temperature", "0.5")]) == 0
+    printed = capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "texts.jsonl").read_text().splitlines()]
+    assert [(line["prompt"], line["index"]) for line in lines] == [("x = ", 0), ("x = ", 1), ("file", 0), ("file", 1)]
+    for line in lines:
+        assert line["prompt"] + line["text"] in printed
+        assert len(line["tokens"]) == len(line["log_p"]) <= 6
+        assert line["sampler"]["temperature"] == 0.5 and line["weights"]["step"] == 2
+
+
+def test_evaluation_adds_what_is_asked_for(workdir, capsys):
+    args = types.SimpleNamespace(workdir=str(workdir), pictures=4, also=["compression", "embedding"])
+    assert evaluate.main(args, []) == 0
+    results = json.loads((workdir / "evaluation.json").read_text())
+    assert results["metrics"]["bits_per_byte"] > 0 and results["compression"]["gzip -9"] > 0
+    assert results["embedding"]["texts"] == len(suite.held_out(Language.open(workdir, one_device())))
+    assert "gzip -9, bits per byte" in capsys.readouterr().out
+
+
+def one_device():
+    return meshes.make(meshes.MeshConfig(), jax.devices()[:1])
+
+
+def test_a_batch_can_be_read(corpus, tmp_path, monkeypatch):
+    own = config(corpus)
+    monkeypatch.setattr(command, "load_config", lambda where: own)
+    args = types.SimpleNamespace(config="configs/lm/stdlib.py:tiny", step=3, out=str(tmp_path / "batch.txt"))
+    assert data.main(args, []) == 0
+    text = (tmp_path / "batch.txt").read_text()
+    assert text.count("==== row") == 8 and "---- document 1, " in text and "y = x + " in text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"model.vocab": "100"}, "model.vocab=100 is less than the tokenizer's 259 tokens; raise it"),
+        ({"model.context": "100000", "task.prompt": "8"}, "less than one row of 100000; lower the model's context"),
+        ({"data.source": "text:nowhere"}, "nowhere"),
+        ({"data.tokenizer": "bpe"}, "write bpe:SIZE"),
+        ({"data.fim": "0.5"}, "middle"),
+        ({"model.transformer.kv_heads": "3"}, "2 heads of queries do not divide into 3 of keys and values"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(corpus, tmp_path, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        runs.train(config(corpus, **overrides), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_prompt_that_fills_the_context_is_refused(workdir):
+    args = arguments(sample, workdir=str(workdir), prompt=["x = 1\n" * 10])
+    with pytest.raises(ValueError, match="has 61 tokens, which leaves no room in the model's context of 24"):
+        sample.main(args, [])
+
+
+def test_what_belongs_to_pictures_is_refused_for_texts(workdir):
+    args = arguments(sample, workdir=str(workdir), prompt=["x"], from_text_embedding=True)
+    with pytest.raises(ValueError, match="is a language model: --from_text_embedding is for pictures"):
+        sample.main(args, [])
+
+
+def test_an_evaluation_that_does_not_exist_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="--also=sintax: there is no such evaluation; did you mean 'syntax'"):
+        suite.check(["sintax"])
+
+
+def test_a_vocabulary_larger_than_the_tokenizers_is_noted(corpus):
+    class Feed:
+        notes: list[str] = []
+        tokenizer = types.SimpleNamespace(vocab_size=200)
+
+    cfg = types.SimpleNamespace(model=types.SimpleNamespace(vocab=259), data=TextConfig(source=f"text:{corpus}"))
+    assert "is 59 more than the tokenizer's tokens" in feeds.notes(cfg, Feed(), Feed.tokenizer)[0]
