@@ -2,12 +2,12 @@
 
     python -m launch.train --config=configs/lm/bloom.py --workdir=runs/bloom --config.data.source=text:DIR
 
-DIR holds text files, JSON lines or Parquet; there is no data behind the placeholder that stands here. 70 layers of width
-14,336 with 112 heads, a vocabulary of 250,880: 176,247,271,424 parameters. Variant tiny takes two steps on the built-in
-corpus.
+DIR holds text files, JSON lines or Parquet; there is no data behind the placeholder that stands here. 70 layers of
+width 14,336 with 112 heads, a vocabulary of 250,880: 176,247,271,424 parameters. Variant tiny takes two steps on the
+built-in corpus.
 
-Cost: 366 billion tokens, 118 days on 384 A100 of 80 GB. Batches of 2048 rows of 2048 tokens, a peak of 6e-5, decaying to
-a tenth. What differs: batches have their full size from the start; the mesh is a proposal.
+Cost: 366 billion tokens, 118 days on 384 A100 of 80 GB. Batches of 2048 rows of 2048 tokens, a peak of 6e-5, decaying
+to a tenth. What differs: batches have their full size from the start; the mesh is a proposal.
 """
 
 from ml_collections import ConfigDict

@@ -12,9 +12,9 @@ learned from it; --config.data.tokenizer=FILE takes a tokenizer.json, such as GP
     xl            48    1600      25   1,557,611,200
     tiny           2      32       2     two steps on the built-in corpus, to try the recipe
 
-Expected: small reaches 3.27 nats a token on FineWeb after 10 billion tokens (llm.c), some 90 minutes on eight A100; and
-2.85 on OpenWebText after 300 billion (nanoGPT). OpenAI gives no recipe: this is that of llm.c, AdamW with a peak of 6e-4
-for small, batches of 524,288 tokens, 19,073 steps; for the larger sizes GPT-3's peaks.
+Expected: small reaches 3.27 nats a token on FineWeb after 10 billion tokens (llm.c), some 90 minutes on eight A100;
+and 2.85 on OpenWebText after 300 billion (nanoGPT). OpenAI gives no recipe: this is that of llm.c, AdamW with a peak of
+6e-4 for small, batches of 524,288 tokens, 19,073 steps; for the larger sizes GPT-3's peaks.
 
 What differs from OpenAI: no dropout; attention is full; weights start from N(0, 0.02), those of projections back to the
 stream smaller by sqrt(2 x layers), and the biases from 0.

@@ -20,8 +20,8 @@ petaflop/s-days.
 
 Two rows of the paper's table contradict themselves: 1.3b says 24 heads of 128 at width 2048, here 16; 13b says width
 5140, here 5120. What differs: all layers attend fully, where every other of the paper's is locally banded; batches have
-their full size from the start, where the paper's grow from 32 thousand tokens; 175b has seven rows of vocabulary more, for
-a mesh to cut; the meshes are proposals for devices of 80 GB.
+their full size from the start, where the paper's grow from 32 thousand tokens; 175b has seven rows of vocabulary more,
+for a mesh to cut; the meshes are proposals for devices of 80 GB.
 """
 
 from typing import NamedTuple

@@ -2,8 +2,9 @@
 
     python -m launch.train --config=configs/lm/lamda.py --workdir=runs/lamda --config.data.source=text:DIR
 
-DIR holds text files, JSON lines or Parquet; there is no data behind the placeholder that stands here. 64 layers of width
-8192, MLPs of 65,536, 128 heads of 128: 137,702,158,336 parameters. Variant tiny takes two steps on the built-in corpus.
+DIR holds text files, JSON lines or Parquet; there is no data behind the placeholder that stands here. 64 layers of
+width 8192, MLPs of 65,536, 128 heads of 128: 137,702,158,336 parameters. Variant tiny takes two steps on the built-in
+corpus.
 
 Cost: 57.7 days on 1024 TPU v3, 256 thousand tokens a batch, 2.81 trillion tokens.
 

@@ -19,11 +19,11 @@ DIR holds text files, JSON lines or Parquet; there is no data behind the placeho
                    126  16,384   53,248      128/8   405,853,388,800    8e-5     16M    15.6T
     tiny             2      32        -        2/1   two steps on the built-in corpus, to try the recipe
 
-Cost: 82,432 A100 hours for 1-7b, 1.72 million for 2-70b, 1.46 million H100 hours for 3.1-8b and 30.84 million for 405b, by
-their authors.
+Cost: 82,432 A100 hours for 1-7b, 1.72 million for 2-70b, 1.46 million H100 hours for 3.1-8b and 30.84 million for
+405b, by their authors.
 
-What differs: the published recipes of LLaMA 3 are prose, and batches, here constant, grew in several steps; 3.1's context
-was lengthened in a last phase, here it is there from the start; the meshes are proposals for devices of 80 GB.
+What differs: the published recipes of LLaMA 3 are prose, and batches, here constant, grew in several steps; 3.1's
+context was lengthened in a last phase, here it is there from the start; the meshes are proposals for devices of 80 GB.
 """
 
 from typing import NamedTuple

@@ -2,12 +2,12 @@
 
     python -m launch.train --config=configs/lm/mtnlg.py --workdir=runs/mtnlg --config.data.source=text:DIR
 
-DIR holds text files, JSON lines or Parquet; there is no data behind the placeholder that stands here. 105 layers of width
-20,480 with 128 heads: 529,581,649,920 parameters. Variant tiny takes two steps on the built-in corpus.
+DIR holds text files, JSON lines or Parquet; there is no data behind the placeholder that stands here. 105 layers of
+width 20,480 with 128 heads: 529,581,649,920 parameters. Variant tiny takes two steps on the built-in corpus.
 
 Cost: 270 billion tokens at 113 to 126 TFLOP/s on each of 2240 to 3360 A100. Batches of 1920 rows of 2048 tokens, a peak
-of 5e-5 after a billion tokens, decaying to a tenth. What differs: batches have their full size from the start, where the
-paper's grow from 32; the mesh is a proposal.
+of 5e-5 after a billion tokens, decaying to a tenth. What differs: batches have their full size from the start, where
+the paper's grow from 32; the mesh is a proposal.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""PaLM (Chowdhery et al. 2022, arXiv 2204.02311) at its three sizes: multi-query attention beside the MLP, SwiGLU, rotary.
+"""PaLM (Chowdhery et al. 2022, arXiv 2204.02311) at its three sizes: multi-query attention beside a SwiGLU MLP, rotary.
 
     python -m launch.train --config=configs/lm/palm.py:540b --workdir=runs/palm --config.data.source=text:DIR
 

@@ -172,4 +172,3 @@ def _put(x: Array, block: Array, i, axis: int) -> Array:
 def _add(x: Array, block: Array, i) -> Array:
     old = _block(x, i, block.shape[1])
     return _put(x, old + block, i, axis=1)
-

@@ -1,91 +1,69 @@
-"""Times training steps, samplers, compilation and convolutions, with random weights, on the devices that are here.
+"""Times what gen computes, with random weights, on the devices that are here.
 
-python -m launch.bench                                 # everything: some minutes on a CPU
+python -m launch.bench                                 # a stack of pictures: some minutes on a CPU
 python -m launch.bench --what=decoder,sample           # one training step, and the samplers
 python -m launch.bench --what=compile --json=bench.json
+python -m launch.bench --config=configs/lm/gpt2.py:small --peer=peers/bin/python             # beside torch
+python -m launch.bench --config=configs/lm/gpt2.py:small --what=curve --steps=200 --peer=peers/bin/python
 
-FLOP/s are of matrix products and convolutions only, beside those of a large float32 product that takes turns with
-what is timed. Any key of the config can be set with --config.KEY=VALUE.
+Of a stack: its stages' training steps, sample, compile, conv. FLOP/s are of matrix products and convolutions only,
+beside those of a large float32 product that takes turns with what is timed.
+
+Of a language model: step (a training step), decode (prompts and greedy tokens at batch 1 and 16), curve (the losses of
+a small model trained by both sides) and memory (what long rows take). --peer names a Python with torch and transformers
+(third_party/bench), by default this one if it has them; "ratio" is its time by gen's, above 1 where gen is faster. Any
+key of the config can be set with --config.KEY=VALUE.
 """
 
-import json
-from pathlib import Path
+from collections.abc import Iterable
 
 from absl import flags
 
 from launch import command
 
-PARTS = ("sample", "compile", "conv")
+STACK_PARTS = ("sample", "compile", "conv")
+LANGUAGE_PARTS = ("step", "decode", "curve", "memory")
 
 
 def main(args, overrides) -> int:
     data = command.load_config(args.config)
-    wanted = selection(args.what, args.config, data.get("order", ()))
+    if data.get("task", {}).get("name") == "lm":
+        wanted = selection(args.what, LANGUAGE_PARTS)
+        from launch.bench.versus import measure_language
 
-    import jax
+        measure_language(data, overrides, wanted, args)
+        return 0
+    if not data.get("order"):
+        raise ValueError(
+            f"--config={args.config} is neither a stack, with `stages` and their `order`, nor a language model"
+        )
+    wanted = selection(args.what, (*data["order"], *STACK_PARTS))
+    from launch.bench.stacks import measure_stack
 
-    from launch.bench.compiler import DEPTHS, measure_convolutions, measure_depths
-    from launch.bench.models import measure_sampler, measure_step, models, samples
-    from launch.bench.timing import measure_matmul
-    from launch.runs import with_overrides
-
-    dtypes = ["float32"] if jax.default_backend() == "cpu" else ["float32", "bfloat16"]
-    figures = [measure_matmul(dtype, args.repeats) for dtype in dtypes]
-    stages = [name for name in data["order"] if name in wanted or "sample" in wanted]
-    for model in models(with_overrides(data, overrides), stages):
-        # first, because the training step gives the weights' memory away
-        if "sample" in wanted and samples(model):
-            figures.append(measure_sampler(model, args.repeats))
-        if model.name in wanted:
-            figures.append(measure_step(model, args.repeats))
-    if "conv" in wanted:
-        figures += measure_convolutions(args.repeats)
-    if "compile" in wanted:
-        shallow, deep = depths = measure_depths(args.repeats)
-        figures += depths
-    devices = f"{len(jax.devices())} x {jax.devices()[0].device_kind}, jax {jax.__version__}"
-    show(figures, devices)
-    if "compile" in wanted:
-        print(f"{DEPTHS[1]} layers compile in {deep.seconds / shallow.seconds:.2f} times the time of {DEPTHS[0]}")
-    if args.json:
-        record = {"devices": devices, "figures": [figure._asdict() for figure in figures]}
-        Path(args.json).write_text(json.dumps(record, indent=1) + "\n")
+    measure_stack(data, overrides, wanted, args)
     return 0
 
 
-def selection(what: list[str], where: str, stages) -> set[str]:
-    """What is to be timed. Raises ValueError for a name that is neither a stage nor a part."""
-    if not stages:
-        raise ValueError(f"--config={where} is no stack: its config needs `stages` and their `order`")
-    known = {*stages, *PARTS}
+def selection(what: Iterable[str], known: tuple[str, ...]) -> set[str]:
+    """What is to be timed. Raises ValueError for a name that there is not."""
     for name in what:
-        if name not in known | {"all"}:
-            raise ValueError(f"--what={name}: choose from {', '.join([*stages, *PARTS, 'all'])}")
-    return known if "all" in what else set(what)
-
-
-def show(figures, devices: str) -> None:
-    from rich import print as show_table
-    from rich.table import Table
-
-    table = Table("", "ms", "GFLOP/s", "of matmul", "rows/s", title=devices)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for figure in figures:
-        rate = figure.flops / figure.seconds
-        table.add_row(
-            figure.name,
-            f"{1e3 * figure.seconds:.4g}",
-            f"{rate / 1e9:.1f}" if rate else "",
-            f"{rate / figure.matmul:.0%}" if figure.matmul else "",
-            f"{figure.rows / figure.seconds:.4g}" if figure.rows else "",
-        )
-    show_table(table)
+        if name not in (*known, "all"):
+            raise ValueError(f"--what={name}: choose from {', '.join([*known, 'all'])}")
+    return set(known) if "all" in what else set(what)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("config", "configs/unclip/digits.py", "config file of a stack")
-    flags.DEFINE_list("what", "all", "stages of the config (their training steps), sample, compile, conv, or all")
+    flags.DEFINE_string("config", "configs/unclip/digits.py", "config file of a stack or of a language model")
+    flags.DEFINE_list("what", "all", "stages of a stack, sample, compile, conv; step, decode, curve, memory; or all")
     flags.DEFINE_integer("repeats", 5, "how often each thing is timed; the median counts", lower_bound=1)
     flags.DEFINE_string("json", None, "file for the figures")
+    flags.DEFINE_string("peer", None, "a Python that has torch and transformers; none: gen alone")
+    flags.DEFINE_bool("compile", None, "whether the peer uses torch.compile; by default on GPUs")
+    flags.DEFINE_integer("rows", 4, "rows of a training step", lower_bound=1)
+    flags.DEFINE_integer("length", 256, "tokens of a row of a training step", lower_bound=2)
+    flags.DEFINE_integer("prompt", 32, "tokens of a prompt", lower_bound=1)
+    flags.DEFINE_integer("new", 32, "tokens that decoding makes", lower_bound=1)
+    flags.DEFINE_list("batches", "1,16", "how many rows decode at once")
+    flags.DEFINE_integer("steps", 200, "training steps of the curve", lower_bound=1)
+    flags.DEFINE_string("png", None, "file for a picture of the curve")
     command.run(main)

@@ -4,7 +4,7 @@ for model in models(stack_config, ["decoder"]):
     measure_step(model, repeats=5), measure_sampler(model, repeats=3)
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,12 +48,12 @@ def models(data: Mapping[str, Any], names: Collection[str]) -> Iterator[Model]:
     cfgs = {name: catalog.resolve(stage) for name, stage in stages.items()}
     for name in names:
         cfg = cfgs[name]
-        yield make(name, cfg, {kind: cfgs[stage].model for kind, stage in cfg.upstream.items()})
+        yield make(name, cfg, {kind: cfgs[stage].model for kind, stage in cfg.upstream.items()}, jax.devices())
 
 
-def make(name: str, cfg: RunConfig, upstream: Mapping[str, Any]) -> Model:
+def make(name: str, cfg: RunConfig, upstream: Mapping[str, Any], devices: Sequence[jax.Device]) -> Model:
     """`upstream` has the model configs of the stages whose weights this one reads."""
-    mesh = meshes.make(cfg.mesh, jax.devices())
+    mesh = meshes.make(cfg.mesh, devices)
     meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
     task, key = catalog.make(cfg, upstream), jax.random.key(cfg.seed)
 

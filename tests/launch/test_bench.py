@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import jax
 import pytest
 
 from launch.bench import timing
-from launch.bench.__main__ import selection
+from launch.bench.__main__ import STACK_PARTS, main, selection
 from launch.bench.models import measure_sampler, measure_step, models, samples
 
 
@@ -65,9 +67,14 @@ def test_the_product_counts_as_it_is_computed():
 
 def test_what_is_timed_is_chosen_by_name():
     stages = ("clip", "prior")
-    assert selection(["clip", "conv"], "x.py", stages) == {"clip", "conv"}
-    assert selection(["all"], "x.py", stages) == {"clip", "prior", "sample", "compile", "conv"}
-    with pytest.raises(ValueError, match="--what=decoder: choose from clip, prior, sample"):
-        selection(["decoder"], "x.py", stages)
-    with pytest.raises(ValueError, match="is no stack"):
-        selection(["all"], "x.py", ())
+    assert selection(["clip", "conv"], (*stages, "conv")) == {"clip", "conv"}
+    assert selection(["all"], (*stages, *STACK_PARTS)) == {"clip", "prior", "sample", "compile", "conv"}
+    with pytest.raises(ValueError, match="--what=decoder: choose from clip, prior, all"):
+        selection(["decoder"], stages)
+
+
+def test_a_config_of_neither_kind_is_refused(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text("from ml_collections import ConfigDict\ndef get_config(): return ConfigDict({'task': {}})\n")
+    with pytest.raises(ValueError, match="neither a stack"):
+        main(SimpleNamespace(config=str(config), what=["all"]), [])
