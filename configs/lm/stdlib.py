@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 VARIANTS = ("tiny",)
 
 TINY = {
-    "model": {"vocab": 259, "context": 32, "transformer": {"width": 32, "layers": 2, "heads": 2}},
+    "model": {"vocab": 259, "context": 32, "transformer": {"width": 32, "layers": 2, "heads": 2, "mlp": 64}},
     "data": {"tokenizer": "bytes"},
     "optim": {"warmup": 0},
     "train": {"steps": 2, "batch_size": 8},
@@ -23,13 +23,13 @@ def get_config(variant: str = "") -> ConfigDict:
         {
             "task": {"name": "lm", "prompt": 32},
             "model": {
-                "vocab": 2048,
-                "context": 256,
+                "vocab": 4096,
+                "context": 512,
                 "transformer": {
-                    "width": 256,
-                    "layers": 6,
-                    "heads": 4,
-                    "mlp": 704,
+                    "width": 192,
+                    "layers": 5,
+                    "heads": 3,
+                    "mlp": 512,
                     "activation": "silu",
                     "gated": True,
                     "norm": "rms",
@@ -40,11 +40,11 @@ def get_config(variant: str = "") -> ConfigDict:
                     "stddev": 0.02,
                 },
             },
-            "data": {"source": "stdlib", "tokenizer": "bpe:2048", "overlap": 0.5},
-            "optim": {"lr": 3e-3, "warmup": 50, "final": 0.05, "b2": 0.98, "weight_decay": 0.1},
-            "train": {"steps": 1000, "batch_size": 16},
+            "data": {"source": "stdlib", "tokenizer": "bpe:4096", "overlap": 0.5},
+            "optim": {"name": "muon", "lr": 5e-3, "warmup": 50, "final": 0.02, "b2": 0.98, "weight_decay": 0.1},
+            "train": {"steps": 1100, "batch_size": 4},
             "checkpoint": {"every": 500, "keep": 2},
-            "evals": {"every": 500, "batches": 8, "samples": 4},
+            "evals": {"every": 1100, "batches": 20, "samples": 4},
         }
     )
     if variant == "tiny":

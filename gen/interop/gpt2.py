@@ -38,7 +38,7 @@ TABLE = (
     Rule("positions", "transformer.wpe.weight", "t d -> t d"),
     *at("blocks", "transformer.h.{layer}", BLOCK),
     *at("final_norm", "transformer.ln_f", NORM),
-    Rule("head", "lm_head.weight", "v d -> d v"),
+    Rule("head", "lm_head.weight", "v d -> v d"),
 )
 
 MASKS = re.compile(r"(^|\.)h\.\d+\.attn\.(masked_)?bias$")

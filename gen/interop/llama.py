@@ -31,7 +31,7 @@ TABLE = (
     Rule("tokens", "model.embed_tokens.weight", "v d -> v d"),
     *at("blocks", "model.layers.{layer}", BLOCK),
     *at("final_norm", "model.norm", NORM),
-    Rule("head", "lm_head.weight", "v d -> d v"),
+    Rule("head", "lm_head.weight", "v d -> v d"),
 )
 
 

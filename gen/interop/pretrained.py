@@ -219,7 +219,7 @@ def _stored(specs: Specs, dtype: str) -> Specs:
 
 def _without_added_rows(params: Params, cfg: LMConfig) -> Params:
     cut = {"tokens": params["tokens"][: cfg.vocab]}
-    return {**params, **cut, **({"head": params["head"][:, : cfg.vocab]} if "head" in params else {})}
+    return {**params, **cut, **({"head": params["head"][: cfg.vocab]} if "head" in params else {})}
 
 
 def _vocab_ways(mesh: Mesh) -> int:

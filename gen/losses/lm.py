@@ -1,6 +1,6 @@
 """Cross-entropy of next tokens, without ever holding the scores of all tokens at once.
 
-    loss = sum_t w_t (logsumexp(l_t) - l_t[target_t]) + z * w_t logsumexp(l_t)^2,        l_t = h_t W
+    loss = sum_t w_t (logsumexp(l_t) - l_t[target_t]) + z * w_t logsumexp(l_t)^2,        l_t = W h_t
 
 The scores of a chunk of tokens are made, turned into their loss and into the gradient by states and head, and dropped:
 the gradient by the scores is known in closed form, softmax minus one-hot, so that nothing is computed twice. The z-loss
@@ -27,7 +27,7 @@ class Totals(NamedTuple):
 
 def cross_entropy(
     states_BTD: Float[Array, "B T D"],
-    head_DV: Float[Array, "D V"],
+    head_VD: Float[Array, "V D"],
     target_BT: Int[Array, "B T"],
     weight_BT: Float[Array, "B T"],
     *,
@@ -35,46 +35,46 @@ def cross_entropy(
     z_loss: float = 0.0,
     chunk: int = 4096,
 ) -> tuple[Float[Array, ""], Totals]:
-    """The loss with its z-loss, a sum, and what it is made of. Of the head's columns the first `vocab` count.
+    """The loss with its z-loss, a sum, and what it is made of. Of the head's rows the first `vocab` count.
 
     About `chunk` tokens are scored at a time.
     """
-    return _loss((vocab, z_loss, chunk), states_BTD, head_DV, target_BT, weight_BT)
+    return _loss((vocab, z_loss, chunk), states_BTD, head_VD, target_BT, weight_BT)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _loss(static, states_BTD, head_DV, target_BT, weight_BT):
-    totals = _walk(static, states_BTD, head_DV, target_BT, weight_BT, gradients=False)[0]
+def _loss(static, states_BTD, head_VD, target_BT, weight_BT):
+    totals = _walk(static, states_BTD, head_VD, target_BT, weight_BT, gradients=False)[0]
     return totals.nats + static[1] * totals.z, totals
 
 
-def _forward(static, states_BTD, head_DV, target_BT, weight_BT):
-    totals, dstates_BTD, dhead_DV = _walk(static, states_BTD, head_DV, target_BT, weight_BT, gradients=True)
-    return (totals.nats + static[1] * totals.z, totals), (dstates_BTD, dhead_DV)
+def _forward(static, states_BTD, head_VD, target_BT, weight_BT):
+    totals, dstates_BTD, dhead_VD = _walk(static, states_BTD, head_VD, target_BT, weight_BT, gradients=True)
+    return (totals.nats + static[1] * totals.z, totals), (dstates_BTD, dhead_VD)
 
 
 def _backward(static, saved, cotangents):
     scale = cotangents[0]  # the totals are for looking at
-    dstates_BTD, dhead_DV = saved
-    return (scale * dstates_BTD).astype(dstates_BTD.dtype), (scale * dhead_DV).astype(dhead_DV.dtype), None, None
+    dstates_BTD, dhead_VD = saved
+    return (scale * dstates_BTD).astype(dstates_BTD.dtype), (scale * dhead_VD).astype(dhead_VD.dtype), None, None
 
 
 _loss.defvjp(_forward, _backward)
 
 
-def _walk(static, states_BTD, head_DV, target_BT, weight_BT, *, gradients: bool):
+def _walk(static, states_BTD, head_VD, target_BT, weight_BT, *, gradients: bool):
     """Totals over all chunks, and the gradients by states and head where they are asked for."""
     vocab, z_loss, chunk = static
     rows, tokens = target_BT.shape
     count = _chunks(rows, tokens, chunk)
     parts = [_cut(x, count) for x in (states_BTD, target_BT, weight_BT)]
-    head = head_DV.astype(states_BTD.dtype)
-    real_V = jnp.arange(head.shape[1]) < vocab
+    head = head_VD.astype(states_BTD.dtype)
+    real_V = jnp.arange(head.shape[0]) < vocab
 
     def visit(carry, part):
         totals, dhead_DV = carry
         states_BCD, target_BC, weight_BC = part
-        logits_BCV = jnp.einsum("bcd,dv->bcv", states_BCD, head, preferred_element_type=jnp.float32)
+        logits_BCV = jnp.einsum("bcd,vd->bcv", states_BCD, head, preferred_element_type=jnp.float32)
         logits_BCV = mesh.shard(jnp.where(real_V, logits_BCV, -1e30), "batch", None, "vocab")
         log_sum_BC = jax.nn.logsumexp(logits_BCV, axis=-1)
         target_score_BC = jnp.take_along_axis(logits_BCV, target_BC[..., None], axis=-1)[..., 0]
@@ -85,17 +85,17 @@ def _walk(static, states_BTD, head_DV, target_BT, weight_BT, *, gradients: bool)
             return (totals, dhead_DV), None
         push_BC = weight_BC * (1 + 2 * z_loss * log_sum_BC)
         p_BCV = jnp.exp(logits_BCV - log_sum_BC[..., None]) * push_BC[..., None]
-        is_target_BCV = target_BC[..., None] == jnp.arange(head.shape[1])
+        is_target_BCV = target_BC[..., None] == jnp.arange(head.shape[0])
         dlogits_BCV = jnp.where(is_target_BCV, p_BCV - weight_BC[..., None], p_BCV).astype(states_BCD.dtype)
-        dstates_BCD = jnp.einsum("bcv,dv->bcd", dlogits_BCV, head)
+        dstates_BCD = jnp.einsum("bcv,vd->bcd", dlogits_BCV, head)
         dhead_DV += jnp.einsum("bcd,bcv->dv", states_BCD, dlogits_BCV, preferred_element_type=jnp.float32)
         return (totals, dhead_DV), dstates_BCD
 
-    start = Totals(*[jnp.float32(0)] * 3), jnp.zeros(head.shape if gradients else (), jnp.float32)
+    start = Totals(*[jnp.float32(0)] * 3), jnp.zeros(head.shape[::-1] if gradients else (), jnp.float32)
     (totals, dhead_DV), dstates = jax.lax.scan(visit, start, parts)
     if not gradients:
         return totals, None, None
-    return totals, _join(dstates), dhead_DV.astype(head_DV.dtype)
+    return totals, _join(dstates), dhead_DV.T.astype(head_VD.dtype)
 
 
 def _chunks(rows: int, tokens: int, chunk: int) -> int:

@@ -1,6 +1,6 @@
 """Decoder-only language models: GPT-1 to GPT-3, LLaMA, BLOOM, PaLM and their relatives, by config.
 
-h = embed(tokens) [+ positions] [normed];  h = blocks(h);  logits = norm(h) W_head         (W_head = W_embed^T if tied)
+h = embed(tokens) [+ positions] [normed];  h = blocks(h);  logits = norm(h) W_head^T         (W_head = W_embed if tied)
 
     cfg = LMConfig(vocab=50257, context=1024, transformer=TransformerConfig(768, 12, 12, causal=True))
     logits_BTV = logits(params, tokens_BT, cfg)
@@ -21,12 +21,13 @@ from jaxtyping import Array, Float, Int, Key
 from gen import mesh, spec
 from gen.nn import sight
 from gen.nn.attend import attend
+from gen.nn.cached import attend_cached, cache_axes, put, to_cache
 from gen.nn.dropout import dropout
 from gen.nn.experts import Balance
 from gen.nn.norms import norm
 from gen.nn.positions import learned_positions_spec
 from gen.nn.relative import table_spec
-from gen.nn.sight import ANYWHERE, Where
+from gen.nn.sight import ANYWHERE
 from gen.nn.transformer import Mix, TransformerConfig, block, mixer, norm_of, run, transformer_spec
 from gen.spec import Params, Spec, Specs
 
@@ -67,7 +68,7 @@ class States(NamedTuple):
     balance: Balance | None
 
 
-# Keys and values of one layer, a slot for each token that fits: {"key": (B, S, G, K), "value": (B, S, G, K)}.
+# Keys and values of one layer, a slot for each token that fits: {"key": (B, G, S, K), "value": (B, G, S, K)}.
 type LayerCache = dict[str, Array]
 
 
@@ -87,7 +88,7 @@ def lm_spec(cfg: LMConfig) -> Specs:
     if cfg.final_norm:
         specs["final_norm"] = norm_of(transformer)
     if not cfg.tied:
-        specs["head"] = Spec((width, cfg.rows), ("embed", "vocab"), spec.normal(stddev))
+        specs["head"] = Spec((cfg.rows, width), ("vocab", "embed"), spec.normal(stddev))
     return specs
 
 
@@ -133,15 +134,15 @@ def embed(
     return mesh.shard(dropout(h_BTD, cfg.transformer.dropout, key_B, "embedding"), "batch", "sequence", None)
 
 
-def head(params: Params) -> Float[Array, "D V"]:
-    """What turns states into scores."""
-    return params["head"] if "head" in params else params["tokens"].T
+def head(params: Params) -> Float[Array, "V D"]:
+    """What turns states into scores: a row for each token."""
+    return params.get("head", params["tokens"])
 
 
 def score(params: Params, states_BTD: Float[Array, "B T D"], cfg: LMConfig) -> Float[Array, "B T V"]:
     """States to logits of the vocabulary, float32."""
-    kernel_DV = head(params).astype(states_BTD.dtype)
-    logits_BTV = jnp.einsum("btd,dv->btv", states_BTD, kernel_DV, preferred_element_type=jnp.float32)
+    head_VD = head(params).astype(states_BTD.dtype)
+    logits_BTV = jnp.einsum("btd,vd->btv", states_BTD, head_VD, preferred_element_type=jnp.float32)
     return mesh.shard(logits_BTV, "batch", "sequence", "vocab")[..., : cfg.vocab]
 
 
@@ -158,7 +159,7 @@ def cache_spec(cfg: LMConfig, rows: int, slots: int) -> list[Specs]:
     transformer = cfg.transformer
     heads = transformer.kv_heads or transformer.heads
     width = transformer.head_dim or transformer.width // transformer.heads
-    layer = Spec((rows, slots, heads, width), _cache_axes(heads), spec.zeros, jnp.dtype(cfg.dtype))
+    layer = Spec((rows, heads, slots, width), cache_axes(heads), spec.zeros, jnp.dtype(cfg.dtype))
     return [{"key": layer, "value": layer} for _ in range(transformer.layers)]
 
 
@@ -180,8 +181,7 @@ def prefill(
     table = params.get("relative")
 
     def mix(query: Array, key: Array, value: Array) -> tuple[Array, LayerCache]:
-        room = [(0, 0), (0, slots - key.shape[1]), (0, 0), (0, 0)]
-        kept = {"key": _placed(jnp.pad(key, room)), "value": _placed(jnp.pad(value, room))}
+        kept = {"key": to_cache(key, slots), "value": to_cache(value, slots)}
         return attend(query, key, value, transformer.rule, ANYWHERE, table, transformer.attention), kept
 
     h_BTD, outputs = run(params["blocks"], embed(params, tokens_BT, cfg), transformer, mix)
@@ -208,14 +208,6 @@ def decode(
     return score(params, _final(params, h_BTD, cfg), cfg), new
 
 
-def _cache_axes(heads: int) -> tuple[str | None, ...]:
-    return ("batch", None, "heads" if heads > 1 else None, None)
-
-
-def _placed(x_BSGK: Array) -> Array:
-    return mesh.shard(x_BSGK, *_cache_axes(x_BSGK.shape[2]))
-
-
 def _serving(cfg: TransformerConfig) -> TransformerConfig:
     """Without what belongs to training: what one row computes must not depend on how many tokens are read at once."""
     experts = None if cfg.experts is None else dataclasses.replace(cfg.experts, capacity=None)
@@ -224,12 +216,10 @@ def _serving(cfg: TransformerConfig) -> TransformerConfig:
 
 def _mix_into(cache: LayerCache, slot_BT: Array, cfg: TransformerConfig, table: Array | None) -> Mix:
     """Attention to all that the cache holds, with the new keys and values put into it first."""
-    put = jax.vmap(lambda old, new, slot: jax.lax.dynamic_update_slice_in_dim(old, new, slot, axis=0))
 
     def mix(query: Array, key: Array, value: Array) -> tuple[Array, LayerCache]:
-        added = {"key": key, "value": value}
-        new = {name: _placed(put(cache[name], x, slot_BT[:, 0])) for name, x in added.items()}
-        where = Where(slot_BT=slot_BT)
-        return attend(query, new["key"], new["value"], cfg.rule, where, table, "dense"), new
+        slot_B = slot_BT[:, 0]
+        new = {"key": put(cache["key"], key, slot_B), "value": put(cache["value"], value, slot_B)}
+        return attend_cached(query, new["key"], new["value"], slot_BT, cfg.rule, table), new
 
     return mix

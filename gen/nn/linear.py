@@ -1,8 +1,8 @@
 """y = x W + b.
 
-The gradient of a weight is a product over all tokens, x^T dy. Left to autodiff it is computed as (dy^T x)^T, for which
-XLA on CPUs writes dy, and the whole chain of element-wise operations that makes it, in transposed order: the backward
-pass of an MLP takes half as long again. `product` says the order.
+The gradient of a weight is a product over all tokens, x^T dy = (dy^T x)^T. What stands on the left is written in
+transposed order by XLA on CPUs, with the whole chain of element-wise operations that makes it. Autodiff puts dy there,
+which for the wide side of an MLP takes half as long again; `product` puts the narrower of the two.
 """
 
 import jax
@@ -25,7 +25,10 @@ def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    return jnp.einsum("...o,io->...i", dy, kernel), jnp.einsum("...i,...o->io", x, dy)
+    dx = jnp.einsum("...o,io->...i", dy, kernel)
+    if x.shape[-1] <= dy.shape[-1]:
+        return dx, jnp.einsum("...i,...o->io", x, dy)
+    return dx, jnp.einsum("...o,...i->oi", dy, x).T
 
 
 product.defvjp(_forward, _backward)

@@ -110,7 +110,7 @@ def test_each_device_gets_its_share_and_added_rows_are_zero(monkeypatch):
     spec.check(padded, placed, "memory")
     expected = dict(params) | {
         "tokens": np.pad(params["tokens"], [(0, 3), (0, 0)]),
-        "head": np.pad(params["head"], [(0, 0), (0, 3)]),
+        "head": np.pad(params["head"], [(0, 3), (0, 0)]),
     }
     jax.tree.map(np.testing.assert_array_equal, placed, expected)
     assert largest[16, 8] == 8 * 4  # of the embedding, cut both ways, nobody reads more than a quarter

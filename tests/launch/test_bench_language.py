@@ -120,6 +120,7 @@ def test_a_figure_without_a_peer_leaves_its_columns_empty():
     assert shown(Comparison("decode", 0.5, 1.0, 1, same=0.0))["same text"] == "0%"  # not the same is not unknown
 
 
+@pytest.mark.prove  # compiles a training step
 def test_both_sides_are_timed_and_take_turns(model, peer):
     peer.load(model.cfg, states.weights(model.state)["model"])
     prefill, decode = language.measure_decode(model, peer, rows=2, prompt=4, new=3, repeats=1, bandwidth=1e9)
@@ -201,6 +202,7 @@ def test_the_two_losses_are_compared_at_first_and_at_last():
     assert curve.late == pytest.approx(0.6)  # twenty steps, one of them 2 further away
 
 
+@pytest.mark.prove  # compiles a training step
 def test_a_curve_gives_the_peer_the_rates_and_the_rows_of_gen(peer, tmp_path):
     small = {**DATA, "model": {**DATA["model"], "vocab": 259}, "data": {"source": "text:x", "tokenizer": "bytes"}}
     folder = tmp_path / "text"
