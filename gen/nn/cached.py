@@ -1,7 +1,7 @@
 """Attention of a few new tokens to a cache of keys and values, as decoding does it.
 
-The cache keeps each head's keys side by side, (B, G, S, K): a query reads them in order, where (B, S, G, K), as attention
-over whole rows has them, makes it jump from token to token (five to ten times slower on CPUs).
+The cache keeps each head's keys side by side, (B, G, S, K): a query reads them in order, where (B, S, G, K), as
+attention over whole rows has them, makes it jump from token to token (five times slower on CPUs).
 """
 
 import math
