@@ -1,13 +1,35 @@
 """A small code model on real code: the source of the Python standard library, which is on every machine.
 
-python -m launch.train    --config=configs/lm/stdlib.py --workdir=runs/stdlib
-python -m launch.sample   --workdir=runs/stdlib --prompt="def main(" --num=2
-python -m launch.evaluate --workdir=runs/stdlib
+    python -m launch.train    --config=configs/lm/stdlib.py --workdir=runs/stdlib
+    python -m launch.sample   --workdir=runs/stdlib --prompt="def main(" --num=2
+    python -m launch.evaluate --workdir=runs/stdlib --also=compression
+
+Python 3.12's library without its tests, split by file: 9.4 MB to train on, 1.1 MB held out. 3,000,384 parameters see
+2.3 million tokens, not quite one epoch, in 19 minutes on two CPU cores. Bits per byte of the held-out files, in one run:
+
+    gzip -9     xz -9e     this model     xz -9e, told the training text before
+      1.914      1.592          1.574                                     1.322
+
+Variant gpu is a larger model, trained for forty epochs, which aims below the last; it has not been run. Variant tiny
+takes two steps.
 """
 
 from ml_collections import ConfigDict
 
-VARIANTS = ("tiny",)
+VARIANTS = ("gpu", "tiny")
+
+# Forty epochs of the corpus: dropout and decay keep the larger model from learning it by heart.
+GPU = {
+    "model": {
+        "context": 1024,
+        "transformer": {"width": 512, "layers": 8, "heads": 8, "mlp": 1408, "dropout": 0.2},
+        "dtype": "bfloat16",
+    },
+    "optim": {"lr": 3e-3, "warmup": 300},
+    "train": {"steps": 6000, "batch_size": 16},
+    "checkpoint": {"every": 2000},
+    "evals": {"every": 1000},
+}
 
 TINY = {
     "model": {"vocab": 259, "context": 32, "transformer": {"width": 32, "layers": 2, "heads": 2, "mlp": 64}},
@@ -37,8 +59,10 @@ def get_config(variant: str = "") -> ConfigDict:
                     "mlp_bias": False,
                     "rotary": {"theta": 10_000.0},
                     "causal": True,
+                    "dropout": 0.0,
                     "stddev": 0.02,
                 },
+                "dtype": "float32",
             },
             "data": {"source": "stdlib", "tokenizer": "bpe:4096", "overlap": 0.5},
             "optim": {"name": "muon", "lr": 5e-3, "warmup": 50, "final": 0.02, "b2": 0.98, "weight_decay": 0.1},
@@ -47,6 +71,6 @@ def get_config(variant: str = "") -> ConfigDict:
             "evals": {"every": 1100, "batches": 20, "samples": 4},
         }
     )
-    if variant == "tiny":
-        config.update(TINY)
+    if variant:
+        config.update({"gpu": GPU, "tiny": TINY}[variant])
     return config
