@@ -5,7 +5,7 @@
     python -m launch.evaluate --workdir=runs/stdlib --also=compression
 
 Python 3.12's library without its tests, split by file: 9.4 MB to train on, 1.1 MB held out. 3,000,384 parameters see
-2.3 million tokens, not quite one epoch, in 19 minutes on two CPU cores. Bits per byte of the held-out files, in one run:
+2.3 million tokens, not quite one epoch, in 19 minutes on two CPU cores. Bits per byte of the held-out files in one run:
 
     gzip -9     xz -9e     this model     xz -9e, told the training text before
       1.914      1.592          1.574                                     1.322
