@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -120,6 +121,12 @@ def shard(x: Array, *axes: str | None) -> Array:
     if mesh.empty or all(n == 1 for n in mesh.shape.values()):
         return x
     return jax.lax.with_sharding_constraint(x, partition(axes, x.shape, dict(mesh.shape), "an activation"))
+
+
+def cut_rows(x: Array, count: int) -> Array:
+    """(B, T, ...) as (count, B, T / count, ...), to be walked part by part; each takes every count-th token, so that it
+    lies where the rows do when a mesh cuts them."""
+    return jnp.moveaxis(x.reshape(x.shape[0], -1, count, *x.shape[2:]), 2, 0)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -6,6 +6,7 @@ language.reader.score([("2 + 2 =", " 4")])
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,11 @@ class Language:
         weights = {"step": run.step, "digest": run.digest}
         return cls(params, run.cfg.model, run.tokenizer(), mesh, weights, run.cfg)
 
-    @property
+    @functools.cached_property
     def writer(self) -> Writer:
         return Writer(self.params, self.model, self.tokenizer, self.mesh)
 
-    @property
+    @functools.cached_property
     def reader(self) -> Reader:
         return Reader(self.params, self.model, self.tokenizer, self.mesh)
 

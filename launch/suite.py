@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gen import config
-from gen.data.text import TextPipeline
+from gen.data.text import documents
 from gen.evals.compression import bits_per_byte
 from gen.evals.embedding import embedding, halves
 from gen.evals.fewshot import FewShotConfig, few_shot, plot
@@ -39,8 +39,7 @@ def held_out(language: Language, split: str | None = None) -> list[str]:
     """The documents of the run's held-out split, or of another."""
     assert language.run is not None, "a run has data"
     cfg = language.run.data
-    pipeline = TextPipeline(cfg, language.tokenizer, language.model.context)
-    return [document.text for document in pipeline.documents(split or cfg.eval_split)]
+    return [document.text for document in documents(cfg, split or cfg.eval_split)]
 
 
 def _compression(language: Language, out: Path) -> tuple[dict[str, Any], Lines]:

@@ -39,14 +39,8 @@ def make_tokenizer(cfg: DataConfig) -> Tokenizer | None:
     """The tokenizer that the config names, trained if need be. Raises ValueError for one that does not exist."""
     if cfg.tokenizer is None:
         return None
-    kind, _, size = cfg.tokenizer.partition(":")
-    if kind == "bytes":
-        return tokenizers.Bytes()
-    if kind != "bpe":
-        return tokenizers.load(cfg.tokenizer)
-    if not size.isdigit():
-        raise ValueError(f"data.tokenizer={cfg.tokenizer!r}: write bpe:SIZE, for example bpe:512")
-    return tokenizers.train(open_split(cfg, cfg.train_split).captions(), int(size))
+    learn = lambda size: tokenizers.train(open_split(cfg, cfg.train_split).captions(), size)
+    return tokenizers.named(cfg.tokenizer, learn, example=512)
 
 
 def open_split(cfg: DataConfig, split: str) -> Source:

@@ -49,21 +49,25 @@ class TextConfig:
 
 def make_text_tokenizer(cfg: TextConfig) -> Tokenizer:
     """The tokenizer that the config names, trained if need be. Raises ValueError for one that does not exist."""
-    kind, _, size = cfg.tokenizer.partition(":")
-    if kind == "bytes":
-        return tokenizers.Bytes()
-    if kind != "bpe":
-        return tokenizers.load(cfg.tokenizer)
-    if not size.isdigit():
-        raise ValueError(f"data.tokenizer={cfg.tokenizer!r}: write bpe:SIZE, for example bpe:4096")
-    corpora = open_corpora(cfg, cfg.train_split).values()
-    texts = (part.text for corpus in corpora for doc in corpus.documents() for part in stretches(doc.text))
-    return tokenizers.train_text(texts, int(size))
+
+    def learn(size: int) -> Tokenizer:
+        corpora = open_corpora(cfg, cfg.train_split).values()
+        texts = (part.text for corpus in corpora for doc in corpus.documents() for part in stretches(doc.text))
+        return tokenizers.train_text(texts, size)
+
+    return tokenizers.named(cfg.tokenizer, learn, example=4096)
 
 
 def open_corpora(cfg: TextConfig, split: str) -> dict[str, Corpus]:
     """The corpora of one split by the name of their part; that of a single source is ""."""
     return {name: open_corpus(part.source, split, **part.options) for name, part in _parts(cfg).items()}
+
+
+def documents(cfg: TextConfig, split: str) -> Iterator[Document]:
+    """The documents of a split as they are, of all parts of a mixture in turn; nothing is encoded."""
+    for name, corpus in open_corpora(cfg, split).items():
+        for document in corpus.documents():
+            yield Document(f"{name}: {document.name}" if name else document.name, document.text)
 
 
 class TextPipeline:
@@ -103,12 +107,6 @@ class TextPipeline:
     def evaluate(self, batch_size: int) -> TextOnce:
         stores = [self._prepared(corpus) for corpus in open_corpora(self.cfg, self.cfg.eval_split).values()]
         return TextOnce(stores, self.tokenizer, batch_size, self.length, self.cfg.overlap)
-
-    def documents(self, split: str) -> Iterator[Document]:
-        """The documents of a split as they are, of all parts of a mixture in turn."""
-        for name, corpus in open_corpora(self.cfg, split).items():
-            for document in corpus.documents():
-                yield Document(f"{name}: {document.name}" if name else document.name, document.text)
 
     def _prepared(self, corpus: Corpus) -> TokenStore:
         return prepare(corpus, self.tokenizer, cache_folder(self.cfg))

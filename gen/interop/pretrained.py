@@ -176,8 +176,8 @@ def _essence(cfg: LMConfig) -> dict[str, Any]:
     transformer = cfg.transformer
     full = dataclasses.replace(
         transformer,
-        kv_heads=transformer.kv_heads or transformer.heads,
-        head_dim=transformer.head_dim or transformer.width // transformer.heads,
+        kv_heads=transformer.groups,
+        head_dim=transformer.head_width,
         mlp=transformer.hidden,
         norm_bias=transformer.norm_bias and transformer.norm == "layer",
         dropout=0.0,

@@ -67,7 +67,7 @@ def _walk(static, states_BTD, head_VD, target_BT, weight_BT, *, gradients: bool)
     vocab, z_loss, chunk = static
     rows, tokens = target_BT.shape
     count = _chunks(rows, tokens, chunk)
-    parts = [_cut(x, count) for x in (states_BTD, target_BT, weight_BT)]
+    parts = [mesh.cut_rows(x, count) for x in (states_BTD, target_BT, weight_BT)]
     head = head_VD.astype(states_BTD.dtype)
     real_V = jnp.arange(head.shape[0]) < vocab
 
@@ -104,13 +104,7 @@ def _chunks(rows: int, tokens: int, chunk: int) -> int:
     return next(n for n in range(wanted, tokens + 1) if tokens % n == 0)
 
 
-def _cut(x: Array, count: int) -> Array:
-    """(B, T, ...) as (count, B, T / count, ...); each part takes every count-th token, so that it lies where the row
-    does when a mesh cuts rows."""
-    return jnp.moveaxis(x.reshape(x.shape[0], -1, count, *x.shape[2:]), 2, 0)
-
-
 def _join(x: Array) -> Array:
-    """The inverse of `_cut`."""
+    """The inverse of `mesh.cut_rows`."""
     x = jnp.moveaxis(x, 0, 2)
     return x.reshape(x.shape[0], -1, *x.shape[3:])

@@ -157,9 +157,8 @@ def _final(params: Params, h_BTD: Array, cfg: LMConfig) -> Array:
 def cache_spec(cfg: LMConfig, rows: int, slots: int) -> list[Specs]:
     """An empty cache of `slots` tokens for each of `rows`: a Spec tree, so that a mesh can place it."""
     transformer = cfg.transformer
-    heads = transformer.kv_heads or transformer.heads
-    width = transformer.head_dim or transformer.width // transformer.heads
-    layer = Spec((rows, heads, slots, width), cache_axes(heads), spec.zeros, jnp.dtype(cfg.dtype))
+    shape = (rows, transformer.groups, slots, transformer.head_width)
+    layer = Spec(shape, cache_axes(transformer.groups), spec.zeros, jnp.dtype(cfg.dtype))
     return [{"key": layer, "value": layer} for _ in range(transformer.layers)]
 
 

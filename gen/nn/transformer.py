@@ -91,6 +91,15 @@ class TransformerConfig:
         return 4 * self.width if self.mlp is None else self.mlp
 
     @property
+    def groups(self) -> int:
+        """Heads of keys and values."""
+        return self.heads if self.kv_heads is None else self.kv_heads
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads if self.head_dim is None else self.head_dim
+
+    @property
     def rule(self) -> Rule:
         return Rule(self.causal, self.window, self.relative)
 

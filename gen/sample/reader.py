@@ -123,8 +123,7 @@ def continuation(
 
     tokens = target_BT.shape[1]
     size = next(n for n in range(min(tokens, AT_ONCE), 0, -1) if tokens % n == 0)
-    # a part has every so-many-th token of each row, and so lies where the rows do when a mesh cuts them
-    parts = [jnp.moveaxis(x.reshape(len(x), size, -1, *x.shape[2:]), 2, 0) for x in (states_BTD, target_BT, counts_BT)]
+    parts = [meshes.cut_rows(x, tokens // size) for x in (states_BTD, target_BT, counts_BT)]
     log_p_NB, greedy_NB = jax.lax.map(read, tuple(parts))
     return log_p_NB.sum(0), greedy_NB.all(0)
 

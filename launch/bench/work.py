@@ -40,17 +40,13 @@ def decode_flops(cfg: LMConfig, rows: int, slots: int) -> int:
 
 def decode_bytes(cfg: LMConfig, rows: int, slots: int) -> int:
     transformer = cfg.transformer
-    cached = 2 * rows * slots * transformer.layers * (transformer.kv_heads or transformer.heads) * _head_dim(cfg)
+    cached = 2 * rows * slots * transformer.layers * transformer.groups * transformer.head_width
     return (multiplied(cfg) + cached) * jnp.dtype(cfg.dtype).itemsize
 
 
 def _forward(cfg: LMConfig, seen: int) -> int:
     """Of one token that sees `seen` others."""
-    return 2 * multiplied(cfg) + 4 * cfg.transformer.layers * cfg.transformer.heads * _head_dim(cfg) * seen
-
-
-def _head_dim(cfg: LMConfig) -> int:
-    return cfg.transformer.head_dim or cfg.transformer.width // cfg.transformer.heads
+    return 2 * multiplied(cfg) + 4 * cfg.transformer.layers * cfg.transformer.heads * cfg.transformer.head_width * seen
 
 
 def bandwidth(repeats: int) -> float:

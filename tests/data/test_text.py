@@ -121,7 +121,7 @@ def test_a_mixture_has_its_parts_in_proportion(cfg, tmp_path):
     assert sum(ord("y") in row for row in rows.tolist()) == 256
     once = pipeline.evaluate(4)
     bytes_ = sum(once.batch(position)["bytes"].sum() for position in range(len(once)))
-    documents = {document.name: document.text for document in pipeline.documents("test")}
+    documents = {document.name: document.text for document in text.documents(pipeline.cfg, "test")}
     np.testing.assert_allclose(bytes_, sum(len(content.encode()) for content in documents.values()), rtol=1e-5)
     assert "x: x.txt" in documents and any(name.startswith("texts: ") for name in documents)
     other = {**mixture, "x": dataclasses.replace(mixture["x"], weight=2.0)}
