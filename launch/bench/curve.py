@@ -17,8 +17,8 @@ from gen.data.text import TextPipeline, make_text_tokenizer
 from gen.train import state as states
 from gen.train.optim import schedule
 from launch import feeds
-from launch.bench.language import jit_step, prepare
-from launch.bench.models import Model
+from launch.bench.language import prepare
+from launch.bench.models import Model, jit_step
 from launch.bench.peer import Peer
 
 EARLY = 20  # steps

@@ -25,12 +25,11 @@ from gen.sample.writer import bucket
 from gen.spec import Params
 from gen.tasks.base import Batch
 from gen.train import state as states
-from gen.train import step
 from gen.train.config import RunConfig
 from gen.train.optim import schedule
 from launch import catalog
 from launch.bench import work
-from launch.bench.models import Model, make
+from launch.bench.models import Model, jit_step, make
 from launch.bench.peer import Peer
 from launch.runs import with_overrides
 
@@ -182,13 +181,6 @@ def in_turn(calls: Sequence[Callable[[], Any]], repeats: int) -> list[list[Any]]
 
     rounds = [[settled(call) for call in calls] for _ in range(repeats + 1)]
     return [[answers[i] for answers in rounds] for i in range(len(calls))]
-
-
-def jit_step(model: Model) -> Callable:
-    """The training step, with the state given to keep."""
-    cfg = model.cfg
-    function = step.make(model.task, cfg.optim, cfg.train.steps, cfg.train.accumulate)
-    return jax.jit(function, donate_argnums=0, out_shardings=(model.placed, None))
 
 
 def full_batch(seed: int, rows: int, length: int, vocab: int) -> Batch:

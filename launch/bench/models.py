@@ -77,12 +77,18 @@ def random_batch(model: Model, size: int) -> Batch:
     return jax.tree.map(fill, model.task.batch(size))
 
 
+def jit_step(model: Model) -> Callable:
+    """The training step, with the state given to keep."""
+    cfg = model.cfg
+    function = step.make(model.task, cfg.optim, cfg.train.steps, cfg.train.accumulate)
+    return jax.jit(function, donate_argnums=0, out_shardings=(model.placed, None))
+
+
 def measure_step(model: Model, repeats: int) -> Figure:
     """The compiled training step, as the loop runs it; reading data is not part of it."""
     cfg, state, key = model.cfg, model.state, jax.random.key(model.cfg.seed)
     batch = random_batch(model, cfg.train.batch_size)
-    function = step.make(model.task, cfg.optim, cfg.train.steps, cfg.train.accumulate)
-    compiled = jax.jit(function, donate_argnums=0, out_shardings=(model.placed, None))
+    compiled = jit_step(model)
 
     def advance() -> Mapping[str, Array]:
         nonlocal state
@@ -90,7 +96,7 @@ def measure_step(model: Model, repeats: int) -> Figure:
         return metrics
 
     with jax.set_mesh(model.mesh):
-        work = flops.count(function, state, model.frozen, batch, key)
+        work = flops.count(compiled, state, model.frozen, batch, key)
         return measure(f"{model.name}, training step", advance, work.flops, cfg.train.batch_size, repeats)
 
 

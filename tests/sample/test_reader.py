@@ -8,21 +8,9 @@ import pytest
 from gen.models.lm import states
 from gen.sample.reader import Reader
 from gen.tokenizers import Bytes
-from tests import small
-from tests.sample.lm import MODEL, PARAMS, Forward, placed
+from tests.sample.lm import MODEL, PARAMS, placed
 
 PAIRS = [("2 + 2 =", " 4"), ("", "a"), ("of more than a bucket", " and on"), ("x", "y")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("programs")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def forward():
-    return Forward()
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ import pytest
 from gen.sample.choose import Choice
 from gen.sample.writer import Writer
 from gen.tokenizers import Bytes
-from tests import small
-from tests.sample.lm import MODEL, Forward, placed
+from tests.sample.lm import MODEL, placed
 
 GREEDY = Choice(temperature=0.0)
 WARM = Choice(temperature=1.2, top_k=50)
@@ -21,17 +20,6 @@ class Letters(Bytes):
 
     def decode(self, tokens):
         return "".join(chr(97 + int(token) // 16) + chr(97 + int(token) % 16) for token in tokens)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("programs")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def forward():
-    return Forward()
 
 
 @pytest.fixture(scope="module")
