@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen import chips, rng
-from gen.models.lm import unstack
+from gen.models.lm import for_decoding
 from gen.sample.choose import Choice
 from gen.sample.text import TextSampler, advance, begin
 from gen.sample.writer import bucket
@@ -31,6 +31,7 @@ from launch import catalog
 from launch.bench import work
 from launch.bench.models import Model, jit_step, make
 from launch.bench.peer import Peer
+from launch.devices import devices
 from launch.runs import with_overrides
 
 SETTLE = 0.3  # seconds in which the side that has worked lets its threads go to sleep
@@ -74,7 +75,7 @@ class Comparison(NamedTuple):
 
 def prepare(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]], rows: int, length: int) -> Model:
     """The model of a config, by `resolve`, with fresh weights on one device."""
-    return make("lm", resolve(data, overrides, rows, length), {}, jax.devices()[:1])
+    return make("lm", resolve(data, overrides, rows, length), {}, devices()[:1])
 
 
 def resolve(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]], rows: int, length: int) -> RunConfig:
@@ -113,7 +114,7 @@ def measure_step(model: Model, peer: Peer | None, length: int, repeats: int) -> 
     calls = [lambda: peer.train([batch], [rate])["seconds"][0]] if peer else []
     with jax.set_mesh(model.mesh):
         taken = [statistics.median(seconds[1:]) for seconds in in_turn([ours, *calls], repeats)]
-    peak, flops = chips.peak_flops(jax.devices()[:1]), work.train_flops(cfg.model, rows * length, length)
+    peak, flops = chips.peak_flops(devices()[:1]), work.train_flops(cfg.model, rows * length, length)
     return Comparison(f"step, {rows} x {length}", *pair(taken), rows * length, flops, peak=peak)
 
 
@@ -155,7 +156,7 @@ def writer(model: Model, weights: Params, prompt_BT: np.ndarray, new: int) -> Ca
     limit = prompt + 1 + new
     read = jax.jit(begin, static_argnames=("model", "cfg", "slots"))
     go_on = jax.jit(advance, static_argnames=("model", "cfg", "tokens"), donate_argnums=1)
-    serving = jax.jit(unstack, static_argnums=1)(weights, cfg)
+    serving = jax.jit(for_decoding, static_argnums=1)(weights, cfg)
     length_B, key_B = jnp.full(rows, prompt, jnp.int32), rng.per_example(jax.random.key(0), jnp.arange(rows))
     slots = min(bucket(limit), cfg.context)
 
