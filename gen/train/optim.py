@@ -1,4 +1,4 @@
-"""Optimizers from config, through optax: clip, precondition, decay weights, scale by learning rates.
+"""Optimizers from config, through optax: precondition, decay weights, scale by learning rates.
 
 AdamW (arXiv 1711.05101), Lion (arXiv 2302.06675), Adafactor (arXiv 1804.04235, without its relative step sizes) and
 Muon (Jordan et al. 2024), which makes the momentum of each matrix orthogonal; its steps have the size of Adam's
@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
+from jaxtyping import Array, Float
 
 from gen import config, tree
 from gen.spec import Spec, Specs
@@ -72,19 +73,21 @@ def schedule(cfg: OptimConfig, updates: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, cfg.lr, cfg.warmup), after], [cfg.warmup])
 
 
+def clipping(norm: Float[Array, ""], bound: float | None) -> Float[Array, ""]:
+    """The factor that takes gradients of this global norm to at most `bound`; those within it stay as they are."""
+    return jnp.float32(1) if bound is None else jnp.minimum(1, bound / norm)
+
+
 def optimizer(cfg: OptimConfig, specs: Specs, updates: int) -> optax.GradientTransformation:
-    """The transformation of gradients into updates."""
-    parts = []
-    if cfg.clip is not None:
-        parts.append(optax.clip_by_global_norm(cfg.clip))
-    parts.append(
+    """The transformation of gradients, clipped already, into updates."""
+    parts = [
         {
             "adamw": lambda: optax.scale_by_adam(cfg.b1, cfg.b2, cfg.eps),
             "lion": lambda: optax.scale_by_lion(cfg.b1, cfg.b2),
             "muon": lambda: _muon(cfg, specs),
             "adafactor": lambda: optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)),
         }[cfg.name]()
-    )
+    ]
     if cfg.weight_decay:
         parts.append(_add_decay(cfg.weight_decay, _decay_factors(cfg.decay_rules, specs)))
     factors = tree.assign(specs, cfg.lr_rules, "optim.lr_rules", is_leaf=_is_spec)

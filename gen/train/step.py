@@ -14,7 +14,7 @@ from jaxtyping import Array, Key
 from gen import rng
 from gen.spec import Params
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task
-from gen.train.optim import OptimConfig, optimizer, schedule
+from gen.train.optim import OptimConfig, clipping, optimizer, schedule
 from gen.train.state import PlayerState, State
 
 
@@ -59,12 +59,15 @@ def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, 
     def move(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics]:
         with jax.named_scope(f"{name}_gradients"):
             loss, metrics, grads = task.gradients(name, state.params, batch, context, micro_batches)
-            grads = jax.tree.map(lambda g: g / loss.weight, grads)
+            # one factor makes the gradients a mean and clips them, so that they are never written down in between
+            norm = optax.tree.norm(grads) / loss.weight
+            factor = clipping(norm, cfg.clip) / loss.weight
+            grads = jax.tree.map(lambda g: g * factor, grads)
         with jax.named_scope(f"{name}_update"):
             changes, opt = transform.update(grads, state.opt, state.params)
             params = optax.apply_updates(state.params, changes)
             ema = None if cfg.ema is None else average(state.ema, params, cfg.ema, state.updates)
-        own = {"grad_norm": Mean(optax.tree.norm(grads), 1.0), "lr": Mean(rate(state.updates), 1.0)}
+        own = {"grad_norm": Mean(norm, 1.0), "lr": Mean(rate(state.updates), 1.0)}
         return PlayerState(params, opt, ema, state.updates + 1), {"loss": loss, **metrics, **own}
 
     def wait(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics]:
