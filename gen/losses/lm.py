@@ -75,7 +75,9 @@ def _walk(static, states_BTD, head_VD, target_BT, weight_BT, *, gradients: bool)
         totals, dhead_DV = carry
         states_BCD, target_BC, weight_BC = part
         logits_BCV = jnp.einsum("bcd,vd->bcv", states_BCD, head, preferred_element_type=jnp.float32)
-        logits_BCV = mesh.shard(jnp.where(real_V, logits_BCV, -1e30), "batch", None, "vocab")
+        if vocab < head.shape[0]:
+            logits_BCV = jnp.where(real_V, logits_BCV, -1e30)
+        logits_BCV = mesh.shard(logits_BCV, "batch", None, "vocab")
         log_sum_BC = jax.nn.logsumexp(logits_BCV, axis=-1)
         target_score_BC = jnp.take_along_axis(logits_BCV, target_BC[..., None], axis=-1)[..., 0]
         right_BC = target_score_BC >= logits_BCV.max(-1)

@@ -6,8 +6,8 @@ h = embed(tokens) [+ positions] [normed];  h = blocks(h);  logits = norm(h) W_he
     logits_BTV = logits(params, tokens_BT, cfg)
 
 Generation keeps the keys and values of every layer in a cache: `prefill` reads whole prompts at once with the scanned
-layers; `decode` continues all rows with the layers one by one, from weights that `unstack` has taken apart, because a
-scan would copy every layer's weights out of their stack for each token.
+layers; `decode` continues all rows with the layers one by one, from weights that `for_decoding` has taken apart,
+because a scan would copy every layer's weights out of their stack for each token.
 """
 
 import dataclasses
@@ -24,11 +24,12 @@ from gen.nn.attend import attend
 from gen.nn.cached import attend_cached, cache_axes, put, to_cache
 from gen.nn.dropout import dropout
 from gen.nn.experts import Balance
+from gen.nn.linear import by_rows
 from gen.nn.norms import norm
 from gen.nn.positions import learned_positions_spec
 from gen.nn.relative import table_spec
 from gen.nn.sight import ANYWHERE
-from gen.nn.transformer import Mix, TransformerConfig, block, mixer, norm_of, run, transformer_spec
+from gen.nn.transformer import Mix, TransformerConfig, block, block_to_rows, mixer, norm_of, run, transformer_spec
 from gen.spec import Params, Spec, Specs
 
 
@@ -142,7 +143,7 @@ def head(params: Params) -> Float[Array, "V D"]:
 def score(params: Params, states_BTD: Float[Array, "B T D"], cfg: LMConfig) -> Float[Array, "B T V"]:
     """States to logits of the vocabulary, float32."""
     head_VD = head(params).astype(states_BTD.dtype)
-    logits_BTV = jnp.einsum("btd,vd->btv", states_BTD, head_VD, preferred_element_type=jnp.float32)
+    logits_BTV = by_rows(states_BTD, head_VD, jnp.float32)
     return mesh.shard(logits_BTV, "batch", "sequence", "vocab")[..., : cfg.vocab]
 
 
@@ -162,10 +163,12 @@ def cache_spec(cfg: LMConfig, rows: int, slots: int) -> list[Specs]:
     return [{"key": layer, "value": layer} for _ in range(transformer.layers)]
 
 
-def unstack(params: Params, cfg: LMConfig) -> Params:
-    """The weights with a list of layers in place of their stack, in the dtype that the model computes in."""
+def for_decoding(params: Params, cfg: LMConfig) -> Params:
+    """The weights as `decode` reads them: a list of layers in place of their stack, kernels as rows, in the dtype that
+    the model computes in."""
     dtype = jnp.dtype(cfg.dtype)
-    layers = [jax.tree.map(lambda x, i=i: x[i], params["blocks"]) for i in range(cfg.transformer.layers)]
+    layer = lambda i: jax.tree.map(lambda x: x[i], params["blocks"])
+    layers = [block_to_rows(layer(i)) for i in range(cfg.transformer.layers)]
     return jax.tree.map(lambda x: x.astype(dtype), {**params, "blocks": layers})
 
 
@@ -194,7 +197,7 @@ def decode(
 ) -> tuple[Float[Array, "B T V"], list[LayerCache]]:
     """Continues each row at its own slot by T tokens: their scores, and the cache with them in it.
 
-    `params` are those of `unstack`.
+    `params` are those of `for_decoding`.
     """
     transformer = _serving(cfg.transformer)
     slot_BT = slot_B[:, None] + jnp.arange(tokens_BT.shape[1])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import jax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu"]
 
@@ -15,3 +15,9 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
     "relu": jax.nn.relu,
 }
+
+
+def activate(name: Activation, h: Float[Array, "... F"], gate: Float[Array, "... F"] | None = None) -> Array:
+    """act(h), or act(gate) h."""
+    act = ACTIVATIONS[name]
+    return act(h) if gate is None else act(gate) * h

@@ -10,6 +10,7 @@
 Where the mesh cuts rows over `context`, each device has a part of the queries and gathers all keys and values.
 """
 
+import functools
 from typing import Any, Literal
 
 import jax
@@ -55,7 +56,9 @@ def choose(platform: str, query_BTHK: Any, key_BSGK: Any, rule: Rule, where: Whe
     return "dense" if query_BTHK.shape[1] * key_BSGK.shape[1] <= SHORT else "blockwise"
 
 
+@functools.partial(jax.checkpoint, static_argnums=3, prevent_cse=False)
 def dense(query_BTHK, key_BSGK, value_BSGK, rule: Rule, where: Where = ANYWHERE, table=None) -> Array:
+    # the backward pass makes the scores again: autodiff would keep three arrays of queries x keys for every head
     distance_BTS = where.slots(query_BTHK.shape[1])[:, :, None] - jnp.arange(key_BSGK.shape[1])
     seen_BTS = sight.visible(rule, where, distance_BTS)
     bias_BHTS = sight.bias(rule, table, distance_BTS, query_BTHK.shape[2])

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from gen import mesh, spec
-from gen.nn.linear import product
+from gen.nn.linear import linear
 from gen.spec import Params, Spec, Specs
 
 
@@ -22,11 +22,7 @@ def projection_spec(width: int, heads: int, head_dim: int, stddev: float, *, bia
 
 
 def project(params: Params, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T H K"]:
-    kernel_DHK = params["kernel"].astype(x_BTD.dtype)
-    width, *heads = kernel_DHK.shape
-    y_BTHK = product(x_BTD, kernel_DHK.reshape(width, -1)).reshape(*x_BTD.shape[:2], *heads)
-    if "bias" in params:
-        y_BTHK = y_BTHK + params["bias"].astype(x_BTD.dtype)
+    y_BTHK = linear(params, x_BTD)
     return mesh.shard(y_BTHK, "batch", "sequence", "heads" if y_BTHK.shape[2] > 1 else None, None)
 
 
@@ -37,11 +33,7 @@ def output_spec(width: int, heads: int, head_dim: int, stddev: float, *, bias: b
 
 
 def output(params: Params, x_BTHK: Float[Array, "B T H K"]) -> Float[Array, "B T D"]:
-    kernel_HKD = params["kernel"].astype(x_BTHK.dtype)
-    y_BTD = product(x_BTHK.reshape(*x_BTHK.shape[:2], -1), kernel_HKD.reshape(-1, kernel_HKD.shape[-1]))
-    if "bias" in params:
-        y_BTD = y_BTD + params["bias"].astype(x_BTHK.dtype)
-    return mesh.shard(y_BTD, "batch", "sequence", None)
+    return mesh.shard(linear(params, x_BTHK, inputs=2), "batch", "sequence", None)
 
 
 def attention_spec(

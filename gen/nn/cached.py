@@ -30,7 +30,8 @@ def to_cache(x_BTGK: Float[Array, "B T G K"], slots: int) -> Float[Array, "B G S
 def put(cache_BGSK: Float[Array, "B G S K"], new_BTGK: Float[Array, "B T G K"], slot_B: Int[Array, "B"]) -> Array:
     """The cache with each row's new keys or values from its own slot on."""
     row = jax.vmap(lambda old, new, slot: jax.lax.dynamic_update_slice_in_dim(old, new, slot, axis=1))
-    return mesh.shard(row(cache_BGSK, jnp.moveaxis(new_BTGK, 2, 1), slot_B), *cache_axes(cache_BGSK.shape[1]))
+    put_BGSK = mesh.shard(row(cache_BGSK, jnp.moveaxis(new_BTGK, 2, 1), slot_B), *cache_axes(cache_BGSK.shape[1]))
+    return jax.lax.optimization_barrier(put_BGSK)  # or each reader gets a copy of the whole cache of its own
 
 
 def attend_cached(
@@ -53,4 +54,5 @@ def attend_cached(
     seen_BTS = sight.visible(rule, Where(slot_BT=slot_BT), distance_BTS)
     assert seen_BTS is not None, "what is written sees what came before"
     p = jax.nn.softmax(jnp.where(seen_BTS[:, None, None], s, -1e30)).astype(value_BGSK.dtype)
-    return jnp.einsum("bgrts,bgsk->btgrk", p, value_BGSK).reshape(query_BTHK.shape)
+    values_BGRTK = jnp.einsum("bgrts,bgsk->bgrtk", p, value_BGSK)
+    return jnp.moveaxis(values_BGRTK, 3, 1).reshape(query_BTHK.shape)

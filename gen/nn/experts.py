@@ -19,7 +19,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gen import mesh, spec
-from gen.nn.activations import ACTIVATIONS, Activation
+from gen.nn.activations import Activation
+from gen.nn.mlp import contract
 from gen.spec import Params, Spec, Specs
 
 
@@ -114,6 +115,5 @@ def each_mlp(params: Params, x_BECD: Float[Array, "B E C D"], activation: Activa
     """Every expert's MLP on its own tokens."""
     product = lambda name, x: jnp.einsum("beci,eio->beco", x, params[name].astype(x.dtype))
     h_BECF = mesh.shard(product("in", x_BECD), "group", "expert", None, "mlp")
-    act = ACTIVATIONS[activation]
-    h_BECF = act(product("gate", x_BECD)) * h_BECF if "gate" in params else act(h_BECF)
-    return product("out", h_BECF)
+    gate_BECF = product("gate", x_BECD) if "gate" in params else None
+    return contract(lambda h_BECF: product("out", h_BECF), activation, h_BECF, gate_BECF)

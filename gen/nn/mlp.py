@@ -4,10 +4,13 @@ plain    y = act(x W_in) W_out
 gated    y = (act(x W_gate) * x W_in) W_out          SwiGLU with silu, GEGLU with gelu
 """
 
+from collections.abc import Callable
+
+import jax
 from jaxtyping import Array, Float
 
 from gen import mesh
-from gen.nn.activations import ACTIVATIONS, Activation
+from gen.nn.activations import Activation, activate
 from gen.nn.linear import linear, linear_spec
 from gen.spec import Params, Specs
 
@@ -29,10 +32,16 @@ def mlp_spec(
 
 
 def mlp(params: Params, x_BTD: Float[Array, "B T D"], activation: Activation) -> Float[Array, "B T D"]:
-    act = ACTIVATIONS[activation]
     h_BTF = mesh.shard(linear(params["in"], x_BTD), "batch", "sequence", "mlp")
+    gate_BTF = None
     if "gate" in params:
-        h_BTF = act(mesh.shard(linear(params["gate"], x_BTD), "batch", "sequence", "mlp")) * h_BTF
-    else:
-        h_BTF = act(h_BTF)
-    return mesh.shard(linear(params["out"], h_BTF), "batch", "sequence", None)
+        gate_BTF = mesh.shard(linear(params["gate"], x_BTD), "batch", "sequence", "mlp")
+    y_BTD = contract(lambda h_BTF: linear(params["out"], h_BTF), activation, h_BTF, gate_BTF)
+    return mesh.shard(y_BTD, "batch", "sequence", None)
+
+
+def contract(out: Callable[[Array], Array], activation: Activation, h: Array, gate: Array | None) -> Array:
+    """act(h) or act(gate) h, led back `out`. The backward pass activates again: autodiff would keep four more arrays as
+    wide as h."""
+    again = jax.checkpoint(lambda h, gate: out(activate(activation, h, gate)), prevent_cse=False)
+    return again(h, gate)

@@ -5,6 +5,7 @@ RMS norm (Zhang & Sennrich 2019, arXiv 1910.07467): y = x / sqrt(mean(x^2) + eps
 group norm (Wu & He 2018, arXiv 1803.08494):      layer norm over space and one group of channels
 """
 
+import functools
 from typing import Literal
 
 import jax
@@ -22,8 +23,9 @@ def norm_spec(width: int, *, bias: bool = True) -> Specs:
     return scale | ({"bias": Spec((width,), (None,), spec.zeros)} if bias else {})
 
 
+@functools.partial(jax.checkpoint, static_argnums=(2, 3), prevent_cse=False)
 def norm(params: Params, x: Float[Array, "... D"], kind: Norm, eps: float) -> Float[Array, "... D"]:
-    """Layer norm or RMS norm, by name."""
+    """Layer norm or RMS norm, by name. The backward pass makes its intermediate steps again."""
     return {"layer": layer_norm, "rms": rms_norm}[kind](params, x, eps)
 
 

@@ -25,6 +25,7 @@ from gen.nn.attend import Method, attend
 from gen.nn.attention import attention_spec, output, project
 from gen.nn.dropout import dropout
 from gen.nn.experts import Balance, Experts, experts, experts_spec
+from gen.nn.linear import to_rows
 from gen.nn.mlp import mlp, mlp_spec
 from gen.nn.norms import Norm, norm, norm_spec
 from gen.nn.relative import Relative
@@ -182,6 +183,15 @@ def block(
         if cfg.parallel:
             more = added + more
         return (x_BTD + more if pre else normed("mlp_norm", x_BTD + more)), Outputs(kept, balance)
+
+
+def block_to_rows(params: Params) -> Params:
+    """One block's weights as decoding reads them. Experts keep their kernels."""
+    own = {name: to_rows(layer, inputs=2 if name == "out" else 1) for name, layer in params["attention"].items()}
+    feed_forward = params["mlp"]
+    if "router" not in feed_forward:
+        feed_forward = {name: to_rows(layer) for name, layer in feed_forward.items()}
+    return {**params, "attention": own, "mlp": feed_forward}
 
 
 def transformer_spec(cfg: TransformerConfig) -> Specs:

@@ -5,7 +5,7 @@ given to keep (donated). A row draws from (its own key, its length), whatever el
 tokens are made at a time.
 
     writing = begin(params, prompt_BT, length_B, limit_R, key_R, model, cfg, slots=256)
-    writing = advance(unstack(params, model), writing, model, cfg, tokens=16)
+    writing = advance(for_decoding(params, model), writing, model, cfg, tokens=16)
     writing.tokens_BS, writing.length_B, writing.log_p_BS
 """
 
@@ -78,7 +78,8 @@ def begin(
 
 
 def advance(params: Params, writing: Writing, model: LMConfig, cfg: TextSampler, tokens: int) -> Writing:
-    """Up to `tokens` more for every row that is not done; less work where all are. `params` are those of `unstack`."""
+    """Up to `tokens` more for every row that is not done; less work where all are. `params` are those of
+    `for_decoding`."""
 
     def more(state: tuple[Array, Writing]) -> Array:
         made, writing = state
@@ -99,7 +100,8 @@ def _append(writing: Writing, logits_BV: Array, cfg: TextSampler) -> Writing:
     """The rows that are not done with one more token."""
     draw_B = jax.vmap(jax.random.fold_in)(writing.key_B, writing.length_B)
     token_B = choose(logits_BV, writing.seen_BV, draw_B, cfg.choice)
-    log_p_B = jnp.take_along_axis(jax.nn.log_softmax(logits_BV), token_B[:, None], axis=1)[:, 0]
+    chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=1)[:, 0]
+    log_p_B = chosen_B - jax.nn.logsumexp(logits_BV, axis=1)
     here_BS = (jnp.arange(writing.tokens_BS.shape[1]) == writing.length_B[:, None]) & ~writing.done_B[:, None]
     length_B = writing.length_B + ~writing.done_B
     ended_B = jnp.isin(token_B, jnp.array(cfg.ends, jnp.int32))

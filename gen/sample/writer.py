@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 
 from gen import mesh as meshes
 from gen import rng
-from gen.models.lm import LMConfig, unstack
+from gen.models.lm import LMConfig, for_decoding
 from gen.sample.choose import Choice
 from gen.sample.text import TextSampler, Writing, advance, begin
 from gen.spec import Params
@@ -123,7 +123,7 @@ class Writer:
             rows += [Row(prompt, tokens, Stream(self.tokenizer)) for _ in range(copies)]
         with jax.set_mesh(self.mesh):
             writing = self._read(rows, new, copies, seed, cfg)
-        params = self._unstacked
+        params = self._for_decoding
         while True:
             yield from self._take(rows, writing, stop, cfg)  # outside of the mesh: the caller may have one of his own
             done_B = np.array([row.reason is not None for row in rows])
@@ -135,9 +135,9 @@ class Writer:
                 writing = self._advance(params, writing, model=self.model, cfg=cfg, tokens=stride)
 
     @functools.cached_property
-    def _unstacked(self) -> Params:
+    def _for_decoding(self) -> Params:
         with jax.set_mesh(self.mesh):
-            return jax.jit(unstack, static_argnums=1)(self.params, self.model)
+            return jax.jit(for_decoding, static_argnums=1)(self.params, self.model)
 
     def _read(self, rows: list[Row], new: int, copies: int, seed: int, cfg: TextSampler) -> Writing:
         """The prompts read, each once, and the first token of each row chosen."""

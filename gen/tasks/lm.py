@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from gen import rng
 from gen.losses.lm import cross_entropy
-from gen.models.lm import LMConfig, head, lm_spec, states, unstack
+from gen.models.lm import LMConfig, for_decoding, head, lm_spec, states
 from gen.sample.choose import Choice
 from gen.sample.text import TextSampler, advance, begin
 from gen.spec import Params
@@ -97,5 +97,5 @@ class LMTask(Task):
             TextSampler(self.cfg.sampler),
             slots=length,
         )
-        params = unstack(players["model"], self.model)
+        params = for_decoding(players["model"], self.model)
         return {"text": advance(params, written, self.model, TextSampler(self.cfg.sampler), length).tokens_BS}

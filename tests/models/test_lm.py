@@ -11,7 +11,7 @@ from gen import mesh as meshes
 from gen import spec
 from gen.losses.lm import cross_entropy
 from gen.mesh import MeshConfig
-from gen.models.lm import LMConfig, cache_spec, decode, head, lm_spec, logits, prefill, states, unstack
+from gen.models.lm import LMConfig, cache_spec, decode, for_decoding, head, lm_spec, logits, prefill, states
 from gen.nn.experts import Experts
 from gen.nn.rotary import Rotary
 from gen.nn.transformer import TransformerConfig
@@ -62,7 +62,7 @@ def test_a_cache_changes_nothing(kind):
     row, length_B = jnp.arange(3), jnp.array([2, 5, 6])
     first_BV, cache = hasty(lambda p, t, n: prefill(p, t, n, cfg, slots=12))(params, tokens_BT[:, :6], length_B)
     np.testing.assert_allclose(first_BV, whole_BTV[row, length_B - 1], rtol=1e-4, atol=1e-4)
-    flat = unstack(params, cfg)
+    flat = for_decoding(params, cfg)
     step = hasty(lambda p, t, n, c: decode(p, t, n, c, cfg))
     slot_B = length_B
     for count in (1, 2, 1):
