@@ -17,6 +17,7 @@ from absl import app, flags
 
 from gen.config import nearest
 from gen.train import status
+from launch import memory
 
 
 def split_overrides(argv: Sequence[str], prefix: str) -> tuple[list[str], list[tuple[str, str]]]:
@@ -101,6 +102,7 @@ def run(main: Callable[[Any, list[tuple[str, str]]], int | None], *, prefix: str
 
     def start(rest: list[str]) -> None:
         quiet()
+        memory.keep_freed()
         try:
             if len(rest) > 1:
                 raise ValueError(f"{rest[1]!r} is not understood; flags look like --name=value, see --help")

@@ -16,10 +16,11 @@ from launch import command
 
 
 def main(args, overrides) -> int:
+    import jax
+
     from gen import mesh as meshes
     from gen.train import files
     from launch import runs, stack, suite, unclip
-    from launch.devices import devices
     from launch.language import Language
 
     if overrides:
@@ -27,7 +28,7 @@ def main(args, overrides) -> int:
     suite.check(args.also)
     root = Path(args.workdir)
     places = unclip.places(root) if (root / stack.STACK).exists() else {root.name: root}
-    mesh = meshes.make(meshes.MeshConfig(), devices())
+    mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     # before anything takes time: what is not a language model cannot be asked for more
     language = Language.open(root, mesh) if args.also else None
     for name, place in places.items():

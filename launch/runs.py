@@ -18,7 +18,6 @@ from gen.train.config import MAY_CHANGE
 from gen.train.evaluation import Evaluation
 from gen.train.run_dir import RunDir
 from launch import catalog, feeds, table, trained
-from launch.devices import devices
 
 READ_AHEAD = 2
 
@@ -36,7 +35,7 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     Raises ValueError in a sentence for everything that the user can mend.
     """
     cfg = catalog.resolve(data)
-    mesh = meshes.make(cfg.mesh, devices())
+    mesh = meshes.make(cfg.mesh, jax.devices())
     meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
     upstream = trained.open_upstream(cfg)
     task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()})
@@ -87,7 +86,7 @@ def evaluate(place: Path, pictures: int) -> dict[str, Any]:
     real ones.
     """
     run = trained.Run.open(place)
-    cfg, mesh = run.cfg, meshes.make(MeshConfig(), devices())  # not where it was trained, but what is here
+    cfg, mesh = run.cfg, meshes.make(MeshConfig(), jax.devices())  # not where it was trained, but what is here
     meshes.check_batch(cfg.train.batch_size, 1, mesh)
     upstream = {name: trained.Run.open(place / old["path"]) for name, old in trained.read_upstream(place).items()}
     task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()})

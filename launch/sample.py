@@ -19,14 +19,15 @@ from launch import command
 def main(args, overrides) -> int:
     import importlib.metadata
 
+    import jax
+
     from gen import mesh as meshes
     from launch import stack
-    from launch.devices import devices
 
-    mesh = meshes.make(meshes.MeshConfig(), devices())
+    mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     versions = {
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")},
-        "device": devices()[0].device_kind,
+        "device": jax.devices()[0].device_kind,
         "mesh": dict(mesh.shape),
     }
     if (Path(args.workdir) / "config.json").exists() and not (Path(args.workdir) / stack.STACK).exists():

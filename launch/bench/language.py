@@ -31,7 +31,6 @@ from launch import catalog
 from launch.bench import work
 from launch.bench.models import Model, jit_step, make
 from launch.bench.peer import Peer
-from launch.devices import devices
 from launch.runs import with_overrides
 
 SETTLE = 0.3  # seconds in which the side that has worked lets its threads go to sleep
@@ -75,7 +74,7 @@ class Comparison(NamedTuple):
 
 def prepare(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]], rows: int, length: int) -> Model:
     """The model of a config, by `resolve`, with fresh weights on one device."""
-    return make("lm", resolve(data, overrides, rows, length), {}, devices()[:1])
+    return make("lm", resolve(data, overrides, rows, length), {}, jax.devices()[:1])
 
 
 def resolve(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]], rows: int, length: int) -> RunConfig:
@@ -114,7 +113,7 @@ def measure_step(model: Model, peer: Peer | None, length: int, repeats: int) -> 
     calls = [lambda: peer.train([batch], [rate])["seconds"][0]] if peer else []
     with jax.set_mesh(model.mesh):
         taken = [statistics.median(seconds[1:]) for seconds in in_turn([ours, *calls], repeats)]
-    peak, flops = chips.peak_flops(devices()[:1]), work.train_flops(cfg.model, rows * length, length)
+    peak, flops = chips.peak_flops(jax.devices()[:1]), work.train_flops(cfg.model, rows * length, length)
     return Comparison(f"step, {rows} x {length}", *pair(taken), rows * length, flops, peak=peak)
 
 

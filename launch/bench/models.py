@@ -25,7 +25,6 @@ from gen.train.config import RunConfig
 from gen.train.state import State
 from launch import catalog, stack
 from launch.bench.timing import Figure, measure
-from launch.devices import devices
 
 PICTURES = 16  # drawn by a sampler at once
 VALUES = 64  # pixels and token ids are drawn below this, which every vocabulary has
@@ -49,7 +48,7 @@ def models(data: Mapping[str, Any], names: Collection[str]) -> Iterator[Model]:
     cfgs = {name: catalog.resolve(stage) for name, stage in stages.items()}
     for name in names:
         cfg = cfgs[name]
-        yield make(name, cfg, {kind: cfgs[stage].model for kind, stage in cfg.upstream.items()}, devices())
+        yield make(name, cfg, {kind: cfgs[stage].model for kind, stage in cfg.upstream.items()}, jax.devices())
 
 
 def make(name: str, cfg: RunConfig, upstream: Mapping[str, Any], devices: Sequence[jax.Device]) -> Model:

@@ -16,7 +16,6 @@ from gen.models.embedding import unit
 from gen.sample import png
 from gen.tasks.images import pixels
 from launch.demo.judge import Judge, score
-from launch.devices import devices
 from launch.unclip import Unclip, only
 
 BATCH = 48
@@ -36,7 +35,7 @@ class Findings:
 
 def make(workdir: Path, num: int) -> Findings:
     """Draws and judges `num` pictures, with the prior and without it."""
-    stack = Unclip.open(workdir, meshes.make(meshes.MeshConfig(), devices()))
+    stack = Unclip.open(workdir, meshes.make(meshes.MeshConfig(), jax.devices()))
     judge = Judge()
     combinations = np.array([c for _, c in zip(range(num), _cycle(held_out_combinations()), strict=False)])
     captions = [describe(d, ink, paper, i % len(TEMPLATES)) for i, (d, ink, paper) in enumerate(combinations.tolist())]
