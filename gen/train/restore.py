@@ -120,6 +120,8 @@ def _placement(names: list[str], shardings: Any) -> dict[str, Sharding]:
 def _check_fit(path: Path, contents: Contents, targets: dict[str, Any]) -> None:
     """A checkpoint of another model is no damage: falling back to an older one would hide a mistake."""
     have = contents.arrays
+    if "step" in targets and "step" not in have:
+        raise ValueError(f"{path} holds weights alone, as of a converted model: no training run can go on from it")
     problems = [f"{name} is missing" for name in targets if name not in have]
     problems += [f"{name} is unknown" for name in have if name not in targets]
     problems += [

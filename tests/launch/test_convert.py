@@ -70,6 +70,12 @@ def test_a_changed_bit_of_a_run_is_found(run):
         opened.load(lm_spec(opened.cfg.model), MESH)
 
 
+def test_no_training_goes_on_from_it(run):
+    state = {"step": jax.ShapeDtypeStruct((), "int32"), "players": {}}
+    with pytest.raises(ValueError, match="holds weights alone, as of a converted model: no training run can go on"):
+        restore.restore(run / "checkpoints", state)
+
+
 def test_a_run_goes_back_to_the_bits_that_it_came_from(run, tmp_path, hub, tokenizer, capsys):
     assert main(run, tmp_path / "out", max_shard_bytes=40_000) == 0
     assert "step 0 of" in capsys.readouterr().out
