@@ -14,8 +14,8 @@ The documents follow each other, framed as `start t_1 ... t_n end`, or, where st
 A long document is encoded in stretches, as the memory that a tokenizer takes is some two hundred times its text; they
 are cut where a line ends in a letter or digit, which no token of a tokenizer like GPT-2's spans.
 
-The folder gets its name when it is whole, so that what a killed process leaves is never read, and of several processes
-that prepare the same, one wins and all go on.
+The folder gets its name when it is whole, so that what a killed process leaves is never read (the next attempt
+removes it, a day later), and of several processes that prepare the same, one wins and all go on.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
 from array import array
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,7 @@ from gen.tokenizers import Tokenizer
 FORMAT = 1
 STRETCH = 2**18  # characters after which a document may be cut
 STRETCHES, CHARACTERS = 1024, 2**21  # the most in one batch of the tokenizer
+DAY = 86_400.0  # seconds
 SIZES = ("tokens", "documents", "documents", "tokens")  # of tokens.bin, both tables, and where the last document ends
 CUT = re.compile(r"(?<=[^\W_])(?=\n)")
 
@@ -82,6 +84,7 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> TokenStore:
         return TokenStore(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _clear_abandoned(folder)
         unfinished = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.unfinished")
         unfinished.mkdir()
     except OSError as error:
@@ -92,6 +95,14 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> TokenStore:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return TokenStore(folder)
+
+
+def _clear_abandoned(folder: Path) -> None:
+    """Removes what a killed process has left of its own attempt at `folder`: written to, but not for a day."""
+    for left in folder.parent.glob(f"{folder.name}.*.unfinished"):
+        with contextlib.suppress(FileNotFoundError):  # another process has finished it, or removed it
+            if time.time() - max(path.stat().st_mtime for path in (left, *left.iterdir())) > DAY:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _take_place(unfinished: Path, folder: Path) -> None:

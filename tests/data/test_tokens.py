@@ -1,6 +1,8 @@
 """Token stores: each document framed and in its place, prepared once, whole or not at all."""
 
 import json
+import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -107,6 +109,21 @@ def test_what_breaks_off_leaves_nothing_behind(tmp_path):
     with pytest.raises(ValueError, match="texts has no documents"):
         prepare(Texts(), Bytes(), tmp_path)
     assert not list((tmp_path / "tokens").iterdir())
+
+
+def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(tmp_path):
+    prepare(Texts("a"), Bytes(), tmp_path)
+    (folder,) = (tmp_path / "tokens").iterdir()
+    old, recent = (folder.with_name(f"{folder.name}.{who}.unfinished") for who in ("old", "recent"))
+    for left in (old, recent):
+        left.mkdir()
+        (left / "tokens.bin").write_bytes(b"part")
+    for path in (old, old / "tokens.bin"):
+        os.utime(path, (0, 0))
+    os.utime(recent, (0, 0))  # the folder is as old, but its file is being written to
+    shutil.rmtree(folder)
+    prepare(Texts("a"), Bytes(), tmp_path)
+    assert not old.exists() and recent.exists()
 
 
 @pytest.mark.parametrize("name", ["tokens.bin", "offsets.npy", "bytes.npy", "store.json"])
