@@ -10,13 +10,16 @@ initialisation, shardings, abstract shapes, the parameter table, memory plans an
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, DTypeLike, Key
 
 from gen import rng, tree
+
+# What activations are computed in; parameters are stored in float32.
+Dtype = Literal["float32", "bfloat16"]
 
 Init = Callable[[Key[Array, ""], tuple[int, ...], DTypeLike], Array]
 

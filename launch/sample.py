@@ -43,7 +43,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "directory of a trained stack or language model")
     flags.DEFINE_multi_string("prompt", None, "what to draw, or how a text begins; may be given several times")
     flags.DEFINE_integer("num", 4, "how many samples of each prompt", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "another seed, other samples")
+    flags.DEFINE_integer("seed", 0, "another seed, other samples", 0, 2**32 - 1)
     flags.DEFINE_string("out", None, "where the samples go; by default WORKDIR/samples")
     flags.DEFINE_integer("batch", 16, "pictures: how many are drawn at once", lower_bound=1)
     flags.DEFINE_bool("from_text_embedding", False, "pictures: leave the prior out (the paper's ablation)")

@@ -38,7 +38,7 @@ class TextFiles:
         self._root, self._files = _files(Path(place).expanduser(), pattern)
         if not self._files:
             raise ValueError(f"there is no text at {place}; expected a file, or a folder with files like {pattern}")
-        self._one = len(self._files) == 1 and all(file.suffix not in ROWS for file in self._files.values())
+        self._one = len(self._files) == 1 and all(file.suffix.lower() not in ROWS for file in self._files.values())
         contents = (part for name, file in self._files.items() for part in (name, _sha(file)))
         self.fingerprint = digest("text", split, str(test_fraction), field, *contents)
 
@@ -70,8 +70,8 @@ class TextFiles:
     def _entries(self) -> Iterator[tuple[str, Content]]:
         """The names of the documents in the split, each with what reads it."""
         for file_name, file in self._files.items():
-            if file.suffix in ROWS:
-                rows = ((f"{file_name}:{number}", row) for number, row in ROWS[file.suffix](file, self._field))
+            if (ending := file.suffix.lower()) in ROWS:
+                rows = ((f"{file_name}:{number}", row) for number, row in ROWS[ending](file, self._field))
                 yield from ((name, row) for name, row in rows if self._chosen(name))
             elif self._one or self._chosen(file_name):
                 yield file_name, functools.partial(_whole, file)
@@ -93,7 +93,10 @@ def _files(place: Path, pattern: str) -> tuple[Path, dict[str, Path]]:
     """A folder, and {path within it: file} in order."""
     if place.is_file():
         return place.parent, {place.name: place}
-    names = {path.relative_to(place).as_posix(): path for path in place.glob(pattern) if path.is_file()}
+    try:
+        names = {path.relative_to(place).as_posix(): path for path in place.glob(pattern) if path.is_file()}
+    except (ValueError, NotImplementedError) as error:
+        raise ValueError(f"text:{place}: the pattern {pattern!r} matches no files: {error}") from error
     return place, {name: names[name] for name in sorted(names) if not _hidden(name)}
 
 

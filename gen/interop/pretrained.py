@@ -12,7 +12,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +27,11 @@ from gen.interop import gpt2, huggingface, llama, names
 from gen.interop.names import Rule, State
 from gen.models import lm
 from gen.models.lm import LMConfig, lm_spec
-from gen.spec import Params, Spec, Specs
+from gen.spec import Dtype, Params, Spec, Specs
 from gen.tokenizers import Tokenizer
 from gen.tokenizers import load as load_tokenizer
 
 HEAD = "lm_head.weight"
-DTYPES = ("float32", "bfloat16")
 MAX_SHARD_BYTES = 5 * 10**9
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 
@@ -226,7 +225,8 @@ def _vocab_ways(mesh: Mesh) -> int:
     return math.prod(mesh.shape[axis] for axis in meshes.RULES["vocab"])
 
 
-def _checked(dtype: str) -> str:
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype={dtype!r} is not one of {', '.join(DTYPES)}")
-    return dtype
+def _checked(dtype: str) -> Dtype:
+    for known in get_args(Dtype):
+        if dtype == known:
+            return known
+    raise ValueError(f"dtype={dtype!r} is not one of {', '.join(get_args(Dtype))}")

@@ -56,7 +56,7 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
             header = json.loads(file.read(length))
             header.pop("__metadata__", None)
             entries = {name: _entry(**values) for name, values in header.items()}
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path} is no safetensors file: its header makes no sense; fetch it again") from error
     data = np.asarray(np.memmap(path, np.uint8, "r", offset=start)) if size > start else np.zeros(0, np.uint8)
     return {name: _array(data, entry, f"{path}: {name}") for name, entry in entries.items()}

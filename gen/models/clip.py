@@ -19,7 +19,7 @@ from gen import mesh, spec
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec
 from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
-from gen.spec import Params, Spec, Specs
+from gen.spec import Dtype, Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class CLIPConfig:
     image: VisionConfig
     text: TextConfig
     loss: str = "softmax"
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
 
 class Text(NamedTuple):
@@ -129,7 +129,7 @@ def encode_text(params: Params, tokens_BT: Int[Array, "B T"], cfg: CLIPConfig) -
     dtype = jnp.dtype(cfg.dtype)
     end_B = (tokens_BT if cfg.text.end is None else tokens_BT == cfg.text.end).argmax(-1)
     params = params["text"]
-    h_BTD = params["tokens"].astype(dtype)[tokens_BT] + params["positions"].astype(dtype)
+    h_BTD = (params["tokens"][tokens_BT] + params["positions"]).astype(dtype)
     h_BTD = transformer(params["blocks"], mesh.shard(h_BTD, "batch", "sequence", None), cfg.text.transformer)
     states_BTD = layer_norm(params["final_norm"], h_BTD)
     pooled_BD = jnp.take_along_axis(states_BTD, end_B[:, None, None], axis=1)[:, 0]

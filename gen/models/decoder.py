@@ -132,7 +132,7 @@ def read_caption(
     params: Params, condition: Condition, cfg: CaptionConfig, dtype: jnp.dtype
 ) -> tuple[Float[Array, "B W"], Float[Array, "B T W"]]:
     """GLIDE's caption transformer: the last position's state, and every position's."""
-    h_BTW = params["tokens"].astype(dtype)[condition.caption] + params["positions"].astype(dtype)
+    h_BTW = (params["tokens"][condition.caption] + params["positions"]).astype(dtype)
     h_BTW = jnp.where(condition.mask_BT[..., None], h_BTW, params["padding"].astype(dtype))
     h_BTW = transformer(params["blocks"], mesh.shard(h_BTW, "batch", None, None), cfg.transformer)
     states_BTW = layer_norm(params["final_norm"], h_BTW)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from gen import mesh, spec
+from gen import mesh, spec, tree
 from gen.nn import sight
 from gen.nn.attend import attend
 from gen.nn.cached import attend_cached, cache_axes, put, to_cache
@@ -30,7 +30,7 @@ from gen.nn.positions import learned_positions_spec
 from gen.nn.relative import table_spec
 from gen.nn.sight import ANYWHERE
 from gen.nn.transformer import Mix, TransformerConfig, block, block_to_rows, mixer, norm_of, run, transformer_spec
-from gen.spec import Params, Spec, Specs
+from gen.spec import Dtype, Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +50,12 @@ class LMConfig:
     embedding_norm: bool = False
     final_norm: bool = True
     vocab_multiple: int = 1
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     def __post_init__(self):
+        for name in ("vocab", "context", "vocab_multiple"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"model.{name}={getattr(self, name)} must be at least 1")
         if not self.transformer.causal:
             raise ValueError("model.transformer.causal must be True: a language model may not see what it predicts")
 
@@ -68,6 +71,9 @@ class States(NamedTuple):
     states_BTD: Float[Array, "B T D"]
     balance: Balance | None
 
+
+# The weights that stand in products with the stream, by the ends of their paths; "in", "gate" and "out" are experts'.
+MULTIPLY = ("rows", "tokens", "head", "in", "gate", "out")
 
 # Keys and values of one layer, a slot for each token that fits: {"key": (B, G, S, K), "value": (B, G, S, K)}.
 type LayerCache = dict[str, Array]
@@ -112,7 +118,17 @@ def states(
 
 def logits(params: Params, tokens_BT: Int[Array, "B T"], cfg: LMConfig) -> Float[Array, "B T V"]:
     """The scores of every next token, float32."""
-    return score(params, states(params, tokens_BT, cfg).states_BTD, cfg)
+    return score(params, states(params, tokens_BT, serving(cfg)).states_BTD, cfg)
+
+
+def serving(cfg: LMConfig) -> LMConfig:
+    """The model without what belongs to training: dropout, recomputation, and the experts' capacity, under which a
+    token's scores depend on those that come after it and on how many are read at once."""
+    transformer = cfg.transformer
+    experts = None if transformer.experts is None else dataclasses.replace(transformer.experts, capacity=None)
+    return dataclasses.replace(
+        cfg, transformer=dataclasses.replace(transformer, experts=experts, dropout=0.0, remat="none")
+    )
 
 
 def embed(
@@ -126,10 +142,11 @@ def embed(
     if tokens_BT.shape[1] > cfg.context:
         raise ValueError(f"rows of {tokens_BT.shape[1]} tokens are longer than the model's context of {cfg.context}")
     dtype = jnp.dtype(cfg.dtype)
-    h_BTD = params["tokens"].astype(dtype)[tokens_BT]
+    # looked up before it is cast: the gradients of a token's many places are summed in the dtype of the table
+    h_BTD = params["tokens"][tokens_BT].astype(dtype)
     if cfg.learned_positions:
         at_BT = jnp.arange(tokens_BT.shape[1])[None] if position_BT is None else position_BT
-        h_BTD = h_BTD + params["positions"].astype(dtype)[at_BT]
+        h_BTD = h_BTD + params["positions"][at_BT].astype(dtype)
     if cfg.embedding_norm:
         h_BTD = norm(params["embedding_norm"], h_BTD, cfg.transformer.norm, cfg.transformer.eps)
     return mesh.shard(dropout(h_BTD, cfg.transformer.dropout, key_B, "embedding"), "batch", "sequence", None)
@@ -164,12 +181,13 @@ def cache_spec(cfg: LMConfig, rows: int, slots: int) -> list[Specs]:
 
 
 def for_decoding(params: Params, cfg: LMConfig) -> Params:
-    """The weights as `decode` reads them: a list of layers in place of their stack, kernels as rows, in the dtype that
-    the model computes in."""
+    """The weights as `decode` reads them: a list of layers in place of their stack, kernels as rows. What multiplies
+    is in the dtype that the model computes in; the rest stays, so that decoding computes what reading computes."""
     dtype = jnp.dtype(cfg.dtype)
+    cast = lambda path, x: x.astype(dtype) if path.rsplit("/", 1)[-1] in MULTIPLY else x
     layer = lambda i: jax.tree.map(lambda x: x[i], params["blocks"])
     layers = [block_to_rows(layer(i)) for i in range(cfg.transformer.layers)]
-    return jax.tree.map(lambda x: x.astype(dtype), {**params, "blocks": layers})
+    return tree.map_with_path(cast, {**params, "blocks": layers})
 
 
 def prefill(
@@ -179,12 +197,12 @@ def prefill(
 
     What lies behind a prompt's end is written over by `decode` before any token sees it.
     """
-    transformer = _serving(cfg.transformer)
+    transformer = serving(cfg).transformer
     table = params.get("relative")
 
     def mix(query: Array, key: Array, value: Array) -> tuple[Array, LayerCache]:
         kept = {"key": to_cache(key, slots), "value": to_cache(value, slots)}
-        return attend(query, key, value, transformer.rule, ANYWHERE, table, transformer.attention), kept
+        return attend(query, key, value, transformer.rule, ANYWHERE, table), kept
 
     h_BTD, outputs = run(params["blocks"], embed(params, tokens_BT, cfg), transformer, mix)
     last_B1D = jnp.take_along_axis(h_BTD, (length_B - 1)[:, None, None], axis=1)
@@ -199,7 +217,7 @@ def decode(
 
     `params` are those of `for_decoding`.
     """
-    transformer = _serving(cfg.transformer)
+    transformer = serving(cfg).transformer
     slot_BT = slot_B[:, None] + jnp.arange(tokens_BT.shape[1])
     h_BTD = embed(params, tokens_BT, cfg, slot_BT)
     new: list[LayerCache] = []
@@ -208,12 +226,6 @@ def decode(
         h_BTD, outputs = block(layer, h_BTD, transformer, mix, slot_BT)
         new.append(outputs.kept)
     return score(params, _final(params, h_BTD, cfg), cfg), new
-
-
-def _serving(cfg: TransformerConfig) -> TransformerConfig:
-    """Without what belongs to training: what one row computes must not depend on how many tokens are read at once."""
-    experts = None if cfg.experts is None else dataclasses.replace(cfg.experts, capacity=None)
-    return dataclasses.replace(cfg, experts=experts, dropout=0.0, remat="none")
 
 
 def _mix_into(cache: LayerCache, slot_BT: Array, cfg: TransformerConfig, table: Array | None) -> Mix:

@@ -19,7 +19,7 @@ from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec, timestep_embedding, timestep_spec
 from gen.nn.sight import Where
 from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
-from gen.spec import Params, Spec, Specs
+from gen.spec import Dtype, Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PriorConfig:
     transformer: TransformerConfig
     states: int | None = None
     vocab: int | None = None
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     def __post_init__(self):
         if (self.states is None) == (self.vocab is None):
@@ -75,7 +75,7 @@ def prior(
     """Predicts the clean image embedding (in the scaled space of diffusion) from a noised one; float32."""
     width, dtype = cfg.transformer.width, jnp.dtype(cfg.dtype)
     if cfg.vocab is not None:
-        tokens_BTD = params["tokens"].astype(dtype)[caption.tokens]
+        tokens_BTD = params["tokens"][caption.tokens].astype(dtype)
     else:
         tokens_BTD = linear(params["tokens"], caption.tokens.astype(dtype))
     query_BD = jnp.broadcast_to(params["query"].astype(dtype), (z_BE.shape[0], width))

@@ -20,7 +20,7 @@ from gen.nn.conv import FIRST, LAST, conv, conv_spec
 from gen.nn.norms import group_norm, norm_spec
 from gen.nn.positions import timestep_embedding, timestep_spec
 from gen.nn.resnet import Resample, resnet, resnet_spec
-from gen.spec import Params, Specs
+from gen.spec import Dtype, Params, Specs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class UNetConfig:
     scale_shift: bool = True
     groups: int = 32
     dropout: float = 0.0
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     def __post_init__(self):
         halvings = 2 ** (len(self.multipliers) - 1)

@@ -43,6 +43,9 @@ def attend(
         return _over_context(query_BTHK, key_BSGK, value_BSGK, rule, where, table, method)
     if method == "auto":
         method = choose(_platform(), query_BTHK, key_BSGK, rule, where)
+    elif not _supported(method, query_BTHK, key_BSGK, rule, where):
+        shapes = f"queries {query_BTHK.shape}, keys {key_BSGK.shape} of {query_BTHK.dtype}, {rule}, on a {_platform()}"
+        raise ValueError(f"model.transformer.attention={method} cannot compute this case ({shapes}); set auto")
     programs = {"dense": dense, "cudnn": cudnn, "splash": splash, "blockwise": blockwise}
     return programs[method](query_BTHK, key_BSGK, value_BSGK, rule, where, table)
 
@@ -54,6 +57,13 @@ def choose(platform: str, query_BTHK: Any, key_BSGK: Any, rule: Rule, where: Whe
     if platform == "tpu" and splash_supports(query_BTHK, key_BSGK, rule, where):
         return "splash"
     return "dense" if query_BTHK.shape[1] * key_BSGK.shape[1] <= SHORT else "blockwise"
+
+
+def _supported(method: Method, query_BTHK: Any, key_BSGK: Any, rule: Rule, where: Where) -> bool:
+    """Whether a program that a config asks for can take the case."""
+    if method == "splash":
+        return _platform() == "tpu" and splash_supports(query_BTHK, key_BSGK, rule, where)
+    return method != "cudnn" or cudnn_supports(query_BTHK, key_BSGK, rule, where)
 
 
 @functools.partial(jax.checkpoint, static_argnums=3, prevent_cse=False)

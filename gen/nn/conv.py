@@ -55,7 +55,7 @@ def conv(
     convolution = large_convolution if large else plain_convolution
     y_BYXC = convolution(x_BYXC, kernel, stride)
     channels = "channels" if axes[1] else None
-    return mesh.shard(y_BYXC + params["bias"].astype(x_BYXC.dtype), "batch", None, None, channels)
+    return mesh.shard((y_BYXC + params["bias"]).astype(x_BYXC.dtype), "batch", None, None, channels)
 
 
 def border(size: int) -> tuple[int, int]:

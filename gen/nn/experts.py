@@ -26,13 +26,16 @@ from gen.spec import Params, Spec, Specs
 
 @dataclasses.dataclass(frozen=True)
 class Experts:
-    """`count` experts, of which each token sees `top_k`; `capacity` (1.25, say) bounds what one takes, None nothing."""
+    """`count` experts, of which each token sees `top_k`; `capacity` (1.25, say) bounds what one takes in training,
+    None nothing."""
 
     count: int
     top_k: int = 2
     capacity: float | None = None
 
     def __post_init__(self):
+        if self.capacity is not None and not 0 < self.capacity < math.inf:
+            raise ValueError(f"experts.capacity={self.capacity} must be above 0, or None for no bound")
         if not 1 <= self.top_k <= self.count:
             raise ValueError(f"experts.top_k={self.top_k} must be from 1 to experts.count={self.count}")
 

@@ -72,7 +72,8 @@ def linear(params: Params, x: Float[Array, "... I"], inputs: int = 1) -> Float[A
         out = kernel.shape[inputs:]
         y = product(x, kernel)
     y = y.reshape(*lead, *out)
-    return y + params["bias"].astype(x.dtype) if "bias" in params else y
+    # added in the bias's own dtype: its gradient is a sum over all tokens
+    return (y + params["bias"]).astype(x.dtype) if "bias" in params else y
 
 
 def by_rows(x: Float[Array, "... I"], rows_OI: Float[Array, "O I"], dtype: Any = None) -> Float[Array, "... O"]:

@@ -82,6 +82,15 @@ class TransformerConfig:
     remat: Remat = "none"
 
     def __post_init__(self):
+        sizes = {"width": self.width, "layers": self.layers, "heads": self.heads, "kv_heads": self.groups}
+        sizes |= {"mlp": self.hidden, "window": 1 if self.window is None else self.window}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"model.transformer.{name}={size} must be at least 1")
+        if self.head_width < 1:
+            raise ValueError(f"model.transformer: heads of {self.head_width} numbers are none; set head_dim or heads")
+        if self.rotary is not None and self.head_width % 2:
+            raise ValueError(f"model.transformer: rotary turns pairs; heads of {self.head_width} are odd, set head_dim")
         if self.parallel and self.norm_order == "post":
             raise ValueError("model.transformer: parallel attention and MLP read one norm; set norm_order=pre")
         if self.experts is not None and self.mlp_bias:

@@ -11,12 +11,14 @@ They apply in this order, each to what the last has left. Where tokens tie at a 
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 NEVER = -1e30
+COLDEST = 1e-6  # the temperature below which scores would overflow, and the best is as good as certain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +32,13 @@ class Choice:
     penalty: float = 1.0
 
     def __post_init__(self):
-        if self.temperature < 0:
-            raise ValueError(f"sampler.temperature={self.temperature} must be 0 (the best token) or more")
+        if not 0 <= self.temperature < math.inf:
+            raise ValueError(f"sampler.temperature={self.temperature} must be 0 (the best token) or more, and finite")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"sampler.top_k={self.top_k} must be at least 1, or None for all")
         if not (0 < self.top_p <= 1 and 0 <= self.min_p <= 1):
             raise ValueError(f"sampler.top_p={self.top_p} and min_p={self.min_p} must be from 0 to 1, top_p above 0")
-        if self.penalty <= 0:
+        if not 0 < self.penalty < math.inf:
             raise ValueError(f"sampler.penalty={self.penalty} must be above 0; 1 is none")
 
 
@@ -47,7 +49,7 @@ def choose(
     if seen_BV is not None:
         punished_BV = jnp.where(logits_BV > 0, logits_BV / cfg.penalty, logits_BV * cfg.penalty)
         logits_BV = jnp.where(seen_BV, punished_BV, logits_BV)
-    if cfg.temperature == 0:
+    if cfg.temperature < COLDEST:
         return logits_BV.argmax(-1).astype(jnp.int32)
     logits_BV = truncate(logits_BV / cfg.temperature, cfg)
     return jax.vmap(jax.random.categorical)(key_B, logits_BV).astype(jnp.int32)

@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Float32, Int
 
 from gen import mesh as meshes
-from gen.models.lm import LMConfig, score, states
-from gen.sample.writer import bucket, fill
+from gen.models.lm import LMConfig, score, serving, states
+from gen.sample.writer import bucket, check_tokenizer, fill
 from gen.spec import Params
 from gen.tokenizers.base import Tokenizer
 
@@ -35,6 +35,7 @@ class Reader:
     """`params` are a model's weights on `mesh`; `batch` texts are read at once."""
 
     def __init__(self, params: Params, model: LMConfig, tokenizer: Tokenizer, mesh: Mesh, batch: int = 16):
+        check_tokenizer(tokenizer, model)
         self.params, self.model, self.tokenizer, self.mesh = params, model, tokenizer, mesh
         self.batch = -(-batch // meshes.batch_ways(mesh)) * meshes.batch_ways(mesh)
         self._score = jax.jit(continuation, static_argnames="model")
@@ -45,8 +46,7 @@ class Reader:
 
         Of a text longer than the model's context the last part is read. Raises ValueError for an empty continuation.
         """
-        rows = [self.split(context, more) for context, more in pairs]
-        return self.score_tokens(rows)
+        return self.score_tokens([self.split(context, more) for context, more in pairs])
 
     def split(self, context: str, more: str) -> tuple[list[int], list[int]]:
         """Context and continuation as tokens, those of the whole text: a border inside a token goes to the context."""
@@ -59,6 +59,8 @@ class Reader:
 
     def score_tokens(self, rows: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
         """The same of tokens, behind a start."""
+        if not rows:
+            return []
         texts = [[self.tokenizer.start, *context, *more][-self.model.context - 1 :] for context, more in rows]
         counted = [min(len(more), len(text) - 1) for (_, more), text in zip(rows, texts, strict=True)]
 
@@ -73,6 +75,8 @@ class Reader:
 
     def embed(self, texts: Sequence[str]) -> Float32[np.ndarray, "N D"]:
         """The mean of each text's states, of unit length; what does not fit the context is left out."""
+        if not texts:
+            return np.zeros((0, self.model.transformer.width), np.float32)
         tokens = [[self.tokenizer.start, *self.tokenizer.encode(text)][: self.model.context] for text in texts]
 
         def read(text_BT: Array, length_B: Array, _: Array) -> tuple[Array]:
@@ -111,7 +115,7 @@ def continuation(
     target_BT = text_BT[:, 1:]
     place_T = jnp.arange(target_BT.shape[1])
     counts_BT = (place_T < (length_B - 1)[:, None]) & (place_T >= (length_B - 1 - counted_B)[:, None])
-    states_BTD = states(params, text_BT[:, :-1], model).states_BTD
+    states_BTD = states(params, text_BT[:, :-1], serving(model)).states_BTD
 
     def read(part: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         states_BCD, target_BC, counts_BC = part
@@ -132,7 +136,7 @@ def pooled(
     params: Params, text_BT: Int[Array, "B T"], length_B: Int[Array, "B"], model: LMConfig
 ) -> Float[Array, "B D"]:
     """The mean of a text's states, of unit length."""
-    states_BTD = states(params, text_BT, model).states_BTD.astype(jnp.float32)
+    states_BTD = states(params, text_BT, serving(model)).states_BTD.astype(jnp.float32)
     real_BT = jnp.arange(text_BT.shape[1]) < length_B[:, None]
     mean_BD = jnp.einsum("btd,bt->bd", states_BTD, real_BT.astype(jnp.float32)) / length_B[:, None]
     return mean_BD * jax.lax.rsqrt(jnp.square(mean_BD).sum(-1, keepdims=True) + 1e-12)

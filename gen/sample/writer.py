@@ -66,6 +66,7 @@ class Writer:
     """`params` are a model's weights on `mesh`."""
 
     def __init__(self, params: Params, model: LMConfig, tokenizer: Tokenizer, mesh: Mesh):
+        check_tokenizer(tokenizer, model)
         self.params, self.model, self.tokenizer, self.mesh = params, model, tokenizer, mesh
         self._begin = jax.jit(begin, static_argnames=("model", "cfg", "slots", "copies"))
         self._advance = jax.jit(advance, static_argnames=("model", "cfg", "tokens"), donate_argnums=1)
@@ -91,7 +92,11 @@ class Writer:
         return self._write(prompts, [], **how)
 
     def encode(self, prompt: str) -> list[int]:
-        """The prompt's tokens behind a start. Raises ValueError when they fill the context."""
+        """The prompt's tokens behind a start. Raises ValueError when they fill the context, or it is no Unicode."""
+        try:
+            prompt.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"the prompt {ascii(prompt[:40])} has bytes that are not UTF-8; mend them") from error
         tokens = [self.tokenizer.start, *self.tokenizer.encode(prompt)]
         if len(tokens) >= self.model.context:
             raise ValueError(
@@ -196,6 +201,12 @@ class Writer:
 
     def _place(self, x: np.ndarray) -> jax.Array:
         return meshes.put(x, meshes.batch_sharding(self.mesh))
+
+
+def check_tokenizer(tokenizer: Tokenizer, model: LMConfig) -> None:
+    """Raises ValueError when the tokenizer has ids that the model has no embedding for."""
+    if tokenizer.vocab_size > model.vocab:
+        raise ValueError(f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab}; give it its own")
 
 
 def fill(x: np.ndarray, rows: int, value: Any) -> np.ndarray:

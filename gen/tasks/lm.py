@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from gen import rng
 from gen.losses.lm import cross_entropy
-from gen.models.lm import LMConfig, for_decoding, head, lm_spec, states
+from gen.models.lm import LMConfig, for_decoding, head, lm_spec, serving, states
 from gen.sample.choose import Choice
 from gen.sample.text import TextSampler, advance, begin
 from gen.spec import Params
@@ -43,6 +43,8 @@ class LMTaskConfig:
 
 class LMTask(Task):
     def __init__(self, cfg: LMTaskConfig, model: LMConfig):
+        if cfg.chunk < 1:
+            raise ValueError(f"task.chunk={cfg.chunk} must be at least 1")
         if not 1 <= cfg.prompt < model.context:
             raise ValueError(f"task.prompt={cfg.prompt} must leave room in model.context={model.context}")
         self.cfg, self.model = cfg, model
@@ -55,12 +57,12 @@ class LMTask(Task):
         return whole | {"weights": jax.ShapeDtypeStruct(shape, jnp.float32)}
 
     def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+        model = serving(self.model) if context.training is None else self.model
         weight_BT = batch["weights"]  # 0 in rows that only fill a last evaluation batch
-        dropping = context.training is not None and self.model.transformer.dropout > 0
-        key_B = context.keys("dropout", batch["row"]) if dropping else None
+        key_B = context.keys("dropout", batch["row"]) if model.transformer.dropout > 0 else None
         within = {"segment_BT": batch["segments"], "position_BT": batch["positions"]}
         within = {} if self.cfg.across_documents else within
-        read = states(params, batch["tokens"], self.model, **within, key_B=key_B)
+        read = states(params, batch["tokens"], model, **within, key_B=key_B)
         loss, totals = cross_entropy(
             read.states_BTD,
             head(params),

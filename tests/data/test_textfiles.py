@@ -114,6 +114,18 @@ def test_columns(tmp_path):
         texts(path)
 
 
+def test_a_pattern_that_is_none(tmp_path):
+    write(tmp_path, a_txt="a")
+    for pattern in ("", "/a/*"):
+        with pytest.raises(ValueError, match="the pattern .* matches no files"):
+            texts(tmp_path, pattern=pattern)
+
+
+def test_endings_are_read_in_any_case(tmp_path):
+    write(tmp_path, a_JSONL=lines({"text": "one"}, {"text": "two"}))
+    assert texts(tmp_path, test_fraction=0.0) == {"a.JSONL:1": "one", "a.JSONL:2": "two"}
+
+
 def test_nothing_to_read(tmp_path):
     with pytest.raises(ValueError, match="there is no text at"):
         texts(tmp_path)

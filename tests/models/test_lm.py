@@ -15,6 +15,7 @@ from gen.models.lm import LMConfig, cache_spec, decode, for_decoding, head, lm_s
 from gen.nn.experts import Experts
 from gen.nn.rotary import Rotary
 from gen.nn.transformer import TransformerConfig
+from gen.tasks.lm import LMTask, LMTaskConfig
 from tests import small
 from tests.peers import hasty
 
@@ -174,6 +175,17 @@ def test_what_cannot_be_is_refused():
         lm(parallel=True, norm_order="post")
     with pytest.raises(ValueError, match="experts have no biases"):
         lm(experts=Experts(4, 2))
+    for name in ("window", "heads", "layers", "kv_heads", "mlp"):
+        with pytest.raises(ValueError, match=rf"model\.transformer\.{name}=0 must be at least 1"):
+            lm(**{name: 0})
+    with pytest.raises(ValueError, match="rotary turns pairs; heads of 5 are odd"):
+        lm(head_dim=5, rotary=Rotary())
+    with pytest.raises(ValueError, match=r"experts\.capacity=-1.0 must be above 0"):
+        Experts(4, 2, capacity=-1.0)
+    with pytest.raises(ValueError, match=r"model\.vocab_multiple=0 must be at least 1"):
+        dataclasses.replace(KINDS["gpt2"], vocab_multiple=0)
+    with pytest.raises(ValueError, match=r"task\.chunk=0 must be at least 1"):
+        LMTask(LMTaskConfig(chunk=0, prompt=2), KINDS["gpt2"])
 
 
 def test_the_cache_lies_on_the_mesh_as_planned():

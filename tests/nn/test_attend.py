@@ -150,6 +150,15 @@ def test_the_program_fits_machine_and_shapes(monkeypatch):
     assert choose("gpu", *one, causal, Where(slot_BT=jnp.zeros((4, 1), jnp.int32))) == "dense"
 
 
+def test_a_program_that_is_asked_for_and_cannot_is_no_other_quietly(monkeypatch):
+    q, k = (jnp.zeros(x.shape, x.dtype) for x in shapes(128))
+    with pytest.raises(ValueError, match="attention=cudnn cannot compute this case .*on a cpu.*; set auto"):
+        attend(q, k, k, Rule(causal=True), method="cudnn")
+    monkeypatch.setattr(attends, "_platform", lambda: "tpu")
+    with pytest.raises(ValueError, match="attention=splash cannot compute this case .*alibi"):
+        attend(q, k, k, Rule(causal=True, relative="alibi"), method="splash")
+
+
 @pytest.mark.parametrize("method", ["dense", "blockwise"])
 def test_rows_that_a_mesh_cuts_over_context_see_the_same(method):
     rule = Rule(causal=True, window=13, relative="t5")

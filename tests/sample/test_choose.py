@@ -94,9 +94,24 @@ def test_the_penalty_makes_seen_tokens_less_likely_whatever_their_sign():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.1}, {"min_p": 2.0}, {"penalty": 0.0}]
+    "settings",
+    [
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"top_k": 0},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"min_p": 2.0},
+        {"penalty": 0.0},
+    ],
 )
 def test_settings_that_make_no_sense_are_named(settings):
     (name,) = settings
     with pytest.raises(ValueError, match=f"sampler.*{name}"):
         Choice(**settings)
+
+
+def test_a_temperature_next_to_nothing_takes_the_best():
+    keys = jax.random.split(jax.random.key(0), 1)
+    for temperature in (0.0, 1e-39, 1e-8):
+        assert choose(jnp.array([[1.0, 5.0, 3.0]]), None, keys, Choice(temperature=temperature)) == 1

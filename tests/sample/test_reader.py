@@ -85,6 +85,10 @@ def test_embeddings_are_means_of_states_of_unit_length(reader):
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
 
 
+def test_nothing_to_read_is_read_at_once(reader):
+    assert reader.score([]) == [] and reader.embed([]).shape == (0, MODEL.transformer.width)
+
+
 def test_a_mesh_reads_the_same(reader):
     spread = Reader(*unpack(data=1, fsdp=2, context=2, tensor=2), batch=3)
     expected, scores = reader.score(PAIRS[:2]), spread.score(PAIRS[:2])

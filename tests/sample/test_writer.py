@@ -1,10 +1,13 @@
 """Texts from a tiny random model, against a full forward pass for every token."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from gen.sample.choose import Choice
+from gen.sample.reader import Reader
 from gen.sample.writer import Writer
 from gen.tokenizers import Bytes
 from tests.sample.lm import MODEL, placed
@@ -124,6 +127,7 @@ def test_a_row_ends_with_the_context(writer, forward):
     ("how", "message"),
     [
         ({"prompts": ["b" * 31]}, "has 32 tokens, which leaves no room in the model's context of 32; shorten it"),
+        ({"prompts": ["a\udcff"]}, r"the prompt 'a\\udcff' has bytes that are not UTF-8"),
         ({"prompts": []}, "writing needs a prompt"),
         ({"new": 0}, "at least 1"),
         ({"stop": ("x", "")}, "none of them empty"),
@@ -133,6 +137,15 @@ def test_a_row_ends_with_the_context(writer, forward):
 def test_what_cannot_be_written_is_refused(writer, how, message):
     with pytest.raises(ValueError, match=message):
         writer.write(**{"prompts": ["a"], "new": 4} | how)
+
+
+def test_a_tokenizer_of_another_model_is_refused():
+    params, mesh = placed()
+    small = dataclasses.replace(MODEL, vocab=100)
+    with pytest.raises(ValueError, match="the tokenizer has 259 tokens, the model 100; give it its own"):
+        Writer(params, small, Bytes(), mesh)
+    with pytest.raises(ValueError, match="the tokenizer has 259 tokens, the model 100; give it its own"):
+        Reader(params, small, Bytes(), mesh)
 
 
 def test_nothing_compiles_again_within_a_bucket_of_lengths(writer, greedy):
