@@ -33,12 +33,13 @@ def main(args, overrides) -> int:
     language = Language.open(root, mesh) if args.also else None
     for name, place in places.items():
         results = runs.evaluate(place, args.pictures)
+        files.write_json(place / "evaluation.json", results)
         show(f"{name}, step {results['step']}", {k: f"{v:.5g}" for k, v in results["metrics"].items()})
         if language is not None:
             for also in args.also:
                 results[also], lines = suite.run(also, language, place / "evaluation")
+                files.write_json(place / "evaluation.json", results)  # each, lest a later one takes it along
                 show(f"{name}, {also}", lines)
-        files.write_json(place / "evaluation.json", results)
     return 0
 
 

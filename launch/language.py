@@ -19,7 +19,7 @@ from gen.sample.reader import Reader
 from gen.sample.writer import Writer
 from gen.spec import Params
 from gen.tokenizers import Tokenizer
-from gen.train import files
+from gen.train import digest, files
 from gen.train.config import RunConfig
 from launch.trained import Run
 
@@ -43,7 +43,8 @@ class Language:
             read = pretrained.load_pretrained(place, mesh)
             if read.tokenizer is None:
                 raise ValueError(f"{place} has no tokenizer.json or tokenizer.model; put the model's own beside it")
-            return cls(read.params, read.cfg, read.tokenizer, mesh, {"directory": place.name})
+            weights: dict[str, Any] = {"directory": place.name, "digest": digest.combine(digest.digests(read.params))}
+            return cls(read.params, read.cfg, read.tokenizer, mesh, weights)
         run = Run.open(place)
         if not isinstance(run.cfg.model, LMConfig):
             raise ValueError(f"{place} holds a {run.cfg.task.name}, not a language model")

@@ -66,9 +66,9 @@ class Run:
         return params, digest
 
     def tokenizer(self) -> Tokenizer:
-        """Raises ValueError when the run reads no captions."""
+        """Raises ValueError when the run reads no text."""
         if not (self.path / TOKENIZER).exists():
-            raise ValueError(f"{self.path} has no {TOKENIZER}: that run reads no captions")
+            raise ValueError(f"{self.path} has no {TOKENIZER}: that run reads no text")
         return load_tokenizer(self.path / TOKENIZER)
 
 

@@ -27,7 +27,8 @@ def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, versions:
     choice = config.build(Choice, data, "sampler")
     writer = language.writer
     how = {"new": args.tokens or TOKENS, "seed": args.seed, "choice": choice, "stop": tuple(args.stop)}
-    record = {"seed": args.seed, "sampler": config.to_dict(choice), "weights": dict(language.weights), **versions}
+    said = {"seed": args.seed, "sampler": config.to_dict(choice), "new": how["new"], "stop": list(how["stop"])}
+    record = {**said, "weights": dict(language.weights), **versions}
 
     lines = []
     for prompt in args.prompt:

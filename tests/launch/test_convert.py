@@ -12,6 +12,7 @@ from gen.models.lm import lm_spec
 from gen.tokenizers import Bytes, train
 from gen.train import files, restore
 from launch import convert
+from launch.language import Language
 from launch.trained import Run
 from tests.language_peers import write_directory
 from tests.peers import recorded
@@ -68,6 +69,13 @@ def test_a_changed_bit_of_a_run_is_found(run):
     with pytest.raises(restore.NoIntactCheckpoint, match="no checkpoint in .* is intact"):
         opened = Run.open(run)
         opened.load(lm_spec(opened.cfg.model), MESH)
+
+
+def test_weights_have_the_same_digest_in_both_layouts(hub, tmp_path):
+    assert main(hub, tmp_path / "run") == 0
+    here, there = (Language.open(place, MESH).weights for place in (tmp_path / "run", hub))
+    assert (here["step"], there["directory"]) == (0, "hub")
+    assert here["digest"] == there["digest"]
 
 
 def test_no_training_goes_on_from_it(run):

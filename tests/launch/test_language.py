@@ -72,6 +72,19 @@ def test_samples_are_shown_and_kept_with_their_record(workdir, tmp_path, capsys)
         assert line["prompt"] + line["text"] in printed
         assert len(line["tokens"]) == len(line["log_p"]) <= 6
         assert line["sampler"]["temperature"] == 0.5 and line["weights"]["step"] == 2
+        assert (line["new"], line["stop"]) == (6, [])
+
+
+def test_what_has_been_evaluated_is_kept_when_the_next_fails(workdir, monkeypatch):
+    def fails(name, language, place):
+        raise ValueError("too short")
+
+    monkeypatch.setattr(suite, "run", fails)
+    (workdir / "evaluation.json").unlink(missing_ok=True)
+    args = types.SimpleNamespace(workdir=str(workdir), pictures=4, also=["fewshot"])
+    with pytest.raises(ValueError, match="too short"):
+        evaluate.main(args, [])
+    assert json.loads((workdir / "evaluation.json").read_text())["metrics"]["bits_per_byte"] > 0
 
 
 def test_evaluation_adds_what_is_asked_for(workdir, capsys):
@@ -104,6 +117,9 @@ def test_a_batch_can_be_read(corpus, tmp_path, monkeypatch):
         ({"data.source": "text:nowhere"}, "nowhere"),
         ({"data.tokenizer": "bpe"}, "write bpe:SIZE"),
         ({"data.fim": "0.5"}, "middle"),
+        ({"model.transformer.window": "0"}, "window=0 must be at least 1"),
+        ({"task.chunk": "0"}, "task.chunk=0 must be at least 1"),
+        ({"model.dtype": "int32"}, "model.dtype"),
         ({"model.transformer.kv_heads": "3"}, "2 heads of queries do not divide into 3 of keys and values"),
     ],
 )
