@@ -66,9 +66,9 @@ def _supported(method: Method, query_BTHK: Any, key_BSGK: Any, rule: Rule, where
     return method != "cudnn" or cudnn_supports(query_BTHK, key_BSGK, rule, where)
 
 
-@functools.partial(jax.checkpoint, static_argnums=3, prevent_cse=False)
+@functools.partial(jax.checkpoint, static_argnums=3, prevent_cse=False, policy=jax.checkpoint_policies.dots_saveable)
 def dense(query_BTHK, key_BSGK, value_BSGK, rule: Rule, where: Where = ANYWHERE, table=None) -> Array:
-    # the backward pass makes the scores again: autodiff would keep three arrays of queries x keys for every head
+    # the backward pass starts from the scores: autodiff would keep two more arrays of queries x keys for every head
     distance_BTS = where.slots(query_BTHK.shape[1])[:, :, None] - jnp.arange(key_BSGK.shape[1])
     seen_BTS = sight.visible(rule, where, distance_BTS)
     bias_BHTS = sight.bias(rule, table, distance_BTS, query_BTHK.shape[2])
