@@ -45,14 +45,18 @@ def _marks(path: Path) -> dict[str, str | None]:
     """The names that a tokenizer_config.json gives, as far as there is one; without a start the end has its place."""
     content = _json(path) if path.is_file() else {}
     names = {mark: content.get(f"{mark}_token") for mark in ("bos", "eos", "pad")}
-    bos, eos, pad = (name.get("content") if isinstance(name, dict) else name for name in names.values())
+    names = {mark: name.get("content") if isinstance(name, dict) else name for mark, name in names.items()}
+    for mark, name in names.items():
+        if not isinstance(name, str | None):
+            raise ValueError(f"{path}: {mark}_token is {name!r}, expected the name of a token")
+    bos, eos, pad = names.values()
     return {"start": bos or eos, "end": eos, "pad": pad}
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"cannot read the tokenizer {path}: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is not a tokenizer: expected a JSON object")

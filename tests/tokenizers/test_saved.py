@@ -61,6 +61,9 @@ def test_names_from_the_file_beside_it(content, tmp_path):
     names = {"bos_token": {"content": "<go>"}, "eos_token": "<stop>"}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(names))
     assert (load(path).start, load(path).end, load(path).pad) == (1, 2, 0)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(names | {"bos_token": 5}))
+    with pytest.raises(ValueError, match="tokenizer_config.json: bos_token is 5, expected the name of a token"):
+        load(path)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(names | {"bos_token": None}))
     assert (load(path).start, load(path).end) == (2, 2)
     assert load(path, start="<go>").start == 1
