@@ -43,7 +43,7 @@ def attend(
         return _over_context(query_BTHK, key_BSGK, value_BSGK, rule, where, table, method)
     if method == "auto":
         method = choose(_platform(), query_BTHK, key_BSGK, rule, where)
-    elif not _supported(method, query_BTHK, key_BSGK, rule, where):
+    elif not supported(method, _platform(), query_BTHK, key_BSGK, rule, where):
         shapes = f"queries {query_BTHK.shape}, keys {key_BSGK.shape} of {query_BTHK.dtype}, {rule}, on a {_platform()}"
         raise ValueError(f"model.transformer.attention={method} cannot compute this case ({shapes}); set auto")
     programs = {"dense": dense, "cudnn": cudnn, "splash": splash, "blockwise": blockwise}
@@ -52,18 +52,20 @@ def attend(
 
 def choose(platform: str, query_BTHK: Any, key_BSGK: Any, rule: Rule, where: Where) -> Method:
     """The program for arrays (or shapes) of queries and keys on a "cpu", "gpu" or "tpu"."""
-    if platform == "gpu" and cudnn_supports(query_BTHK, key_BSGK, rule, where):
+    if supported("cudnn", platform, query_BTHK, key_BSGK, rule, where):
         return "cudnn"
-    if platform == "tpu" and splash_supports(query_BTHK, key_BSGK, rule, where):
+    if supported("splash", platform, query_BTHK, key_BSGK, rule, where):
         return "splash"
     return "dense" if query_BTHK.shape[1] * key_BSGK.shape[1] <= SHORT else "blockwise"
 
 
-def _supported(method: Method, query_BTHK: Any, key_BSGK: Any, rule: Rule, where: Where) -> bool:
-    """Whether a program that a config asks for can take the case."""
+def supported(method: Method, platform: str, query_BTHK: Any, key_BSGK: Any, rule: Rule, where: Where) -> bool:
+    """Whether a program can take the case on this machine; dense and blockwise take any."""
+    if method == "cudnn":
+        return platform == "gpu" and cudnn_supports(query_BTHK, key_BSGK, rule, where)
     if method == "splash":
-        return _platform() == "tpu" and splash_supports(query_BTHK, key_BSGK, rule, where)
-    return method != "cudnn" or cudnn_supports(query_BTHK, key_BSGK, rule, where)
+        return platform == "tpu" and splash_supports(query_BTHK, key_BSGK, rule, where)
+    return True
 
 
 @functools.partial(jax.checkpoint, static_argnums=3, prevent_cse=False, policy=jax.checkpoint_policies.dots_saveable)
