@@ -40,7 +40,14 @@ def parquet(file: Path, field: str) -> Iterator[tuple[int, Content]]:
             columns = ", ".join(table.schema_arrow.names)
             raise ValueError(f"{file} has no column {field!r}; set options.field to one of its columns: {columns}")
         number = 0
-        for batch in table.iter_batches(batch_size=1024, columns=[field]):
+        batches = table.iter_batches(batch_size=1024, columns=[field])
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pyarrow.ArrowInvalid, OSError) as error:
+                raise ValueError(f"{file} is damaged behind row {number}: {error}") from error
+            if batch is None:
+                return
             for value in batch.column(0):
                 yield number, functools.partial(_of_value, value)
                 number += 1

@@ -91,7 +91,7 @@ class LMTask(Task):
         rows = jnp.ones(size, jnp.int32)
         written = begin(
             players["model"],
-            batch["tokens"][:, : self.cfg.prompt],
+            batch["tokens"],  # whole, so that any mesh that trains the rows can cut them; what follows is not seen
             rows * self.cfg.prompt,
             rows * length,
             rng.per_example(rng.fold(context.key, "write"), batch["row"]),

@@ -109,6 +109,10 @@ def test_columns(tmp_path):
         texts(path, field="body", test_fraction=0.0)
     with pytest.raises(ValueError, match="has 3 faults"):
         texts(path, field="n", test_fraction=0.0)
+    whole = path.read_bytes()
+    path.write_bytes(b"PAR1" + b"\xff" * 60 + whole[64:])  # the first pages; what tells where they are stands last
+    with pytest.raises(ValueError, match=r"d\.parquet is damaged behind row 0"):
+        texts(path, field="body", test_fraction=0.0)
     path.write_bytes(b"PAR1 no")
     with pytest.raises(ValueError, match=r"d\.parquet is not a whole Parquet file"):
         texts(path)

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gen import mesh as meshes
+from gen.mesh import MeshConfig
 from gen.models.lm import LMConfig, logits
 from gen.nn.experts import Experts
 from gen.sample.choose import Choice
@@ -75,6 +77,15 @@ def test_samples_continue_held_out_rows():
     for length in range(2, small.CONTEXT):
         expected[:, length] = logits(params, jnp.asarray(expected[:, :length]), PLAIN)[:, -1].argmax(-1)
     np.testing.assert_array_equal(text_NT, expected)
+
+
+def test_samples_are_the_same_where_a_mesh_cuts_rows_that_prompts_do_not_fill():
+    task = LMTask(LMTaskConfig(prompt=3, sampler=Choice(temperature=0.0)), dataclasses.replace(PLAIN, context=6))
+    params, batch = small.params(task), {"tokens": jnp.arange(12).reshape(2, 6), "row": jnp.arange(2)}
+    sample = lambda p, b: task.sample({"model": p}, b, small.context(task, {}))
+    whole = hasty(sample)(params, batch)["text"]
+    with jax.set_mesh(meshes.make(MeshConfig(context=2), jax.devices()[:2])):
+        np.testing.assert_array_equal(hasty(sample)(params, batch)["text"], whole)
 
 
 def test_perplexity_follows_from_the_loss():
