@@ -110,6 +110,15 @@ def override(data: Mapping[str, Any], dotted: str, value: str) -> dict[str, Any]
     return {**data, head: override(inner, rest, value) if rest else value}
 
 
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with every leaf of `over`, which wins."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
 def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"a.b.c": value} of nested mappings."""
     flat: dict[str, Any] = {}

@@ -4,12 +4,15 @@ cfg = resolve({"task": {"name": "clip"}, "model": {...}, "data": {...}, "train":
 task = make(cfg, upstream={})
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from gen import config
 from gen.config import ConfigError
+from gen.data.chat import ChatConfig
 from gen.data.pipeline import DataConfig
+from gen.data.preferences import RankingConfig
+from gen.data.prompts import PromptConfig
 from gen.data.text import TextConfig
 from gen.models.clip import CLIPConfig
 from gen.models.decoder import DecoderConfig
@@ -17,31 +20,122 @@ from gen.models.lm import LMConfig
 from gen.models.prior import PriorConfig
 from gen.models.unet import UNetConfig
 from gen.tasks.base import Task
+from gen.tasks.chat import ChatTask, ChatTaskConfig
 from gen.tasks.clip import CLIPTask, CLIPTaskConfig
 from gen.tasks.decoder import DecoderTask, DecoderTaskConfig
+from gen.tasks.dpo import DPOTask, DPOTaskConfig
+from gen.tasks.grpo import GRPOTask, GRPOTaskConfig
 from gen.tasks.lm import LMTask, LMTaskConfig
+from gen.tasks.ppo import PPOTask, PPOTaskConfig
 from gen.tasks.prior import PriorTask, PriorTaskConfig
+from gen.tasks.reward import RewardTask, RewardTaskConfig
 from gen.tasks.upsampler import UpsamplerTask, UpsamplerTaskConfig
 from gen.train.config import RunConfig
 
 
 class Family(NamedTuple):
-    """A task's config classes, the upstream runs that it reads, and how it is made."""
+    """A task's config classes, the upstream runs that it reads, and how it is made: make(cfg, models of the upstream
+    runs, id of the token that ends a text).
+
+    `may` names upstream runs that need not be there. `tunes` is the one whose language model is trained further.
+    `writes` says that the run's model is a language model, which writes texts.
+    """
 
     task: type
     model: type
     data: type
-    upstream: tuple[str, ...]
-    make: Callable[..., Task]
+    make: Callable[[RunConfig, Mapping[str, Any], int], Task]
+    upstream: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
+    tunes: str | None = None
+    writes: bool = False
 
 
 FAMILIES = {
-    "clip": Family(CLIPTaskConfig, CLIPConfig, DataConfig, (), CLIPTask),
-    "prior": Family(PriorTaskConfig, PriorConfig, DataConfig, ("clip",), PriorTask),
-    "decoder": Family(DecoderTaskConfig, DecoderConfig, DataConfig, ("clip",), DecoderTask),
-    "upsampler": Family(UpsamplerTaskConfig, UNetConfig, DataConfig, (), UpsamplerTask),
-    "lm": Family(LMTaskConfig, LMConfig, TextConfig, (), LMTask),
+    "clip": Family(
+        CLIPTaskConfig,
+        CLIPConfig,
+        DataConfig,
+        lambda cfg, models, end: CLIPTask(cfg.task, cfg.model, cfg.data.resolution),
+    ),
+    "prior": Family(
+        PriorTaskConfig,
+        PriorConfig,
+        DataConfig,
+        lambda cfg, models, end: PriorTask(cfg.task, cfg.model, models["clip"], cfg.data.resolution),
+        upstream=("clip",),
+    ),
+    "decoder": Family(
+        DecoderTaskConfig,
+        DecoderConfig,
+        DataConfig,
+        lambda cfg, models, end: DecoderTask(cfg.task, cfg.model, models["clip"], cfg.data.resolution),
+        upstream=("clip",),
+    ),
+    "upsampler": Family(
+        UpsamplerTaskConfig,
+        UNetConfig,
+        DataConfig,
+        lambda cfg, models, end: UpsamplerTask(cfg.task, cfg.model, cfg.data.resolution),
+    ),
+    "lm": Family(
+        LMTaskConfig,
+        LMConfig,
+        TextConfig,
+        lambda cfg, models, end: LMTask(cfg.task, cfg.model),
+        writes=True,
+    ),
+    "chat": Family(
+        ChatTaskConfig,
+        LMConfig,
+        ChatConfig,
+        lambda cfg, models, end: ChatTask(cfg.task, cfg.model, end),
+        upstream=("base",),
+        tunes="base",
+        writes=True,
+    ),
+    "reward": Family(
+        RewardTaskConfig,
+        LMConfig,
+        RankingConfig,
+        lambda cfg, models, end: RewardTask(cfg.task, cfg.model, demonstrations=bool(cfg.data.demonstrations)),
+        upstream=("sft",),
+        tunes="sft",
+    ),
+    "ppo": Family(
+        PPOTaskConfig,
+        LMConfig,
+        PromptConfig,
+        lambda cfg, models, end: PPOTask(cfg.task, cfg.model, models["reward"], end, pretrain_rows(cfg.data)),
+        upstream=("sft", "reward"),
+        tunes="sft",
+        writes=True,
+    ),
+    "grpo": Family(
+        GRPOTaskConfig,
+        LMConfig,
+        PromptConfig,
+        lambda cfg, models, end: GRPOTask(cfg.task, cfg.model, end, models.get("reward")),
+        upstream=("sft",),
+        may=("reward",),
+        tunes="sft",
+        writes=True,
+    ),
+    "dpo": Family(
+        DPOTaskConfig,
+        LMConfig,
+        RankingConfig,
+        lambda cfg, models, end: DPOTask(cfg.task, cfg.model),
+        upstream=("sft",),
+        tunes="sft",
+        writes=True,
+    ),
 }
+
+
+def pretrain_rows(data: PromptConfig) -> int:
+    """How many rows of text stand beside each prompt."""
+    return 0 if data.pretrain is None else data.pretrain_rows
 
 
 def resolve(data: Mapping[str, Any]) -> RunConfig:
@@ -62,12 +156,36 @@ def resolve(data: Mapping[str, Any]) -> RunConfig:
     return config.build(RunConfig, {**data, **typed}, "")
 
 
-def make(cfg: RunConfig, upstream: Mapping[str, Any]) -> Task:
-    """The task of a config; `upstream` has the model config of each upstream run."""
+def inherit(data: Mapping[str, Any], model_of: Callable[[str], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The config of a task that fine-tunes with all of its model: that of the run in question, given by `model_of` its
+    place, under what the config says itself. Other configs are as they were.
+
+    Raises ConfigError when the config does not say which run.
+    """
+    family = FAMILIES.get(str(config.flatten(data).get("task.name")))
+    if family is None or family.tunes is None:
+        return data
+    upstream = data.get("upstream", {})
+    if family.tunes not in upstream:
+        raise ConfigError(f"task {data['task']['name']!r} begins from another run: set upstream.{family.tunes}=DIR")
+    return {**data, "model": config.merge(model_of(upstream[family.tunes]), data.get("model", {}))}
+
+
+def make(cfg: RunConfig, upstream: Mapping[str, Any], end: int = 0) -> Task:
+    """The task of a config; `upstream` has the model config of each upstream run, `end` is the id that ends a text."""
+    check_upstream(cfg, upstream)
+    return FAMILIES[cfg.task.name].make(cfg, upstream, end)
+
+
+def check_upstream(cfg: RunConfig, upstream: Collection[str]) -> None:
+    """Raises ConfigError when an upstream run is missing, or one is given that the task does not read."""
     family = FAMILIES[cfg.task.name]
     missing = [name for name in family.upstream if name not in upstream]
     if missing:
         raise ConfigError(f"task {cfg.task.name!r} reads the weights of another run: set upstream.{missing[0]}=DIR")
-    models = {name: upstream[name] for name in family.upstream}
-    of_pictures = {"resolution": cfg.data.resolution} if family.data is DataConfig else {}
-    return family.make(cfg.task, cfg.model, **models, **of_pictures)
+    known = (*family.upstream, *family.may)
+    for name in upstream:
+        if name not in known:
+            raise ConfigError(
+                f"upstream.{name}: task {cfg.task.name!r} reads no such run; {config.nearest(name, known)}"
+            )

@@ -77,12 +77,13 @@ def export(source: Path, target: Path, dtype: str, max_shard_bytes: int) -> int:
 
     from gen import mesh as meshes
     from gen.interop import huggingface, pretrained
-    from gen.models.lm import LMConfig, lm_spec
+    from gen.models.lm import lm_spec
+    from launch import catalog
     from launch.trained import TOKENIZER, Run
 
     with huggingface.fresh_directory(target) as place:
         run = Run.open(source)
-        if not isinstance(run.cfg.model, LMConfig):
+        if not catalog.FAMILIES[run.cfg.task.name].writes:
             raise ValueError(f"{source} holds a {run.cfg.task.name}; only language models are exported")
         pretrained.to_config(run.cfg.model)  # what has no place there is refused before anything is read
         mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])

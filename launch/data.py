@@ -21,10 +21,10 @@ def main(args, overrides) -> int:
     if "stages" in data:
         file, first = args.config.partition(":")[0], next(iter(data["stages"]))
         raise ValueError(f"{args.config} is a stack, and each stage has its own batches: say --config={file}:{first}")
-    cfg = catalog.resolve(data)
+    cfg = catalog.resolve(catalog.inherit(data, trained.model_of))
     upstream = trained.open_upstream(cfg)
-    task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()})
-    tokenizer = next((run.tokenizer() for run in upstream.values()), None) or feeds.new_tokenizer(cfg)
+    tokenizer = feeds.first_tokenizer(cfg, upstream)
+    task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()}, feeds.end_of(tokenizer))
     batch = feeds.open_feed(cfg, task, tokenizer).train(cfg.train.batch_size).batch(args.step)
 
     if "image" in batch:

@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from gen import config
-from gen.data.pipeline import Pipeline, make_tokenizer
+from gen.data.chat import ChatConfig, ChatPipeline
+from gen.data.chat_tokenizer import make_chat_tokenizer
+from gen.data.pipeline import DataConfig, Pipeline, make_tokenizer
+from gen.data.preferences import RankingConfig, RankingPipeline
+from gen.data.prompts import PromptConfig, PromptPipeline
 from gen.data.text import TextConfig, TextPipeline, make_text_tokenizer
 from gen.models.clip import CLIPConfig
 from gen.sample import png
@@ -22,15 +26,24 @@ from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 from launch import trained
 
-type Feed = Pipeline | TextPipeline
+type Feed = Pipeline | TextPipeline | ChatPipeline | RankingPipeline | PromptPipeline
 
 
 def open_feed(cfg: RunConfig, task: Task, tokenizer: Tokenizer | None) -> Feed:
     """Raises ValueError for data that is not there or does not fit the task."""
-    if isinstance(cfg.data, TextConfig):
-        assert tokenizer is not None, "the data of text has a tokenizer"
-        return TextPipeline(cfg.data, tokenizer, cfg.model.context)
-    return Pipeline(cfg.data, tokenizer, context_of(task))
+    if isinstance(cfg.data, DataConfig):
+        return Pipeline(cfg.data, tokenizer, context_of(task))
+    assert tokenizer is not None, "the data of text has a tokenizer"
+    match cfg.data:
+        case TextConfig():
+            return TextPipeline(cfg.data, tokenizer, cfg.model.context)
+        case ChatConfig():
+            return ChatPipeline(cfg.data, tokenizer, cfg.model.context)
+        case RankingConfig():
+            return RankingPipeline(cfg.data, tokenizer, cfg.model.context)
+        case PromptConfig():
+            return PromptPipeline(cfg.data, tokenizer, cfg.model.context, cfg.task.rollout.new)
+    raise AssertionError(f"no data of {type(cfg.data).__name__}")
 
 
 def context_of(task: Task) -> int | None:
@@ -40,18 +53,40 @@ def context_of(task: Task) -> int | None:
 
 
 def new_tokenizer(cfg: RunConfig) -> Tokenizer | None:
-    """As the config says, trained if need be."""
-    return make_text_tokenizer(cfg.data) if isinstance(cfg.data, TextConfig) else make_tokenizer(cfg.data)
+    """As the config says, trained if need be; None where it names none."""
+    match cfg.data:
+        case TextConfig():
+            return make_text_tokenizer(cfg.data)
+        case DataConfig():
+            return make_tokenizer(cfg.data)
+    return make_chat_tokenizer(cfg.data)
 
 
 def find_tokenizer(cfg: RunConfig, run: RunDir, upstream: Mapping[str, "trained.Run"]) -> Tokenizer | None:
-    """The tokenizer of a run: the one in its directory, that of its upstream run, or as the config says."""
+    """The tokenizer of a run: the one in its directory, or what a new run would have."""
     path = run.path / trained.TOKENIZER
-    if path.exists():
-        return load_tokenizer(path)
-    inherited = [other.path / trained.TOKENIZER for other in upstream.values()]
-    inherited = [other for other in inherited if other.exists()]
-    return load_tokenizer(inherited[0]) if inherited else new_tokenizer(cfg)
+    return load_tokenizer(path) if path.exists() else first_tokenizer(cfg, upstream)
+
+
+def first_tokenizer(cfg: RunConfig, upstream: Mapping[str, "trained.Run"]) -> Tokenizer | None:
+    """The tokenizer of a new run: that of its upstream runs, or as the config says, trained if need be.
+
+    Raises ValueError when the upstream runs have different ones.
+    """
+    inherited = {name: other.tokenizer() for name, other in upstream.items() if other.reads_text}
+    for name, tokenizer in inherited.items():
+        first = next(iter(inherited))
+        if tokenizer.fingerprint != inherited[first].fingerprint:
+            raise ValueError(
+                f"upstream.{name}={cfg.upstream[name]} has another tokenizer than upstream.{first}"
+                f"={cfg.upstream[first]}: what one writes the other cannot read; train one on the other's"
+            )
+    return next(iter(inherited.values())) if inherited else new_tokenizer(cfg)
+
+
+def end_of(tokenizer: Tokenizer | None) -> int:
+    """The id that ends a text, for tasks that write some."""
+    return 0 if tokenizer is None else tokenizer.end
 
 
 def check_vocabulary(cfg: RunConfig, tokenizer: Tokenizer | None) -> None:

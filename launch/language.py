@@ -19,14 +19,17 @@ from gen.sample.reader import Reader
 from gen.sample.writer import Writer
 from gen.spec import Params
 from gen.tokenizers import Tokenizer
+from gen.tokenizers.template import Template
 from gen.train import digest, files
 from gen.train.config import RunConfig
+from launch import catalog
 from launch.trained import Run
 
 
 @dataclasses.dataclass
 class Language:
-    """`run` is the config of the run that trained it, None for weights from elsewhere; `weights` says which."""
+    """`run` is the config of the run that trained it, None for weights from elsewhere; `weights` says which, and
+    `template` how it converses, if it has learned to."""
 
     params: Params
     model: LMConfig
@@ -34,6 +37,7 @@ class Language:
     mesh: Mesh
     weights: Mapping[str, Any]
     run: RunConfig | None = None
+    template: Template | None = None
 
     @classmethod
     def open(cls, place: str | Path, mesh: Mesh) -> "Language":
@@ -46,11 +50,12 @@ class Language:
             weights: dict[str, Any] = {"directory": place.name, "digest": digest.combine(digest.digests(read.params))}
             return cls(read.params, read.cfg, read.tokenizer, mesh, weights)
         run = Run.open(place)
-        if not isinstance(run.cfg.model, LMConfig):
+        if not catalog.FAMILIES[run.cfg.task.name].writes:
             raise ValueError(f"{place} holds a {run.cfg.task.name}, not a language model")
         params = run.load(lm_spec(run.cfg.model), mesh)
-        weights = {"step": run.step, "digest": run.digest}
-        return cls(params, run.cfg.model, run.tokenizer(), mesh, weights, run.cfg)
+        weights = {"step": run.step, "part": run.part, "digest": run.digest}
+        template = getattr(run.cfg.data, "template", None)
+        return cls(params, run.cfg.model, run.tokenizer(), mesh, weights, run.cfg, template)
 
     @functools.cached_property
     def writer(self) -> Writer:

@@ -34,14 +34,15 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
 
     Raises ValueError in a sentence for everything that the user can mend.
     """
-    cfg = catalog.resolve(data)
+    cfg = catalog.resolve(catalog.inherit(data, trained.model_of))
     mesh = meshes.make(cfg.mesh, jax.devices())
     meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
+    catalog.check_upstream(cfg, cfg.upstream)
     upstream = trained.open_upstream(cfg)
-    task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()})
     run = RunDir(Path(workdir))
     tokenizer = feeds.find_tokenizer(cfg, run, upstream)
     feeds.check_vocabulary(cfg, tokenizer)
+    task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()}, feeds.end_of(tokenizer))
     feed = feeds.open_feed(cfg, task, tokenizer)
     held_out = feed.evaluate(cfg.train.batch_size)
     for player in task.players.values():
@@ -50,9 +51,8 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     run.claim(config.to_dict(cfg), MAY_CHANGE)
     if tokenizer is not None:
         tokenizer.save(run.path / trained.TOKENIZER)
-    frozen = {name: upstream[name].load(specs, mesh) for name, specs in task.frozen.items()}
+    frozen = trained.load_upstream(task.frozen, upstream, mesh, run)
     run.record_launch(dict(mesh.shape), feed.fingerprint)
-    trained.record_upstream(run, {name: upstream[name] for name in task.frozen})
 
     for note in feeds.notes(cfg, feed, tokenizer):
         print(f"note: {note}")
@@ -65,6 +65,7 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
         data=loader,
         held_out=held_out,
         frozen=frozen,
+        origin=lambda: trained.load_upstream(task.origin, upstream, mesh, run),
         run=run,
         ahead=lambda read: ReadAhead(read, READ_AHEAD),
         show=feeds.shower(run.samples, tokenizer),
@@ -88,15 +89,17 @@ def evaluate(place: Path, pictures: int) -> dict[str, Any]:
     run = trained.Run.open(place)
     cfg, mesh = run.cfg, meshes.make(MeshConfig(), jax.devices())  # not where it was trained, but what is here
     meshes.check_batch(cfg.train.batch_size, 1, mesh)
-    upstream = {name: trained.Run.open(place / old["path"]) for name, old in trained.read_upstream(place).items()}
-    task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()})
-    frozen = {name: upstream[name].load(specs, mesh) for name, specs in task.frozen.items()}
-    tokenizer = None if feeds.context_of(task) is None else run.tokenizer()
+    reads = trained.read_upstream(place).values()
+    upstream = {read["run"]: trained.Run.open(place / read["path"]) for read in reads}
+    tokenizer = run.tokenizer() if run.reads_text else None
+    task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()}, feeds.end_of(tokenizer))
+    frozen = trained.load_upstream(task.frozen, upstream, mesh)
     held_out = feeds.open_feed(cfg, task, tokenizer).evaluate(cfg.train.batch_size)
+    extra = run.extra(mesh) if task.extra else {}
     weights = {name: run.load(player.specs, mesh, name) for name, player in task.players.items()}
     with jax.set_mesh(mesh):
         evaluation = Evaluation(task, cfg, frozen, held_out, mesh)
-        seen = (weights, run.extra(mesh) if task.extra else {}, np.int32(run.step or 0))
+        seen = (weights, extra, np.int32(run.step or 0))
         metrics = evaluation.metrics(*seen, batches=len(held_out))
         drawn = evaluation.samples(*seen, count=pictures if "image" in task.batch(1) else 0)
     real = drawn.pop("real", None)

@@ -17,7 +17,8 @@ from typing import Any
 from gen import config
 from gen.config import ConfigError
 from gen.train import files, status
-from launch import catalog, runs, trained
+from gen.train.config import RunConfig
+from launch import catalog, ranking, runs, trained
 
 STACK = "stack.json"
 
@@ -26,14 +27,14 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     """Trains the stages of a stack in order; returns the first exit status that is not 0, or 0."""
     root = Path(workdir)
     stages, places = stage_configs(data, root)
-    for stage in stages.values():
-        catalog.resolve(stage)
+    resolve(stages, places)
     root.mkdir(parents=True, exist_ok=True)
     inside = [[name, name if place == root / name else str(place.resolve())] for name, place in places.items()]
     files.write_json(root / STACK, {"stages": inside})
     for name, stage in stages.items():
         set_aside_if_stale(name, places[name])
-        outcome = runs.train(stage, places[name])
+        work = ranking.stage if "rank" in stage else runs.train
+        outcome = work(stage, places[name])
         if outcome != status.DONE:
             return outcome
     return status.DONE
@@ -55,20 +56,40 @@ def stage_configs(data: Mapping[str, Any], root: Path) -> tuple[dict[str, dict[s
     places = {name: Path(elsewhere.get(name, root / name)) for name in order}
     stages = {}
     for name in order:
-        stage = merge(data["stages"][name], shared)
+        own = data["stages"][name]
+        # what is set for the stack is set for each
+        stage = {**own, "seed": shared.get("seed", 0)} if "rank" in own else config.merge(own, shared)
         upstream = {key: str(places.get(place, place)) for key, place in stage.get("upstream", {}).items()}
         if name not in elsewhere:
-            stages[name] = {**stage, "upstream": upstream}
+            stages[name] = {**located(stage, places), "upstream": upstream}
     return stages, places
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with every leaf of `over`, which wins: what is set for the stack is set for each stage."""
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
+def located(stage: Mapping[str, Any], places: Mapping[str, Path]) -> dict[str, Any]:
+    """A stage with {NAME} in the strings of its `data` as the place of the stage NAME, whose files it reads."""
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: fill(inner) for key, inner in value.items()}
+        if isinstance(value, str):
+            for name, place in places.items():
+                value = value.replace(f"{{{name}}}", str(place))
+        return value
+
+    return {key: fill(value) if key == "data" else value for key, value in stage.items()}
+
+
+def resolve(stages: Mapping[str, Mapping[str, Any]], places: Mapping[str, Path]) -> dict[str, RunConfig]:
+    """The configs of stages that may not be trained yet; a stage finds the model that it begins from in another's."""
+    cfgs: dict[str, RunConfig] = {}
+    for name, stage in stages.items():
+        if "rank" in stage:
+            config.build(ranking.RankStage, stage, name)
+            continue
+        models = {str(places[done]): config.to_dict(cfg.model) for done, cfg in cfgs.items()}
+        known = lambda place, models=models: models.get(place) or trained.model_of(place)
+        cfgs[name] = catalog.resolve(catalog.inherit(stage, known))
+    return cfgs
 
 
 def set_aside_if_stale(name: str, place: Path) -> None:

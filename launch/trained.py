@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from gen import mesh as meshes
 from gen import spec
 from gen.spec import Params, Specs
+from gen.tasks.base import Upstream
 from gen.tokenizers import Tokenizer
 from gen.tokenizers import load as load_tokenizer
 from gen.train import files, restore
@@ -33,7 +34,7 @@ class Run:
     path: Path
     cfg: RunConfig
     step: int | None = None  # of the checkpoint that was read; None before
-    read: str = ""  # the part of it that `digest` is of
+    part: str = ""  # what was read of it last, and its digest
     digest: str = ""
 
     @classmethod
@@ -50,26 +51,38 @@ class Run:
     def load(self, specs: Specs, mesh: Mesh, player: str = "model") -> Params:
         """The averaged weights of a player where the run keeps an average, else its weights; verified, on the mesh."""
         kept = "params" if self.cfg.optim.of(player).ema is None else "ema"
-        self.read = f"players/{player}/{kept}"
-        params, self.digest = self._part(self.read, meshes.shardings(specs, mesh))
+        params = self._read(f"players/{player}/{kept}", meshes.shardings(specs, mesh))
         spec.check(specs, params, str(self.path))
         return params
 
     def extra(self, mesh: Mesh) -> Params:
         """The task's state beside the weights, whole on every device."""
-        return self._part("extra", NamedSharding(mesh, PartitionSpec()))[0]
+        return self._read("extra", NamedSharding(mesh, PartitionSpec()))
 
-    def _part(self, subtree: str, shardings: Any) -> tuple[Params, str]:
-        """One part of the newest intact checkpoint, with its digest; further parts come from the same step."""
+    def _read(self, part: str, shardings: Any) -> Params:
+        """One part of the newest intact checkpoint; further parts come from the same step."""
         where = self.path / "checkpoints"
-        self.step, params, digest = restore.load_params(where, self.step, subtree, shardings, warn=print)
-        return params, digest
+        self.step, params, self.digest = restore.load_params(where, self.step, part, shardings, warn=print)
+        self.part = part
+        return params
+
+    @property
+    def reads_text(self) -> bool:
+        return (self.path / TOKENIZER).exists()
 
     def tokenizer(self) -> Tokenizer:
         """Raises ValueError when the run reads no text."""
-        if not (self.path / TOKENIZER).exists():
+        if not self.reads_text:
             raise ValueError(f"{self.path} has no {TOKENIZER}: that run reads no text")
         return load_tokenizer(self.path / TOKENIZER)
+
+
+def model_of(place: str) -> Mapping[str, Any]:
+    """The model in the config of a run, as data. Raises ValueError when there is no run."""
+    run = RunDir(Path(place))
+    if not run.config_json.exists():
+        raise ValueError(f"{place} is not the directory of a run (it has no config.json); train it first")
+    return run.config().get("model", {})
 
 
 def open_upstream(cfg: RunConfig) -> dict[str, Run]:
@@ -83,34 +96,46 @@ def open_upstream(cfg: RunConfig) -> dict[str, Run]:
     return opened
 
 
-def record_upstream(run: RunDir, upstream: Mapping[str, Run]) -> None:
-    """Writes which weights of other runs this run reads, so that it can be told stale when they change."""
-    read = {
-        name: {
-            "path": os.path.relpath(other.path, run.path),
-            "step": other.step,
-            "part": other.read,
-            "digest": other.digest,
-        }
-        for name, other in upstream.items()
-    }
-    for name, old in read_upstream(run.path).items():
-        if name in read and old["digest"] != read[name]["digest"]:
+def load_upstream(
+    reads: Mapping[str, Upstream], upstream: Mapping[str, Run], mesh: Mesh, run: RunDir | None = None
+) -> dict[str, Params]:
+    """The weights that a task reads of other runs. With `run`, its directory keeps which they are, so that it can be
+    told stale when they change. Raises ValueError when it was begun on others."""
+    params: dict[str, Params] = {}
+    records: dict[str, dict[str, Any]] = {}
+    for name, read in reads.items():
+        other = upstream[read.run]
+        params[name] = other.extra(mesh) if read.part == "extra" else other.load(read.specs, mesh, read.part)
+        where = {"run": read.run, "path": str(other.path), "step": other.step}
+        records[name] = {**where, "part": other.part, "digest": other.digest}
+    if run is not None:
+        record(run, records)
+    return params
+
+
+def record(run: RunDir, records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Writes which weights a run read: {name: {"run", "path", "step", "part", "digest"}}. Raises ValueError when it was
+    begun on others."""
+    before = read_upstream(run.path)
+    for name, old in before.items():
+        if name in records and old["digest"] != records[name]["digest"]:
             raise ValueError(
-                f"{run.path} was begun on other weights of {name} than {upstream[name].path} has now;"
+                f"{run.path} was begun on other weights of {name} than {records[name]['path']} has now;"
                 " train in another directory, or point upstream to the old weights"
             )
-    files.write_json(run.path / UPSTREAM, read)
+    # from here, so that the directories of a stack can be moved together
+    moved = {name: {**read, "path": os.path.relpath(read["path"], run.path)} for name, read in records.items()}
+    files.write_json(run.path / UPSTREAM, before | moved)
 
 
 def read_upstream(place: Path) -> dict[str, dict[str, Any]]:
-    """What `record_upstream` wrote; nothing for a run that has not begun."""
+    """What `load_upstream` recorded, by the task's name for it; nothing for a run that has not begun."""
     record = place / UPSTREAM
     return files.read_json(record) if record.exists() else {}
 
 
 def stale_upstream(place: Path) -> str | None:
-    """The name of an upstream whose weights are no longer those that the run in `place` was trained on."""
+    """What a run reads of another, by its task's name for it, if that is no longer what it was trained on."""
     for name, old in read_upstream(place).items():
         _, _, digest = restore.load_params(place / old["path"] / "checkpoints", subtree=old["part"])
         if digest != old["digest"]:

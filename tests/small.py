@@ -139,7 +139,12 @@ def draw(specs, seed: int):
 
 def frozen(task: Task) -> dict:
     """Weights of other runs."""
-    return {name: draw(specs, 5) for name, specs in task.frozen.items()}
+    return {name: draw(read.specs, 5) for name, read in task.frozen.items()}
+
+
+def origin(task: Task) -> dict:
+    """Weights that the task begins from."""
+    return {name: draw(read.specs, 6) for name, read in task.origin.items()}
 
 
 def params(task: Task, player: str = "model"):
@@ -224,6 +229,7 @@ def train(task: Task, cfg: RunConfig, directory, data=None, show=None, **mesh) -
         data=data or Noise(task, cfg.train.batch_size),
         held_out=Noise(task, cfg.train.batch_size, seed=1),
         frozen=frozen(task),
+        origin=lambda: origin(task),
         run=RunDir(directory),
         ahead=contextlib.nullcontext,
         show=show or Pictures(),

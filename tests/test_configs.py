@@ -19,7 +19,7 @@ import pytest
 
 from gen import config, flops, mesh, spec
 from gen.spec import Spec
-from gen.tasks.base import Context, Task
+from gen.tasks.base import Context, Task, Upstream
 from gen.train import state as states
 from gen.train import step
 from gen.train.config import RunConfig
@@ -45,8 +45,8 @@ def presets() -> dict[str, Preset]:
         for variant in ("", *runpy.run_path(file).get("VARIANTS", ())):
             data, name = command.load_config(f"{file}:{variant}"), f"{file}:{variant}"
             if "stages" in data:
-                stages, _ = stack.stage_configs(data, pathlib.Path())
-                siblings = {stage: catalog.resolve(own) for stage, own in stages.items()}
+                stages, places = stack.stage_configs(data, pathlib.Path())
+                siblings = stack.resolve(stages, places)
                 described = {f"{name}/{stage}": cfg for stage, cfg in siblings.items()}
             else:
                 described = {name: catalog.resolve(data)}
@@ -119,11 +119,16 @@ def test_it_samples_at_full_size(name):
         assert all(x.shape == (size, x.shape[1], x.shape[1], 3) for x in samples.values())
 
 
+def shapes_of(reads: dict[str, Upstream]) -> dict[str, Any]:
+    """Weights of other runs, in shapes alone."""
+    return {name: spec.abstract(read.specs) for name, read in reads.items()}
+
+
 def abstractly(cfg: RunConfig, task: Task):
     """State, frozen weights and the preparation of a batch of a run, in shapes alone."""
     key = jax.random.key(0)
-    frozen = {upstream: spec.abstract(specs) for upstream, specs in task.frozen.items()}
-    state = jax.eval_shape(lambda key: states.init(task, cfg.optim, cfg.train.steps, key), key)
+    frozen, origin = shapes_of(task.frozen), shapes_of(task.origin)
+    state = jax.eval_shape(lambda key, origin: states.init(task, cfg.optim, cfg.train.steps, key, origin), key, origin)
 
     def prepared(state, frozen, batch):
         context = Context(states.weights(state), frozen, state.extra, key, state.step, state.step)
@@ -241,8 +246,8 @@ def test_it_takes_its_steps_in_small(name):
     def anything(abstract):
         return jax.tree.map(lambda x: draw.uniform(0, 0.1, x.shape).astype(x.dtype), abstract)
 
-    state = anything(jax.eval_shape(lambda: states.init(task, cfg.optim, steps, key)))
-    frozen = anything({upstream: spec.abstract(specs) for upstream, specs in task.frozen.items()})
+    init = lambda origin: states.init(task, cfg.optim, steps, key, origin)
+    state, frozen = anything(jax.eval_shape(init, shapes_of(task.origin))), anything(shapes_of(task.frozen))
     batches = feeds.open_feed(cfg, task, feeds.new_tokenizer(cfg)).train(cfg.train.batch_size)
     step_fn = jax.jit(step.make(task, cfg.optim, steps, cfg.train.accumulate))
     for now in range(steps):

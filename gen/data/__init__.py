@@ -13,5 +13,12 @@ Text goes another way, as many documents make one row and one document many rows
     store = tokens.prepare(corpus, tokenizer, cache)                            tokens: encoded once, on disk
     loader = TextLoader([store], (1024,), tokenizer, batch_size=16, length=512, seed=0, fim=0.0)
 
-Corpora: stdlib (built in), textfiles, tfds_text; mixtures of them; `pipeline` and `text` put either together.
+Corpora: stdlib and instructions (built in), textfiles, tfds_text; mixtures of them.
+
+What a language model is trained further on is small enough for memory, and a row of a batch is a row of a set:
+
+    conversations = conversations.open_conversations("chat:/chats", "train")    rankings and labelled in the same way
+    once = RowOnce(rows, batch_size=16)                                         rowset: rows by number, and loaders
+
+`pipeline`, `text`, `chat`, `preferences`, `prompts` and `classes` put these together, from a config's `data`.
 """

@@ -3,6 +3,7 @@
     stdlib              the Python standard library's source        splits train, test
     text:PATH           text files, JSON lines, Parquet             splits train, test
     tfds:DIR            a data set that TFDS has prepared           the splits of the data set, as "train[:90%]"
+    instructions        short tasks and their answers, made         splits train, test
 
 Paths are those of this machine; nothing is fetched.
 
@@ -33,10 +34,17 @@ def _tfds(place: str, split: str, text: str = "text") -> Corpus:
     return TfdsText(place, split, text)
 
 
+def _instructions(place: str, split: str, documents: int = 20000, seed: int = 0, mistakes: float = 0.0) -> Corpus:
+    from gen.data.instructions import Solved
+
+    return Solved(split, documents, seed, mistakes)
+
+
 KINDS: dict[str, Kind[Corpus]] = {
     "stdlib": Kind("stdlib", _stdlib),
     "text": Kind("text:PATH", _text),
     "tfds": Kind("tfds:DIR", _tfds),
+    "instructions": Kind("instructions", _instructions),
 }
 
 
@@ -44,7 +52,8 @@ def open_corpus(spec: str, split: str, **options) -> Corpus:
     """The corpus that `spec` names, as in the table above.
 
     `options` are those of the kind: test_fraction (stdlib, text); field, the key or column with the text, and pattern,
-    the files of a folder (text); text, the name of the feature (tfds).
+    the files of a folder (text); text, the name of the feature (tfds);
+    documents, how many, seed, and mistakes, the share of lines with a wrong answer (instructions).
     Raises ValueError when a kind, option or place is unknown or missing.
     """
     return open_kind(KINDS, "text data set", spec, (split,), options)

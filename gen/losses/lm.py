@@ -42,6 +42,41 @@ def cross_entropy(
     return _loss((vocab, z_loss, chunk), states_BTD, head_VD, target_BT, weight_BT)
 
 
+class Likelihood(NamedTuple):
+    """Of each target its log-probability, and the entropy of what it was drawn from, in nats."""
+
+    log_p_BT: Float[Array, "B T"]
+    entropy_BT: Float[Array, "B T"]
+
+
+def likelihood(
+    states_BTD: Float[Array, "B T D"],
+    head_VD: Float[Array, "V D"],
+    target_BT: Int[Array, "B T"],
+    *,
+    vocab: int,
+    temperature: float = 1.0,
+    chunk: int = 4096,
+) -> Likelihood:
+    """The targets under softmax(l / temperature); arguments as of `cross_entropy`.
+
+    A chunk's scores are made again in the backward pass. The entropy has no gradient.
+    """
+    count = _chunks(target_BT.shape[0], target_BT.shape[1], chunk)
+    head = head_VD.astype(states_BTD.dtype)[:vocab]
+
+    @jax.checkpoint
+    def visit(part: tuple[Array, Array]) -> Likelihood:
+        states_BCD, target_BC = part
+        logits_BCV = jnp.einsum("bcd,vd->bcv", states_BCD, head, preferred_element_type=jnp.float32) / temperature
+        all_BCV = jax.nn.log_softmax(mesh.shard(logits_BCV, "batch", None, "vocab"))
+        log_p_BC = jnp.take_along_axis(all_BCV, target_BC[..., None], axis=-1)[..., 0]
+        return Likelihood(log_p_BC, -(jnp.exp(all_BCV) * all_BCV).sum(-1))
+
+    found = jax.lax.map(visit, (mesh.cut_rows(states_BTD, count), mesh.cut_rows(target_BT, count)))
+    return Likelihood(_join(found.log_p_BT), jax.lax.stop_gradient(_join(found.entropy_BT)))
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _loss(static, states_BTD, head_VD, target_BT, weight_BT):
     totals = _walk(static, states_BTD, head_VD, target_BT, weight_BT, gradients=False)[0]

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from gen.models.lm import LayerCache, LMConfig, decode, prefill
+from gen.models.lm import LayerCache, LMConfig, decode, for_decoding, prefill
 from gen.sample.choose import Choice, choose
 from gen.spec import Params
 
@@ -94,6 +94,22 @@ def advance(params: Params, writing: Writing, model: LMConfig, cfg: TextSampler,
         return made + 1, _append(writing._replace(cache=cache), logits_B1V[:, 0], cfg)
 
     return jax.lax.while_loop(more, step, (jnp.int32(0), writing))[1]
+
+
+def write(
+    params: Params,
+    prompt_BT: Int[Array, "B T"],
+    length_B: Int[Array, "B"],
+    limit_R: Int[Array, "R"],
+    key_R: Key[Array, "R"],
+    model: LMConfig,
+    cfg: TextSampler,
+    slots: int,
+    copies: int = 1,
+) -> Writing:
+    """Whole texts in one program, as a training step needs them; arguments as of `begin`."""
+    writing = begin(params, prompt_BT, length_B, limit_R, key_R, model, cfg, slots, copies)
+    return advance(for_decoding(params, model), writing, model, cfg, slots)
 
 
 def _append(writing: Writing, logits_BV: Array, cfg: TextSampler) -> Writing:

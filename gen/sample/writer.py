@@ -30,6 +30,9 @@ from gen.tokenizers.stream import Stream
 
 type Reason = Literal["end", "stop", "length", "context"]
 
+# A text, or tokens that are given to the model as they are.
+type Prompt = str | list[int]
+
 
 class Piece(NamedTuple):
     """The newest text of one row: `row` counts prompts x copies."""
@@ -72,7 +75,7 @@ class Writer:
         self._advance = jax.jit(advance, static_argnames=("model", "cfg", "tokens"), donate_argnums=1)
 
     def write(
-        self, prompts: Sequence[str], *, show: Callable[[Piece], None] | None = None, **how: Any
+        self, prompts: Sequence[Prompt], *, show: Callable[[Piece], None] | None = None, **how: Any
     ) -> list[Written]:
         """The whole texts; arguments as of `stream`. `show` is called with each piece as it comes."""
         rows: list[Row] = []
@@ -81,7 +84,7 @@ class Writer:
                 show(piece)
         return [Written(r.prompt, r.text, r.tokens, r.log_p, r.reason or "length") for r in rows]
 
-    def stream(self, prompts: Sequence[str], **how: Any) -> Iterator[Piece]:
+    def stream(self, prompts: Sequence[Prompt], **how: Any) -> Iterator[Piece]:
         """Pieces of text as they come. Arguments, all by name:
 
         new: how many tokens at most.  copies: texts for each prompt.  seed: another seed, other texts.
@@ -91,23 +94,30 @@ class Writer:
         """
         return self._write(prompts, [], **how)
 
-    def encode(self, prompt: str) -> list[int]:
-        """The prompt's tokens behind a start. Raises ValueError when they fill the context, or it is no Unicode."""
-        try:
-            prompt.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"the prompt {ascii(prompt[:40])} has bytes that are not UTF-8; mend them") from error
-        tokens = [self.tokenizer.start, *self.tokenizer.encode(prompt)]
+    def encode(self, prompt: Prompt) -> list[int]:
+        """The prompt's tokens, a text's behind a start. Raises ValueError when they fill the context, or a text is no
+        Unicode."""
+        if isinstance(prompt, str):
+            try:
+                prompt.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(f"the prompt {ascii(prompt[:40])} has bytes that are not UTF-8; mend them") from error
+            tokens = [self.tokenizer.start, *self.tokenizer.encode(prompt)]
+        else:
+            tokens = list(prompt)
         if len(tokens) >= self.model.context:
             raise ValueError(
-                f"the prompt {prompt[:40]!r}... has {len(tokens)} tokens, which leaves no room in the model's context"
-                f" of {self.model.context}; shorten it"
+                f"the prompt {self._text(prompt)[:40]!r}... has {len(tokens)} tokens, which leaves no room in the"
+                f" model's context of {self.model.context}; shorten it"
             )
         return tokens
 
+    def _text(self, prompt: Prompt) -> str:
+        return prompt if isinstance(prompt, str) else self.tokenizer.decode(prompt)
+
     def _write(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         rows: list[Row],
         *,
         new: int,
@@ -125,7 +135,7 @@ class Writer:
         cfg = TextSampler(choice, (self.tokenizer.end,) if end else ())
         for prompt in prompts:
             tokens = self.encode(prompt)
-            rows += [Row(prompt, tokens, Stream(self.tokenizer)) for _ in range(copies)]
+            rows += [Row(self._text(prompt), tokens, Stream(self.tokenizer)) for _ in range(copies)]
         with jax.set_mesh(self.mesh):
             writing = self._read(rows, new, copies, seed, cfg)
         params = self._for_decoding

@@ -48,6 +48,14 @@ class Player:
     period: int = 1
 
 
+class Upstream(NamedTuple):
+    """Weights of another run: which, by its name in the config's `upstream`, and the player there, or "extra"."""
+
+    run: str
+    specs: Specs
+    part: str = "model"
+
+
 class Context(NamedTuple):
     """What a loss sees beside its own weights and the batch.
 
@@ -72,9 +80,14 @@ class Task:
     """What is trained. Subclasses are small: they name weights, a batch and a loss; everything else has a default."""
 
     players: Mapping[str, Player]
-    frozen: Mapping[str, Specs] = {}
+    frozen: Mapping[str, Upstream] = {}  # read in every step, never changed
+    origin: Mapping[str, Upstream] = {}  # read once, as a run begins
     extra: Specs = {}
     inner_updates: int = 1
+
+    def begin(self, drawn: Mapping[str, Params], origin: Mapping[str, Params]) -> Mapping[str, Params]:
+        """The players' first weights, from fresh ones and those of `origin`; by default the fresh ones."""
+        return drawn
 
     def updates(self, player: str, steps: int) -> int:
         """How many updates a player makes in so many steps; its learning-rate schedule spans them."""

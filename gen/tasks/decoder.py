@@ -15,7 +15,7 @@ from gen.models.decoder import Condition, DecoderConfig, decoder, decoder_spec, 
 from gen.models.embedding import spread
 from gen.sample.unclip import SamplerConfig, draw_picture
 from gen.spec import Params
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, mean_of
+from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
 from gen.tasks.images import captioned, check_fit, pixels
 
 
@@ -43,7 +43,7 @@ class DecoderTask(Task):
             raise ValueError("the decoder predicts noise and variance: model.unet.out_channels must be 2 x in_channels")
         self.cfg, self.model, self.clip, self.resolution = cfg, model, clip, resolution
         self.players = {"model": Player(decoder_spec(model))}
-        self.frozen = {"clip": clip_spec(clip)}
+        self.frozen = {"clip": Upstream("clip", clip_spec(clip))}
 
     def batch(self, size: int) -> Batch:
         return captioned(size, self.resolution, self.clip.text.context)

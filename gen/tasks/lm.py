@@ -12,11 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gen import rng
 from gen.losses.lm import cross_entropy
-from gen.models.lm import LMConfig, for_decoding, head, lm_spec, serving, states
+from gen.models.lm import LMConfig, head, lm_spec, serving, states
 from gen.sample.choose import Choice
-from gen.sample.text import TextSampler, advance, begin
+from gen.sample.text import TextSampler, write
 from gen.spec import Params
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task
 
@@ -89,15 +88,14 @@ class LMTask(Task):
         """Held-out rows whose first `prompt` tokens are real and the rest written, {"text": (N, T)} of token ids."""
         size, length = batch["tokens"].shape
         rows = jnp.ones(size, jnp.int32)
-        written = begin(
+        written = write(
             players["model"],
             batch["tokens"],  # whole, so that any mesh that trains the rows can cut them; what follows is not seen
             rows * self.cfg.prompt,
             rows * length,
-            rng.per_example(rng.fold(context.key, "write"), batch["row"]),
+            context.keys("write", batch["row"]),
             self.model,
             TextSampler(self.cfg.sampler),
             slots=length,
         )
-        params = for_decoding(players["model"], self.model)
-        return {"text": advance(params, written, self.model, TextSampler(self.cfg.sampler), length).tokens_BS}
+        return {"text": written.tokens_BS}

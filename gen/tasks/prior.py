@@ -21,7 +21,7 @@ from gen.models.embedding import observe, restore, spread, standardise, statisti
 from gen.models.prior import Caption, PriorConfig, prior, prior_spec
 from gen.sample.unclip import SamplerConfig
 from gen.spec import Params, Spec, ones, zeros
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, mean_of
+from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
 from gen.tasks.images import captioned, check_fit, pixels
 
 # How many examples of a time its noise statistic remembers: the mean of all until then, and from then on of the last.
@@ -58,7 +58,7 @@ class PriorTask(Task):
         self.cfg, self.model, self.clip, self.resolution = cfg, model, clip, resolution
         self.times = cfg.process.steps
         self.players = {"model": Player(prior_spec(model))}
-        self.frozen = {"clip": clip_spec(clip)}
+        self.frozen = {"clip": Upstream("clip", clip_spec(clip))}
         self.extra = {
             "statistics": statistics_spec(model.embed),
             "seen": Spec((), (), zeros),

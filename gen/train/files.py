@@ -23,11 +23,15 @@ class CannotWrite(OSError):
 
 
 def write_json(path: Path, value: Any) -> None:
+    """`write_text` of a value."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Replaces the file in one step, so that a reader, or a crash, never meets half of it."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("w") as f:
-        json.dump(value, f, indent=1, allow_nan=False)
-        f.write("\n")
+        f.write(text)
         f.flush()
         os.fsync(f.fileno())
     partial.replace(path)

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from gen import chips, flops
+from gen import chips, flops, spec
 from gen import mesh as meshes
 from gen.spec import Params
 from gen.tasks.base import Task
@@ -44,13 +44,15 @@ class Batches(Protocol):
 class Surroundings:
     """What a run is given beside its task and config.
 
-    `ahead` wraps a function of the position so that it reads ahead; `show` writes what is sampled and says where.
+    `origin` reads the weights that the task begins from, for a run that is new. `ahead` wraps a function of the
+    position so that it reads ahead; `show` writes what is sampled and says where.
     """
 
     mesh: Mesh
     data: Batches
     held_out: HeldOut
     frozen: Mapping[str, Params]
+    origin: Callable[[], Mapping[str, Params]]
     run: RunDir
     ahead: Callable[[Callable[[int], Any]], contextlib.AbstractContextManager[Callable[[int], Any]]]
     show: Callable[[int, Mapping[str, np.ndarray]], str]
@@ -67,15 +69,15 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
     meshes.check_batch(size, cfg.train.accumulate, around.mesh)
 
     # ---- the state: resumed if there is one, else drawn, sharded from the start
-    init = lambda key: states.init(task, cfg.optim, steps, key)
-    shapes = jax.eval_shape(init, key)
+    init = lambda key, origin: states.init(task, cfg.optim, steps, key, origin)
+    shapes = jax.eval_shape(init, key, {name: spec.abstract(read.specs) for name, read in task.origin.items()})
     placed = states.shardings(task, shapes, around.mesh)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, placed)
     every, keep, keep_every = dataclasses.astuple(cfg.checkpoint)
     display = Display(cfg.task.name, steps)
     checkpoints = Checkpointer(around.run.checkpoints, every=every, keep=keep, keep_every=keep_every, warn=display.say)
     resumed = checkpoints.restore(abstract)
-    start, state = resumed if resumed else (0, jax.jit(init, out_shardings=placed)(key))
+    start, state = resumed if resumed else (0, jax.jit(init, out_shardings=placed)(key, around.origin()))
     if start >= steps and any(row["step"] >= steps for row in read(around.run.metrics_jsonl)):
         display.say(f"{cfg.task.name}: finished at step {start}")
         checkpoints.close()

@@ -44,15 +44,21 @@ def weights(state: State) -> dict[str, Params]:
     return {name: p.params if p.ema is None else p.ema for name, p in state.players.items()}
 
 
-def init(task: Task, optim: OptimConfig, steps: int, key: Key[Array, ""]) -> State:
-    """The state before step 0 of `steps`. Raises ConfigError when `optim` has keys for a player that there is not."""
+def init(
+    task: Task, optim: OptimConfig, steps: int, key: Key[Array, ""], origin: Mapping[str, Params] | None = None
+) -> State:
+    """The state before step 0 of `steps`; `origin` has the weights that the task begins from.
+
+    Raises ConfigError when `optim` has keys for a player that there is not.
+    """
     for name in optim.players:
         if name not in task.players:
             raise ConfigError(f"optim.players.{name}: no such player is trained; {nearest(name, task.players)}")
+    drawn = {name: spec.initialize(player.specs, rng.fold(key, "init", name)) for name, player in task.players.items()}
     players = {}
+    first = task.begin(drawn, origin or {})
     for name, player in task.players.items():
-        cfg = optim.of(name)
-        params = spec.initialize(player.specs, rng.fold(key, "init", name))
+        cfg, params = optim.of(name), first[name]
         transform = optimizer(cfg, player.specs, task.updates(name, steps))
         # a copy: donating one buffer twice is an error
         ema = None if cfg.ema is None else jax.tree.map(jnp.copy, params)

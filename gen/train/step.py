@@ -40,7 +40,8 @@ def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int) -> Call
                 move = _mover(task, name, player, optim.of(name), steps, micro_batches)
                 players[name], more = move(players[name], minibatch, context)
                 finite &= jnp.isfinite(more["loss"].total) & jnp.isfinite(more["grad_norm"].total)
-                metrics |= more if len(task.players) == 1 else {f"{name}/{k}": v for k, v in more.items()}
+                more = more if len(task.players) == 1 else {f"{name}/{k}": v for k, v in more.items()}
+                metrics = add(metrics, more)
 
         after = {name: p.params for name, p in players.items()}
         extra = task.after(after, prepared, metrics, context)
@@ -79,6 +80,12 @@ def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, 
     return lambda state, batch, context: jax.lax.cond(
         context.step % player.period == 0, move, wait, state, batch, context
     )
+
+
+def add(metrics: Metrics, more: Metrics) -> dict[str, Mean]:
+    """Metrics of all inner updates of a step: sums and weights add up."""
+    both = {name: Mean(*map(jnp.add, metrics[name], m)) if name in metrics else m for name, m in more.items()}
+    return {**metrics, **both}
 
 
 def average(ema: Params | None, params: Params, decay: float, updates: Array) -> Params:

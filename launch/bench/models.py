@@ -44,8 +44,8 @@ class Model(NamedTuple):
 
 def models(data: Mapping[str, Any], names: Collection[str]) -> Iterator[Model]:
     """The named stages of a stack's config, one after the other."""
-    stages, _ = stack.stage_configs(data, Path())
-    cfgs = {name: catalog.resolve(stage) for name, stage in stages.items()}
+    stages, places = stack.stage_configs(data, Path())
+    cfgs = stack.resolve(stages, places)
     for name in names:
         cfg = cfgs[name]
         yield make(name, cfg, {kind: cfgs[stage].model for kind, stage in cfg.upstream.items()}, jax.devices())
@@ -57,15 +57,16 @@ def make(name: str, cfg: RunConfig, upstream: Mapping[str, Any], devices: Sequen
     meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
     task, key = catalog.make(cfg, upstream), jax.random.key(cfg.seed)
 
-    def init(key: Array) -> State:
-        return states.init(task, cfg.optim, cfg.train.steps, key)
+    def init(key: Array, origin: Mapping[str, Params]) -> State:
+        return states.init(task, cfg.optim, cfg.train.steps, key, origin)
 
     def draw(specs: spec.Specs) -> Params:
         return jax.jit(lambda key: spec.initialize(specs, key), out_shardings=meshes.shardings(specs, mesh))(key)
 
-    placed = states.shardings(task, jax.eval_shape(init, key), mesh)
-    state = jax.jit(init, out_shardings=placed)(key)
-    return Model(name, cfg, task, mesh, placed, state, {stage: draw(specs) for stage, specs in task.frozen.items()})
+    frozen, origin = ({n: draw(read.specs) for n, read in reads.items()} for reads in (task.frozen, task.origin))
+    placed = states.shardings(task, jax.eval_shape(init, key, origin), mesh)
+    state = jax.jit(init, out_shardings=placed)(key, origin)
+    return Model(name, cfg, task, mesh, placed, state, frozen)
 
 
 def random_batch(model: Model, size: int) -> Batch:

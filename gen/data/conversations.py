@@ -1,0 +1,97 @@
+"""Conversations to learn from, and one door to them: what a config writes as a string becomes entries.
+
+    chat:PATH           JSON lines, one conversation each           options test_fraction
+    instructions        short tasks with one right answer           options count, held_out, seed
+
+The line of a file, in which further keys are ignored:
+
+    {"messages": [{"role": "system", "content": "Be brief."},
+                  {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
+
+    conversations = open_conversations("chat:/data/chats.jsonl", "train", test_fraction=0.1)
+    conversations[0].messages[-1].content                                                           # "Hello"
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gen.data.entries import Entries, checked_text, divided, read_lines
+from gen.data.kinds import Kind, open_kind
+from gen.data.textrows import Fault
+from gen.tokenizers.template import ROLES, Message
+
+
+class Conversation(NamedTuple):
+    """A system message or none, then a user and the assistant in turn; the assistant speaks at least once."""
+
+    name: str  # "chats.jsonl:7", or "instruction 7"
+    messages: tuple[Message, ...]
+
+
+def parse_messages(entry: Mapping[str, Any]) -> tuple[Message, ...]:
+    """The messages of a line. Raises Fault for those of another form or order."""
+    content = entry.get("messages")
+    if not isinstance(content, list) or not content:
+        raise Fault(': no "messages"; write a list of {"role": ..., "content": ...}')
+    messages = tuple(_message(message, f"message {number}") for number, message in enumerate(content, 1))
+    spoken = [message.role for message in messages[messages[0].role == "system" :]]
+    # Two messages of one role in a row are what a lost message leaves behind, and no model is ever asked that way.
+    for number, role in enumerate(spoken):
+        if role != ("user", "assistant")[number % 2]:
+            raise Fault(
+                f": message {len(messages) - len(spoken) + number + 1} is of the role {role}; write one of system "
+                "at the start or none, then user and assistant in turn"
+            )
+    return messages
+
+
+def open_conversations(spec: str, split: str, **options) -> Entries[Conversation]:
+    """The conversations that `spec` names, as in the table above, of the split "train" or "test".
+
+    Raises ValueError when a kind, option or place is unknown or missing, and for all faults of files at once.
+    """
+    return open_kind(KINDS, "set of conversations", spec, (split,), options)
+
+
+def _message(message: object, where: str) -> Message:
+    if not isinstance(message, dict):
+        raise Fault(f': {where} must be {{"role": ..., "content": ...}}, got {type(message).__name__}')
+    role = message.get("role")
+    if role not in ROLES:
+        raise Fault(f": {where} has the role {role!r}; the roles are {', '.join(ROLES)}")
+    return Message(role, checked_text(message.get("content"), f"the content of {where}"))
+
+
+def _conversation(name: str, entry: Mapping[str, Any]) -> Conversation:
+    messages = parse_messages(entry)
+    if all(message.role != "assistant" for message in messages):
+        raise Fault(": the assistant says nothing, so there is nothing to learn; add its message")
+    return Conversation(name, messages)
+
+
+def _chat(place: str, split: str, test_fraction: float = 0.05) -> Entries[Conversation]:
+    return divided(read_lines(place, _conversation), f"chat:{place}", split, test_fraction)
+
+
+def _instructions(
+    place: str, split: str, count: int = 2000, held_out: int = 500, seed: int = 0
+) -> Entries[Conversation]:
+    from gen.data.instructions import instruction
+
+    if split not in ("train", "test"):
+        raise ValueError(f'instructions has no split {split!r}; its splits are "train" and "test"')
+    if min(count, held_out) < 1:
+        raise ValueError(f"instructions: count={count} and held_out={held_out}; use 1 or more of each")
+    train = split == "train"
+    conversations = []
+    for number in range(count if train else held_out):
+        one = instruction(seed, number, "train" if train else "held_out")
+        messages = (Message("user", one.prompt), Message("assistant", one.answer))
+        conversations.append(Conversation(f"instruction {number}", messages))
+    return Entries(f"instructions ({split})", tuple(conversations))
+
+
+KINDS: dict[str, Kind[Entries[Conversation]]] = {
+    "chat": Kind("chat:PATH", _chat),
+    "instructions": Kind("instructions", _instructions),
+}

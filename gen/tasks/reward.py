@@ -1,0 +1,79 @@
+"""A reward model: a language model with a scalar head, trained on which of several answers people prefer.
+
+The loss is losses/preference.py's, on the scores of all answers to a prompt at once (InstructGPT, arXiv 2203.02155,
+section 3.5). It does not change when every score moves by the same amount, so the scores' mean on demonstrations is
+followed beside the weights, and whoever reads the model subtracts it.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from gen import spec
+from gen.losses.preference import pairwise
+from gen.models.headed import at_last, headed, headed_spec, with_head
+from gen.models.lm import LMConfig, lm_spec, serving
+from gen.spec import Params, Spec
+from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
+from gen.tasks.rankings import one_a_row, ranked
+
+# What a reward model keeps beside its weights: the mean of its scores on demonstrations.
+OFFSET = {"demonstrations": Spec((), (), spec.zeros)}
+RECENT = 0.05  # the share of a step in that mean, once there have been some
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardTaskConfig:
+    """`answers` is the most that a prompt of the data has."""
+
+    name: Literal["reward"] = "reward"
+    answers: int = 2
+
+
+class RewardTask(Task):
+    """`demonstrations` says whether the data has them."""
+
+    extra = OFFSET
+
+    def __init__(self, cfg: RewardTaskConfig, model: LMConfig, demonstrations: bool = False):
+        self.cfg, self.model, self.demonstrations = cfg, model, demonstrations
+        self.players = {"model": Player(headed_spec(model, 1))}
+        self.origin = {"language": Upstream("sft", lm_spec(model))}
+
+    def begin(self, drawn, origin):
+        return {"model": with_head(origin["language"], drawn["model"])}
+
+    def batch(self, size: int) -> Batch:
+        batch = dict(ranked(size, self.cfg.answers, self.model.context))
+        if self.demonstrations:
+            batch["demonstration_tokens"] = jax.ShapeDtypeStruct((size, self.model.context), jnp.int32)
+            batch["demonstration_length"] = jax.ShapeDtypeStruct((size,), jnp.int32)
+        return batch
+
+    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+        model = serving(self.model) if context.training is None else self.model
+        score_B = self._scores(params, one_a_row(batch["tokens"]), one_a_row(batch["length"]), model)
+        compared = pairwise(score_B.reshape(batch["rank"].shape), batch["rank"])
+        weight_B = (compared.pairs_B > 0) * batch.get("weight", 1.0)
+        metrics = {"accuracy": mean_of(compared.right_B, weight_B)}
+        if self.demonstrations:
+            shown_B = self._scores(
+                jax.lax.stop_gradient(params), batch["demonstration_tokens"], batch["demonstration_length"], model
+            )
+            metrics["demonstrations"] = mean_of(shown_B)
+        return mean_of(compared.loss_B, weight_B), metrics
+
+    def after(self, players, prepared: Batch, metrics: Metrics, context: Context) -> Params:
+        if not self.demonstrations:
+            return context.extra
+        old = context.extra["demonstrations"]
+        share = jnp.maximum(RECENT, 1 / (context.step + 1))
+        return {"demonstrations": old + share * (metrics["demonstrations"].value() - old)}
+
+    def _scores(
+        self, params: Params, tokens_BT: Int[Array, "B T"], length_B: Int[Array, "B"], model: LMConfig
+    ) -> Float[Array, "B"]:
+        return at_last(headed(params, tokens_BT, model), length_B)[:, 0]

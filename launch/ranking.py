@@ -1,0 +1,91 @@
+"""Preferences without people: a model answers prompts whose answers are known, and right answers rank above wrong ones.
+
+    rank(language, RankConfig("instructions", new=20), "train", Path("preferences.jsonl"))
+
+What is written is what a reward model and DPO read: a line for each prompt that got a right answer and a wrong one.
+In a stack this is a stage: `{"rank": {...}, "upstream": {"model": "sft"}}` writes preferences.jsonl and held_out.jsonl.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gen import config
+from gen import mesh as meshes
+from gen.data.conversations import open_conversations
+from gen.data.rankings import to_line
+from gen.evals.answers import AnswerConfig, Given, answer
+from gen.sample.choose import Choice
+from gen.train import files, status
+from gen.train.run_dir import RunDir
+from launch import trained
+from launch.language import Language
+
+PREFERENCES, HELD_OUT = "preferences.jsonl", "held_out.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class RankConfig:
+    """`source` is a kind in gen.data.conversations with its `options`; each prompt gets `answers` of at most `new`
+    tokens, drawn at `temperature`."""
+
+    source: str
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    new: int = 64
+    answers: int = 4
+    temperature: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RankStage:
+    """A stage of a stack; `upstream.model` is the run that answers."""
+
+    rank: RankConfig
+    upstream: dict[str, str]
+    seed: int = 0
+
+
+def rank(language: Language, cfg: RankConfig, split: str, seed: int, path: Path) -> tuple[int, int]:
+    """Writes the file, whole or not at all; returns how many prompts there were and how many lines they made."""
+    if language.template is None:
+        raise ValueError("the model that answers has no template: train it on conversations first (task chat)")
+    conversations = open_conversations(cfg.source, split, **cfg.options)
+    choice = Choice(temperature=cfg.temperature)
+    given = answer(
+        language.writer,
+        language.template,
+        conversations.entries,
+        AnswerConfig(new=cfg.new, copies=cfg.answers, choice=choice, seed=seed),
+    )
+    groups = [given[i : i + cfg.answers] for i in range(0, len(given), cfg.answers)]
+    lines = [line for group in groups if (line := ranked(group))]
+    if not lines:
+        raise ValueError(f"no prompt of {conversations.name} got both a right and a wrong answer; nothing to prefer")
+    files.write_text(path, "".join(lines))
+    return len(groups), len(lines)
+
+
+def ranked(group: Sequence[Given]) -> str:
+    """The answers to one prompt as a line, or "" where all are right or all are wrong."""
+    right = {one.written.text: one.right for one in group if one.written.reason == "end" and one.written.text.strip()}
+    if len(set(right.values())) < 2:
+        return ""
+    messages = group[0].conversation.messages[:-1]
+    return to_line(messages, list(right), [0 if good else 1 for good in right.values()])
+
+
+def stage(data: Mapping[str, Any], place: Path) -> int:
+    """Runs the stage of a stack, unless it is done."""
+    cfg = config.build(RankStage, data, "")
+    run = RunDir(place)
+    run.claim(config.to_dict(cfg), ())
+    if not (place / HELD_OUT).exists():
+        language = Language.open(cfg.upstream["model"], meshes.make(meshes.MeshConfig(), jax.devices()))
+        for split, name in (("train", PREFERENCES), ("test", HELD_OUT)):
+            prompts, lines = rank(language, cfg.rank, split, cfg.seed, place / name)
+            print(f"rank: {lines} of {prompts} prompts got right and wrong answers: {place / name}")
+        trained.record(run, {"model": {"run": "model", "path": cfg.upstream["model"], **language.weights}})
+    return status.DONE
