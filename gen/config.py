@@ -143,7 +143,10 @@ def _split(text: str) -> list[Any]:
     with contextlib.suppress(json.JSONDecodeError):
         if isinstance(items := json.loads(text), list):
             return items
-    return [item.strip(" \"'") for item in text.strip("()[] ").split(",") if item.strip()]
+    text = text.strip()
+    if text[:1] + text[-1:] in ("()", "[]"):  # not those of a regex, as in "(query|value)/kernel"
+        text = text[1:-1]
+    return [item.strip(" \"'") for item in text.split(",") if item.strip()]
 
 
 def _parse(text: str, where: str) -> Any:

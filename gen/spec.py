@@ -10,7 +10,7 @@ initialisation, shardings, abstract shapes, the parameter table, memory plans an
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,29 @@ class Spec:
     def __post_init__(self):
         if len(self.shape) != len(self.axes):
             raise ValueError(f"a Spec needs an axis name (or None) per dimension: shape {self.shape}, axes {self.axes}")
+
+
+class Matrix(NamedTuple):
+    """Which dimensions of a weight are the inputs of a linear map and which its outputs; the first ones, `each`, count
+    its layers and experts, of which every one has a matrix."""
+
+    each: tuple[int, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def matrix(s: Spec) -> Matrix | None:
+    """How a weight is a matrix; None for a vector, a bias of heads, a number.
+
+    What reads the stream of width `embed` has it first, and all others are outputs: (D, H, K) maps D to H x K. In
+    other weights the last is the output: (H, K, D) maps H x K to D, and a kernel (rows, columns, in, out) patches to
+    channels.
+    """
+    own = tuple(i for i, axis in enumerate(s.axes) if axis not in ("layers", "expert"))
+    if len(own) < 2 or not {"embed", "conv_in", "conv_out"} & set(s.axes):
+        return None
+    cut = 1 if s.axes[own[0]] == "embed" else len(own) - 1
+    return Matrix(tuple(range(len(s.shape) - len(own))), own[:cut], own[cut:])
 
 
 # Nested dicts; Any, because the run-time type checker does not follow recursive types deeper than one level.

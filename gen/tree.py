@@ -1,10 +1,12 @@
 """Trees by name: paths like "blocks/attention/query/kernel", and regex rules that must cover every leaf."""
 
+import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+from flax import traverse_util
 
 
 def name(path: Sequence[Any]) -> str:
@@ -21,6 +23,35 @@ def paths(tree: Any, is_leaf: Callable | None = None) -> Iterator[tuple[str, Any
 def map_with_path(fn: Callable, tree: Any, *rest: Any, is_leaf: Callable | None = None) -> Any:
     """jax.tree.map whose function also gets the leaf's path."""
     return jax.tree_util.tree_map_with_path(lambda path, *x: fn(name(path), *x), tree, *rest, is_leaf=is_leaf)
+
+
+def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """The nested dicts whose leaves have these paths."""
+    return traverse_util.unflatten_dict(leaves, sep="/")
+
+
+def select(tree: Any, chosen: Collection[str]) -> dict[str, Any]:
+    """The leaves of nested dicts whose paths are `chosen`, as nested dicts."""
+    return nested({path: leaf for path, leaf in paths(tree) if path in chosen})
+
+
+def matching(known: Iterable[str], patterns: Sequence[str], what: str) -> set[str]:
+    """The paths in which one of the regexes is found.
+
+    Raises ValueError, with the nearest paths, for a regex that is found in none. `what` names the regexes in that
+    message, for example "optim.freeze".
+    """
+    known, found = list(known), set[str]()
+    for pattern in patterns:
+        try:
+            hits = {path for path in known if re.search(pattern, path)}
+        except re.error as error:
+            raise ValueError(f"{what}: {pattern!r} is no regular expression: {error}") from error
+        if not hits:
+            near = difflib.get_close_matches(pattern, known, cutoff=0.4) or known[:5]
+            raise ValueError(f"{what}: {pattern!r} matches no parameter; the nearest are {', '.join(near)}")
+        found |= hits
+    return found
 
 
 def assign(tree: Any, rules: Sequence[tuple[str, Any]], what: str, is_leaf: Callable | None = None) -> Any:

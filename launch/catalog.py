@@ -4,12 +4,14 @@ cfg = resolve({"task": {"name": "clip"}, "model": {...}, "data": {...}, "train":
 task = make(cfg, upstream={})
 """
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from gen import config
+from gen import config, spec
 from gen.config import ConfigError
 from gen.data.chat import ChatConfig
+from gen.data.classes import LabelledConfig
 from gen.data.pipeline import DataConfig
 from gen.data.preferences import RankingConfig
 from gen.data.prompts import PromptConfig
@@ -21,14 +23,17 @@ from gen.models.prior import PriorConfig
 from gen.models.unet import UNetConfig
 from gen.tasks.base import Task
 from gen.tasks.chat import ChatTask, ChatTaskConfig
+from gen.tasks.classify import ClassifyTask, ClassifyTaskConfig
 from gen.tasks.clip import CLIPTask, CLIPTaskConfig
 from gen.tasks.decoder import DecoderTask, DecoderTaskConfig
 from gen.tasks.dpo import DPOTask, DPOTaskConfig
 from gen.tasks.grpo import GRPOTask, GRPOTaskConfig
 from gen.tasks.lm import LMTask, LMTaskConfig
+from gen.tasks.lora import LoRAConfig, LoRATask
 from gen.tasks.ppo import PPOTask, PPOTaskConfig
 from gen.tasks.prior import PriorTask, PriorTaskConfig
 from gen.tasks.reward import RewardTask, RewardTaskConfig
+from gen.tasks.started import START, StartedTask
 from gen.tasks.upsampler import UpsamplerTask, UpsamplerTaskConfig
 from gen.train.config import RunConfig
 
@@ -49,6 +54,11 @@ class Family(NamedTuple):
     may: tuple[str, ...] = ()
     tunes: str | None = None
     writes: bool = False
+
+    @property
+    def converses(self) -> bool:
+        """Whether the data has a template of conversations."""
+        return any(field.name == "template" for field in dataclasses.fields(self.data))
 
 
 FAMILIES = {
@@ -93,6 +103,14 @@ FAMILIES = {
         upstream=("base",),
         tunes="base",
         writes=True,
+    ),
+    "classify": Family(
+        ClassifyTaskConfig,
+        LMConfig,
+        LabelledConfig,
+        lambda cfg, models, end: ClassifyTask(cfg.task, cfg.model),
+        upstream=("base",),
+        tunes="base",
     ),
     "reward": Family(
         RewardTaskConfig,
@@ -152,13 +170,15 @@ def resolve(data: Mapping[str, Any]) -> RunConfig:
         "task": config.build(family.task, task, "task"),
         "model": config.convert(data.get("model", {}), family.model, "model"),
         "data": config.convert(data.get("data", {}), family.data, "data"),
+        "lora": config.convert(data.get("lora"), None | LoRAConfig, "lora"),
     }
     return config.build(RunConfig, {**data, **typed}, "")
 
 
-def inherit(data: Mapping[str, Any], model_of: Callable[[str], Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The config of a task that fine-tunes with all of its model: that of the run in question, given by `model_of` its
-    place, under what the config says itself. Other configs are as they were.
+def inherit(data: Mapping[str, Any], config_of: Callable[[str], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The config of a task that trains another run further, with what it takes over from that run's config, given by
+    `config_of` its place: the model, and the template of conversations, under what the config says itself. Other
+    configs are as they were.
 
     Raises ConfigError when the config does not say which run.
     """
@@ -168,23 +188,59 @@ def inherit(data: Mapping[str, Any], model_of: Callable[[str], Mapping[str, Any]
     upstream = data.get("upstream", {})
     if family.tunes not in upstream:
         raise ConfigError(f"task {data['task']['name']!r} begins from another run: set upstream.{family.tunes}=DIR")
-    return {**data, "model": config.merge(model_of(upstream[family.tunes]), data.get("model", {}))}
+    base = config_of(upstream[family.tunes])
+    own = data.get("data", {})
+    taken = {"template": base["data"]["template"]} if "template" in base["data"] and family.converses else {}
+    return {
+        **data,
+        "model": config.merge(base["model"], data.get("model", {})),
+        "data": config.merge(taken, own) if isinstance(own, Mapping) else own,
+    }
 
 
 def make(cfg: RunConfig, upstream: Mapping[str, Any], end: int = 0) -> Task:
-    """The task of a config; `upstream` has the model config of each upstream run, `end` is the id that ends a text."""
+    """The task of a config as it is trained, also from a run that it starts from, and with LoRA.
+
+    `upstream` has the model config of each upstream run, `end` is the id that ends a text.
+    """
+    task = plain(cfg, upstream, end)
+    if START in upstream:
+        check_start(cfg, task, upstream, end)
+        task = StartedTask(task)
+    return task if cfg.lora is None else LoRATask(task, cfg.lora)
+
+
+def check_start(cfg: RunConfig, task: Task, upstream: Mapping[str, Any], end: int) -> None:
+    """Raises ConfigError when the run to start from has a model of another kind, ValueError for one of other sizes."""
+    model, place = upstream[START], cfg.upstream[START]
+    if not isinstance(model, type(cfg.model)):
+        raise ConfigError(f"upstream.{START}={place} has a {type(model).__name__}, not a {type(cfg.model).__name__}")
+    theirs = plain(dataclasses.replace(cfg, model=model), upstream, end)
+    for name, player in task.players.items():
+        spec.check(player.specs, spec.abstract(theirs.players[name].specs), place)
+
+
+def plain(cfg: RunConfig, upstream: Mapping[str, Any], end: int = 0) -> Task:
+    """The task of a config by itself, as it is read and evaluated once it is trained."""
     check_upstream(cfg, upstream)
     return FAMILIES[cfg.task.name].make(cfg, upstream, end)
 
 
 def check_upstream(cfg: RunConfig, upstream: Collection[str]) -> None:
-    """Raises ConfigError when an upstream run is missing, or one is given that the task does not read."""
+    """Raises ConfigError when an upstream run is missing, or one is given that the task does not read.
+
+    Any task may start from a run of its kind, but for those that begin from other weights by themselves.
+    """
     family = FAMILIES[cfg.task.name]
     missing = [name for name in family.upstream if name not in upstream]
     if missing:
         raise ConfigError(f"task {cfg.task.name!r} reads the weights of another run: set upstream.{missing[0]}=DIR")
-    known = (*family.upstream, *family.may)
+    known = (*family.upstream, *family.may, *([START] if family.tunes is None else []))
     for name in upstream:
+        if name == START and family.tunes is not None:
+            raise ConfigError(
+                f"upstream.{START}: task {cfg.task.name!r} begins from upstream.{family.tunes} already; leave it out"
+            )
         if name not in known:
             raise ConfigError(
                 f"upstream.{name}: task {cfg.task.name!r} reads no such run; {config.nearest(name, known)}"

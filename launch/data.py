@@ -2,46 +2,76 @@
 
 python -m launch.data --config=configs/unclip/digits.py:clip --step=1000 --out=grid.png
 python -m launch.data --config=configs/lm/stdlib.py --step=1000 --out=batch.txt
+python -m launch.data --config=configs/chat/assistant.py:sft --config.upstream.base=runs/base --rows=1
 
-A batch depends on the config alone, so this is what a run of it saw, or will see, at that step.
+A batch depends on the config alone, so this is what a run of it saw, or will see, at that step. Texts go to the
+terminal without --out. Of conversations, what the model learns to say is coloured, in a file «so»; it is an error when
+it never learns to end.
 """
 
+import contextlib
+import sys
 from pathlib import Path
 
 from absl import flags
 
 from launch import command
 
+SAMPLED = 64  # batches that are searched for an end
+
 
 def main(args, overrides) -> int:
     data = command.load_config(args.config)
+    from gen.data.chat import ChatPipeline
+    from gen.data.pipeline import Pipeline
     from launch import catalog, feeds, runs, sheet, trained
 
     data = runs.with_overrides(data, overrides)
     if "stages" in data:
         file, first = args.config.partition(":")[0], next(iter(data["stages"]))
         raise ValueError(f"{args.config} is a stack, and each stage has its own batches: say --config={file}:{first}")
-    cfg = catalog.resolve(catalog.inherit(data, trained.model_of))
+    cfg = catalog.resolve(catalog.inherit(data, trained.config_of))
     upstream = trained.open_upstream(cfg)
     tokenizer = feeds.first_tokenizer(cfg, upstream)
     task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()}, feeds.end_of(tokenizer))
-    batch = feeds.open_feed(cfg, task, tokenizer).train(cfg.train.batch_size).batch(args.step)
+    feed = feeds.open_feed(cfg, task, tokenizer)
+    loader = feed.train(cfg.train.batch_size)
+    batch = loader.batch(args.step)
+    rows = len(next(iter(batch.values())))
 
-    if "image" in batch:
-        captions = [""] * len(batch["image"])
+    if args.rows and "weights" not in batch:
+        raise ValueError(f"--rows={args.rows}: the tokens of this data have no weights to show; leave it out")
+    if isinstance(feed, Pipeline):
+        if args.out is None:
+            raise ValueError("--out is missing: the file of the pictures, as grid.png")
+        captions = [""] * rows
         if tokenizer is not None and "tokens" in batch:
             captions = [tokenizer.decode(tokens_T) for tokens_T in batch["tokens"]]
         sheet.draw(batch["image"], [f"{row}  {caption}" for row, caption in enumerate(captions)]).save(args.out)
     else:
-        assert tokenizer is not None
-        Path(args.out).write_text("".join(sheet.rows_of_text(batch, tokenizer)))
-    rows = len(next(iter(batch.values())))
-    print(f"step {args.step} of {args.config}, {rows} rows: {args.out}")
+        with Path(args.out).open("w") if args.out else contextlib.nullcontext(sys.stdout) as file:
+            file.writelines(sheet.text_of(feed, batch, args.rows, terminal=file.isatty()))
+    print(f"step {args.step} of {args.config}, {rows} rows" + (f": {args.out}" if args.out else ""))
+    if isinstance(feed, ChatPipeline):
+        check_ends(loader, feed.tokenizer.end, args.step)
     return 0
+
+
+def check_ends(loader, end: int, step: int) -> None:
+    """Raises ValueError when no end of a turn counts, neither at `step` nor in the first batches of training."""
+    for position in (step, *range(SAMPLED)):
+        batch = loader.batch(position)
+        if ((batch["targets"] == end) & (batch["weights"] > 0)).any():
+            return
+    raise ValueError(
+        f"the end token counts in no row of step {step}, nor in the first {SAMPLED} batches of training: a model that"
+        " is never taught to end does not end; check data.template and the tokenizer's end"
+    )
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("config", None, "config file, FILE.py or FILE.py:VARIANT")
     flags.DEFINE_integer("step", 0, "the training step, from 0", lower_bound=0)
-    flags.DEFINE_string("out", None, "the file to write: a PNG of pictures, or text")
-    command.run(main, config="the config file, as configs/unclip/digits.py:clip", out="the file to write, as grid.png")
+    flags.DEFINE_string("out", None, "the file to write: a PNG of pictures, or text, which else goes to the terminal")
+    flags.DEFINE_integer("rows", 0, "texts: how many rows are also shown token by token", lower_bound=0)
+    command.run(main, config="the config file, as configs/unclip/digits.py:clip")

@@ -17,8 +17,8 @@ from launch.unclip import Unclip
 
 def draw(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, versions: dict[str, Any]) -> int:
     """Writes the pictures of each prompt, each with its record, and a grid of them."""
-    if args.tokens is not None or args.stop:
-        raise ValueError(f"{args.workdir} draws pictures: --tokens and --stop are for language models")
+    if args.tokens is not None or args.stop or args.system is not None:
+        raise ValueError(f"{args.workdir} draws pictures: --tokens, --stop and --system are for language models")
     stack = Unclip.open(args.workdir, mesh).with_samplers(overrides)
     out = Path(args.out or Path(args.workdir) / "samples")
     for prompt in args.prompt:

@@ -4,8 +4,8 @@ python -m launch.evaluate --workdir=runs/digits
 python -m launch.evaluate --workdir=runs/stdlib --also=compression,fewshot,syntax,embedding
 
 Losses and metrics of the task, and, where the task makes pictures of real ones, their peak signal-to-noise ratio in
-decibels. `--also` names further evaluations of a language model (launch/suite.py). Writes DIR/evaluation.json, and
-pictures of them into DIR/evaluation.
+decibels; of a classifier also precision, recall and F1 of each label, and who is taken for whom. `--also` names
+further evaluations of a language model (launch/suite.py). Writes DIR/evaluation.json, and pictures into DIR/evaluation.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def main(args, overrides) -> int:
 
     from gen import mesh as meshes
     from gen.train import files
-    from launch import runs, stack, suite, unclip
+    from launch import labels, runs, stack, suite, unclip
     from launch.language import Language
 
     if overrides:
@@ -35,6 +35,8 @@ def main(args, overrides) -> int:
         results = runs.evaluate(place, args.pictures)
         files.write_json(place / "evaluation.json", results)
         show(f"{name}, step {results['step']}", {k: f"{v:.5g}" for k, v in results["metrics"].items()})
+        if "classification" in results:
+            labels.show(name, results["classification"], place / "evaluation")
         if language is not None:
             for also in args.also:
                 results[also], lines = suite.run(also, language, place / "evaluation")

@@ -5,7 +5,7 @@ feed = open_feed(cfg, task, tokenizer)              # .train(batch_size), .evalu
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from gen import config
 from gen.data.chat import ChatConfig, ChatPipeline
 from gen.data.chat_tokenizer import make_chat_tokenizer
+from gen.data.classes import LabelledConfig, LabelledPipeline
 from gen.data.pipeline import DataConfig, Pipeline, make_tokenizer
 from gen.data.preferences import RankingConfig, RankingPipeline
 from gen.data.prompts import PromptConfig, PromptPipeline
@@ -26,7 +27,7 @@ from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 from launch import trained
 
-type Feed = Pipeline | TextPipeline | ChatPipeline | RankingPipeline | PromptPipeline
+type Feed = Pipeline | TextPipeline | ChatPipeline | RankingPipeline | PromptPipeline | LabelledPipeline
 
 
 def open_feed(cfg: RunConfig, task: Task, tokenizer: Tokenizer | None) -> Feed:
@@ -40,10 +41,24 @@ def open_feed(cfg: RunConfig, task: Task, tokenizer: Tokenizer | None) -> Feed:
         case ChatConfig():
             return ChatPipeline(cfg.data, tokenizer, cfg.model.context)
         case RankingConfig():
-            return RankingPipeline(cfg.data, tokenizer, cfg.model.context)
+            return check_answers(cfg, RankingPipeline(cfg.data, tokenizer, cfg.model.context))
         case PromptConfig():
             return PromptPipeline(cfg.data, tokenizer, cfg.model.context, cfg.task.rollout.new)
+        case LabelledConfig():
+            labelled = LabelledPipeline(cfg.data, tokenizer, cfg.model.context)
+            check_classes(cfg, labelled.labels)
+            return labelled
     raise AssertionError(f"no data of {type(cfg.data).__name__}")
+
+
+def check_answers(cfg: RunConfig, feed: RankingPipeline) -> RankingPipeline:
+    """Raises ValueError when rankings have another number of answers than the task is made for."""
+    if feed.answers != cfg.task.answers:
+        raise ValueError(
+            f"task.answers={cfg.task.answers}, but the data has rankings of up to {feed.answers} answers:"
+            f" set task.answers={feed.answers}"
+        )
+    return feed
 
 
 def context_of(task: Task) -> int | None:
@@ -87,6 +102,16 @@ def first_tokenizer(cfg: RunConfig, upstream: Mapping[str, "trained.Run"]) -> To
 def end_of(tokenizer: Tokenizer | None) -> int:
     """The id that ends a text, for tasks that write some."""
     return 0 if tokenizer is None else tokenizer.end
+
+
+def check_classes(cfg: RunConfig, labels: Sequence[str]) -> None:
+    """Raises ValueError when the task tells apart more or fewer classes than the data has labels."""
+    if cfg.task.classes != len(labels):
+        listed = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
+        raise ValueError(
+            f"task.classes={cfg.task.classes}, but the data has {len(labels)} labels ({listed}): "
+            f"set task.classes={len(labels)}"
+        )
 
 
 def check_vocabulary(cfg: RunConfig, tokenizer: Tokenizer | None) -> None:

@@ -11,13 +11,16 @@ import rich
 from gen import config
 from gen import mesh as meshes
 from gen.data.ahead import ReadAhead
+from gen.data.classes import LabelledPipeline
+from gen.evals.classification import classification
 from gen.evals.fidelity import psnr
 from gen.mesh import MeshConfig
 from gen.train import loop
 from gen.train.config import MAY_CHANGE
 from gen.train.evaluation import Evaluation
+from gen.train.optim import optimizer
 from gen.train.run_dir import RunDir
-from launch import catalog, feeds, table, trained
+from launch import catalog, feeds, labels, table, trained
 
 READ_AHEAD = 2
 
@@ -34,7 +37,7 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
 
     Raises ValueError in a sentence for everything that the user can mend.
     """
-    cfg = catalog.resolve(catalog.inherit(data, trained.model_of))
+    cfg = catalog.resolve(catalog.inherit(data, trained.config_of))
     mesh = meshes.make(cfg.mesh, jax.devices())
     meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
     catalog.check_upstream(cfg, cfg.upstream)
@@ -45,10 +48,13 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()}, feeds.end_of(tokenizer))
     feed = feeds.open_feed(cfg, task, tokenizer)
     held_out = feed.evaluate(cfg.train.batch_size)
-    for player in task.players.values():
+    for name, player in task.players.items():
         meshes.shardings(player.specs, mesh)
+        optimizer(cfg.optim.of(name), player.specs, task.updates(name, cfg.train.steps))
     # the directory is taken only now: a mistake up to here leaves nothing behind that the mended command must fit
-    run.claim(config.to_dict(cfg), MAY_CHANGE)
+    run.claim(config.to_dict(cfg), MAY_CHANGE, lambda old: config.to_dict(catalog.resolve(old)))
+    if isinstance(feed, LabelledPipeline):
+        labels.keep(run.path, feed.labels)
     if tokenizer is not None:
         tokenizer.save(run.path / trained.TOKENIZER)
     frozen = trained.load_upstream(task.frozen, upstream, mesh, run)
@@ -84,24 +90,29 @@ def evaluate(place: Path, pictures: int) -> dict[str, Any]:
     """{"step", "digest", "metrics"} of a trained run on all of its held-out data.
 
     Where the task makes pictures, "psnr/NAME" is the mean peak signal-to-noise ratio of `pictures` of them against the
-    real ones.
+    real ones. Of a classifier there is "classification" as well: gen.evals.classification's result.
     """
     run = trained.Run.open(place)
     cfg, mesh = run.cfg, meshes.make(MeshConfig(), jax.devices())  # not where it was trained, but what is here
     meshes.check_batch(cfg.train.batch_size, 1, mesh)
-    reads = trained.read_upstream(place).values()
-    upstream = {read["run"]: trained.Run.open(place / read["path"]) for read in reads}
     tokenizer = run.tokenizer() if run.reads_text else None
-    task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()}, feeds.end_of(tokenizer))
-    frozen = trained.load_upstream(task.frozen, upstream, mesh)
-    held_out = feeds.open_feed(cfg, task, tokenizer).evaluate(cfg.train.batch_size)
+    task = catalog.plain(cfg, run.models, run.end)  # its weights are merged as they are loaded
+    frozen = trained.load_upstream(task.frozen, run.upstream, mesh)
+    feed = feeds.open_feed(cfg, task, tokenizer)
+    if isinstance(feed, LabelledPipeline):
+        labels.check(place, feed.labels)
+    held_out = feed.evaluate(cfg.train.batch_size)
     extra = run.extra(mesh) if task.extra else {}
     weights = {name: run.load(player.specs, mesh, name) for name, player in task.players.items()}
     with jax.set_mesh(mesh):
         evaluation = Evaluation(task, cfg, frozen, held_out, mesh)
         seen = (weights, extra, np.int32(run.step or 0))
-        metrics = evaluation.metrics(*seen, batches=len(held_out))
+        totals = evaluation.totals(*seen, batches=len(held_out))
+        metrics = evaluation.means(totals)
         drawn = evaluation.samples(*seen, count=pictures if "image" in task.batch(1) else 0)
     real = drawn.pop("real", None)
     metrics |= {f"psnr/{name}": float(psnr(x, real).mean()) for name, x in drawn.items() if real is not None}
-    return {"step": run.step, "digest": run.digest, "metrics": metrics}
+    results = {"step": run.step, "digest": run.digest, "metrics": metrics}
+    if isinstance(feed, LabelledPipeline):
+        results["classification"] = classification(np.asarray(totals["_confusion"].total), feed.labels)
+    return results

@@ -80,14 +80,14 @@ def located(stage: Mapping[str, Any], places: Mapping[str, Path]) -> dict[str, A
 
 
 def resolve(stages: Mapping[str, Mapping[str, Any]], places: Mapping[str, Path]) -> dict[str, RunConfig]:
-    """The configs of stages that may not be trained yet; a stage finds the model that it begins from in another's."""
+    """The configs of stages that may not be trained yet; a stage finds what it begins from in another's."""
     cfgs: dict[str, RunConfig] = {}
     for name, stage in stages.items():
         if "rank" in stage:
             config.build(ranking.RankStage, stage, name)
             continue
-        models = {str(places[done]): config.to_dict(cfg.model) for done, cfg in cfgs.items()}
-        known = lambda place, models=models: models.get(place) or trained.model_of(place)
+        done = {str(places[before]): config.to_dict(cfg) for before, cfg in cfgs.items()}
+        known = lambda place, done=done: done.get(place) or trained.config_of(place)
         cfgs[name] = catalog.resolve(catalog.inherit(stage, known))
     return cfgs
 

@@ -5,20 +5,23 @@ params = run.load(clip_spec(run.cfg.model), mesh)
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gen import mesh as meshes
 from gen import spec
 from gen.spec import Params, Specs
 from gen.tasks.base import Upstream
+from gen.tasks.lora import LoRATask
 from gen.tokenizers import Tokenizer
 from gen.tokenizers import load as load_tokenizer
-from gen.train import files, restore
+from gen.train import digest, files, restore
 from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 from launch import catalog
@@ -49,11 +52,46 @@ class Run:
         return cls(path, catalog.resolve(run.config()))
 
     def load(self, specs: Specs, mesh: Mesh, player: str = "model") -> Params:
-        """The averaged weights of a player where the run keeps an average, else its weights; verified, on the mesh."""
+        """The averaged weights of a player where the run keeps an average, else its weights; verified, on the mesh.
+
+        Of a run with LoRA they are merged with those that it was begun on. Raises ValueError where these have changed.
+        """
+        if self.cfg.lora is None:
+            return self._player(specs, mesh, player)
+        task = catalog.make(self.cfg, self.models, self.end)
+        assert isinstance(task, LoRATask)
+        own = self._player(task.players[player].specs, mesh, player)
+        frozen, records = _load(task.reads(player), self.upstream, mesh)
+        check(self.path, records)
+        merge = functools.partial(task.whole, player)
+        params = jax.jit(merge, out_shardings=meshes.shardings(specs, mesh))(own, frozen)
+        spec.check(specs, params, str(self.path))
+        self.digest = digest_of(self.path, self.part, self.digest)
+        return params
+
+    def _player(self, specs: Specs, mesh: Mesh, player: str) -> Params:
+        """The weights of a player as they were trained."""
         kept = "params" if self.cfg.optim.of(player).ema is None else "ema"
         params = self._read(f"players/{player}/{kept}", meshes.shardings(specs, mesh))
         spec.check(specs, params, str(self.path))
         return params
+
+    @functools.cached_property
+    def upstream(self) -> "dict[str, Run]":
+        """The runs whose weights it was trained on, by their names in its config."""
+        reads = read_upstream(self.path).values()
+        places = {read["run"]: self.path / read["path"] for read in reads}
+        return {name: Run.open(place) for name, place in places.items()}
+
+    @property
+    def models(self) -> dict[str, Any]:
+        """The model configs of those runs."""
+        return {name: run.cfg.model for name, run in self.upstream.items()}
+
+    @property
+    def end(self) -> int:
+        """The id that ends a text; 0 for a run that reads none."""
+        return self.tokenizer().end if self.reads_text else 0
 
     def extra(self, mesh: Mesh) -> Params:
         """The task's state beside the weights, whole on every device."""
@@ -77,12 +115,15 @@ class Run:
         return load_tokenizer(self.path / TOKENIZER)
 
 
-def model_of(place: str) -> Mapping[str, Any]:
-    """The model in the config of a run, as data. Raises ValueError when there is no run."""
+def config_of(place: str) -> Mapping[str, Any]:
+    """The config of a run, as data. Raises ValueError when there is no run."""
     run = RunDir(Path(place))
     if not run.config_json.exists():
         raise ValueError(f"{place} is not the directory of a run (it has no config.json); train it first")
-    return run.config().get("model", {})
+    config = run.config()
+    if not {"task", "model", "data"} <= config.keys():
+        raise ValueError(f"{place} is not the directory of a run (its config.json is of something else)")
+    return config
 
 
 def open_upstream(cfg: RunConfig) -> dict[str, Run]:
@@ -101,6 +142,16 @@ def load_upstream(
 ) -> dict[str, Params]:
     """The weights that a task reads of other runs. With `run`, its directory keeps which they are, so that it can be
     told stale when they change. Raises ValueError when it was begun on others."""
+    params, records = _load(reads, upstream, mesh)
+    if run is not None:
+        record(run, records)
+    return params
+
+
+def _load(
+    reads: Mapping[str, Upstream], upstream: Mapping[str, Run], mesh: Mesh
+) -> tuple[dict[str, Params], dict[str, dict[str, Any]]]:
+    """The weights that a task reads of other runs, and what `record` writes of them."""
     params: dict[str, Params] = {}
     records: dict[str, dict[str, Any]] = {}
     for name, read in reads.items():
@@ -108,24 +159,33 @@ def load_upstream(
         params[name] = other.extra(mesh) if read.part == "extra" else other.load(read.specs, mesh, read.part)
         where = {"run": read.run, "path": str(other.path), "step": other.step}
         records[name] = {**where, "part": other.part, "digest": other.digest}
-    if run is not None:
-        record(run, records)
-    return params
+    return params, records
 
 
 def record(run: RunDir, records: Mapping[str, Mapping[str, Any]]) -> None:
     """Writes which weights a run read: {name: {"run", "path", "step", "part", "digest"}}. Raises ValueError when it was
     begun on others."""
-    before = read_upstream(run.path)
-    for name, old in before.items():
-        if name in records and old["digest"] != records[name]["digest"]:
-            raise ValueError(
-                f"{run.path} was begun on other weights of {name} than {records[name]['path']} has now;"
-                " train in another directory, or point upstream to the old weights"
-            )
+    check(run.path, records)
     # from here, so that the directories of a stack can be moved together
     moved = {name: {**read, "path": os.path.relpath(read["path"], run.path)} for name, read in records.items()}
-    files.write_json(run.path / UPSTREAM, before | moved)
+    files.write_json(run.path / UPSTREAM, read_upstream(run.path) | moved)
+
+
+def check(place: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises ValueError when a run was begun on other weights than these."""
+    for name, old in read_upstream(place).items():
+        if name in records and old["digest"] != records[name]["digest"]:
+            raise ValueError(
+                f"{place} was begun on other weights of {name} than {records[name]['path']} has now;"
+                " train in another directory, or point upstream to the old weights"
+            )
+
+
+def digest_of(place: Path, part: str, own: str) -> str:
+    """The digest of what `Run.load` gives of a part: its own, combined with LoRA with those of what it was begun on."""
+    if part == "extra" or RunDir(place).config().get("lora") is None:
+        return own
+    return digest.combine({name: read["digest"] for name, read in read_upstream(place).items()} | {"": own})
 
 
 def read_upstream(place: Path) -> dict[str, dict[str, Any]]:
@@ -137,7 +197,8 @@ def read_upstream(place: Path) -> dict[str, dict[str, Any]]:
 def stale_upstream(place: Path) -> str | None:
     """What a run reads of another, by its task's name for it, if that is no longer what it was trained on."""
     for name, old in read_upstream(place).items():
-        _, _, digest = restore.load_params(place / old["path"] / "checkpoints", subtree=old["part"])
-        if digest != old["digest"]:
+        other = place / old["path"]
+        _, _, own = restore.load_params(other / "checkpoints", subtree=old["part"])
+        if digest_of(other, old["part"], own) != old["digest"]:
             return name
     return None

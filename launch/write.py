@@ -1,4 +1,8 @@
-"""Texts from a trained language model, for launch.sample: shown as they come, and kept as lines of JSON."""
+"""Texts from a trained language model, for launch.sample: shown as they come, and kept as lines of JSON.
+
+A model that was trained on conversations is told the prompt as a user's message and writes its answer; any other
+continues the prompt.
+"""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +13,9 @@ from jax.sharding import Mesh
 
 from gen import config
 from gen.sample.choose import Choice
-from gen.sample.writer import Piece, Written
+from gen.sample.conversation import checked
+from gen.sample.writer import Piece, Prompt, Written
+from gen.tokenizers.template import Message, Template
 from launch.language import Language
 
 TOKENS = 128  # written when nobody says how many
@@ -20,23 +26,21 @@ def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, versions:
     if args.from_text_embedding:
         raise ValueError(f"{args.workdir} is a language model: --from_text_embedding is for pictures")
     language = Language.open(args.workdir, mesh)
-    start = language.run.task.sampler if language.run is not None else Choice()
-    data: dict[str, Any] = config.to_dict(start)
-    for key, value in overrides:
-        data = config.override(data, key, value)
-    choice = config.build(Choice, data, "sampler")
-    writer = language.writer
+    if args.system is not None:
+        template_of(language, args.workdir)
+    choice = choice_of(language, overrides)
     how = {"new": args.tokens or TOKENS, "seed": args.seed, "choice": choice, "stop": tuple(args.stop)}
     said = {"seed": args.seed, "sampler": config.to_dict(choice), "new": how["new"], "stop": list(how["stop"])}
     record = {**said, "weights": dict(language.weights), **versions}
 
     lines = []
     for prompt in args.prompt:
-        print(prompt, end="", flush=True)
-        written = writer.write([prompt], copies=args.num, show=_show_first, **how)
+        asked, shown, messages = _asked(prompt, args.system, language)
+        print(shown, end="", flush=True)
+        written = language.writer.write([asked], copies=args.num, show=_show_first, **how)
         for index, text in enumerate(written):
-            print(("" if index == 0 else prompt + text.text) + f"\n---- {_describe(text)}")
-            lines.append({"index": index, **text._asdict(), **record})
+            print(("" if index == 0 else shown + text.text) + f"\n---- {_describe(text)}")
+            lines.append({"index": index, **text._asdict(), **messages, **record})
     out = Path(args.out or Path(args.workdir) / "samples")
     out.mkdir(parents=True, exist_ok=True)
     path = out / "texts.jsonl"
@@ -44,6 +48,33 @@ def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, versions:
         file.writelines(json.dumps(line) + "\n" for line in lines)
     print(f"added {len(lines)} texts to {path}")
     return 0
+
+
+def choice_of(language: Language, overrides: Sequence[tuple[str, str]]) -> Choice:
+    """How tokens are chosen: as the run shows its samples, if it does, with each --sampler.KEY=VALUE in place."""
+    start = Choice() if language.run is None else getattr(language.run.task, "sampler", Choice())
+    data: dict[str, Any] = config.to_dict(start)
+    for key, value in overrides:
+        data = config.override(data, key, value)
+    return config.build(Choice, data, "sampler")
+
+
+def template_of(language: Language, workdir: str | Path) -> Template:
+    """Raises ValueError for a model that has not learned to converse."""
+    if language.template is None:
+        raise ValueError(f"{workdir} has no template, as it has not learned to converse; train it on conversations")
+    return language.template
+
+
+def _asked(prompt: str, system: str | None, language: Language) -> tuple[Prompt, str, dict[str, Any]]:
+    """What the model is given, what is shown in front of what it writes, and what the record says of it."""
+    if language.template is None:
+        return prompt, prompt, {}
+    messages = [Message("user", checked(prompt, "the prompt"))]
+    if system is not None:
+        messages = [Message("system", checked(system, "the system message")), *messages]
+    record = {"messages": [message._asdict() for message in messages], "template": config.to_dict(language.template)}
+    return language.template.ask(messages, language.tokenizer), "", record
 
 
 def _show_first(piece: Piece) -> None:

@@ -26,10 +26,17 @@ from gen.nn.transformer import TransformerConfig
 from gen.sample.unclip import SamplerConfig
 from gen.spec import Spec
 from gen.tasks.base import Context, Player, Task, mean_of
+from gen.tasks.chat import ChatTask, ChatTaskConfig
+from gen.tasks.classify import ClassifyTask, ClassifyTaskConfig
 from gen.tasks.clip import CLIPTask, CLIPTaskConfig
 from gen.tasks.decoder import DecoderTask, DecoderTaskConfig
+from gen.tasks.dpo import DPOTask, DPOTaskConfig
+from gen.tasks.grpo import GRPOTask, GRPOTaskConfig
 from gen.tasks.lm import LMTask, LMTaskConfig
+from gen.tasks.ppo import PPOTask, PPOTaskConfig
 from gen.tasks.prior import PriorTask, PriorTaskConfig
+from gen.tasks.reward import RewardTask, RewardTaskConfig
+from gen.tasks.rollout import RolloutConfig
 from gen.tasks.upsampler import UpsamplerTask, UpsamplerTaskConfig
 from gen.train import loop, restore
 from gen.train.config import RunConfig
@@ -37,6 +44,7 @@ from gen.train.run_dir import RunDir
 
 SIZE, CONTEXT, VOCAB, EMBED = 8, 5, 12, 8
 STEPS = 10  # of diffusion
+END = VOCAB - 1
 
 TOWER = TransformerConfig(width=8, layers=1, heads=2)
 CAUSAL = dataclasses.replace(TOWER, causal=True)
@@ -73,9 +81,46 @@ def lm() -> LMTask:
     return LMTask(LMTaskConfig(z_loss=1e-3, chunk=8, prompt=2), LM)
 
 
+def chat() -> ChatTask:
+    return ChatTask(ChatTaskConfig(chunk=8), LM, END)
+
+
+def reward() -> RewardTask:
+    return RewardTask(RewardTaskConfig(answers=3), LM, demonstrations=True)
+
+
+def classify() -> ClassifyTask:
+    return ClassifyTask(ClassifyTaskConfig(classes=3, language=0.5, chunk=8), LM)
+
+
+def dpo() -> DPOTask:
+    return DPOTask(DPOTaskConfig(answers=3, chunk=8), LM)
+
+
+ROLLOUT = RolloutConfig(new=3, temperature=0.7, chunk=8)
+
+
+def ppo(pretrain_rows: int = 1) -> PPOTask:
+    cfg = PPOTaskConfig(rollout=ROLLOUT, epochs=2, minibatches=2, kl=0.1, target=1.0, horizon=100)
+    return PPOTask(cfg, LM, dataclasses.replace(LM, tied=False), END, pretrain_rows)
+
+
+def grpo() -> GRPOTask:
+    return GRPOTask(GRPOTaskConfig(rollout=ROLLOUT, group=2, minibatches=2), LM, END, LM)
+
+
 def upsampler() -> UpsamplerTask:
     cfg = UpsamplerTaskConfig(2, crop=0.5, process=Process("cosine", STEPS, "eps"), sampler=SamplerConfig(steps=2))
     return UpsamplerTask(cfg, UPSAMPLER, SIZE)
+
+
+# The most that each kind of length may be; a text of two ranked answers is longer than what is asked.
+LENGTHS = {
+    ("length", ()): CONTEXT - 3,
+    ("length", (3,)): CONTEXT,
+    ("answer_length", ()): 3,
+    ("demonstration_length", ()): CONTEXT,
+}
 
 
 class Line(Task):
@@ -97,6 +142,7 @@ class Line(Task):
 
 
 FAMILIES = {"clip": clip, "prior": prior, "decoder": decoder, "upsampler": upsampler, "lm": lm}
+FAMILIES |= {"chat": chat, "reward": reward, "dpo": dpo, "ppo": ppo, "grpo": grpo, "classify": classify}
 
 
 class Noise:
@@ -120,11 +166,20 @@ class Noise:
         return {name: self.value(draw, name, x.shape[1:], x.dtype) for name, x in self.abstract.items()}
 
     def value(self, draw, name, shape, dtype):
-        if name == "tokens":
+        name = name.removeprefix("pretrain/")
+        if name == "tokens" and shape == (CONTEXT,):
             end = draw.integers(1, CONTEXT)
             return np.where(np.arange(CONTEXT) == end, VOCAB - 1, draw.integers(1, VOCAB - 1, shape)).astype(dtype)
-        if name == "targets":
+        if name in ("tokens", "targets", "answer", "demonstration_tokens"):
             return draw.integers(0, VOCAB, shape).astype(dtype)
+        if name.endswith("length"):  # of a prompt, an answer, or both
+            return draw.integers(1, LENGTHS[name, shape] + 1, shape).astype(dtype)
+        if name == "label":
+            return draw.integers(0, 3, shape).astype(dtype)
+        if name == "prompt":
+            return np.ones(shape, dtype)
+        if name == "rank":
+            return draw.permutation(shape[0]).astype(dtype)
         if name == "weights":  # some rows have few tokens that count, some many
             return (draw.uniform(size=shape) < draw.uniform()).astype(dtype)
         high = 256 if dtype == jnp.uint8 else 1

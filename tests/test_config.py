@@ -112,3 +112,10 @@ def test_override_sets_one_leaf_of_a_copy():
 
 def test_flatten():
     assert config.flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
+
+
+def test_a_list_of_regexes_keeps_their_parentheses():
+    convert = lambda text: config.convert(text, tuple[str, ...], "optim.freeze")
+    assert convert("(query|value)/kernel") == ("(query|value)/kernel",)
+    assert convert("attention/(query|value),[ab]x") == ("attention/(query|value)", "[ab]x")
+    assert convert("(tokens, positions)") == convert("[tokens,positions]") == ("tokens", "positions")

@@ -72,3 +72,21 @@ def test_only_the_first_eight_problems_are_listed():
     many = {f"w{letter}": Spec((), (), spec.zeros) for letter in "abcdefghijk"}
     with pytest.raises(ValueError, match=r"wh is missing; and 3 more$"):
         spec.check(many, {}, "nothing")
+
+
+@pytest.mark.parametrize(
+    ("axes", "matrix"),
+    [
+        (("embed", "heads", None), ((), (0,), (1, 2))),
+        (("layers", "heads", None, "embed"), ((0,), (1, 2), (3,))),
+        (("layers", "expert", "embed", "mlp"), ((0, 1), (2,), (3,))),
+        ((None, None, "conv_in", None), ((), (0, 1, 2), (3,))),
+        ((None, "embed"), ((), (0,), (1,))),
+        (("layers", "embed"), None),
+        (("heads", None), None),
+        (("embed",), None),
+        ((), None),
+    ],
+)
+def test_a_weight_says_by_its_axes_how_it_is_a_matrix(axes, matrix):
+    assert spec.matrix(Spec((4,) * len(axes), axes, spec.zeros)) == matrix

@@ -38,3 +38,19 @@ def test_a_rule_without_a_leaf_is_named():
 def test_a_rule_that_others_overshadow_is_named():
     with pytest.raises(ValueError, match=r"optim\.lr_rules: the rule 'text/' decides nothing, as wider"):
         tree.assign(PARAMS, ((".*", 1.0), ("text/", 0.0)), "optim.lr_rules")
+
+
+def test_leaves_are_chosen_by_path_and_nested_again():
+    params = {"image": {"kernel": 1, "bias": 2}, "text": {"kernel": 3}}
+    assert tree.select(params, {"image/bias", "text/kernel"}) == {"image": {"bias": 2}, "text": {"kernel": 3}}
+    assert tree.nested(dict(tree.paths(params))) == params
+
+
+def test_regexes_choose_paths_and_each_must_match():
+    known = [path for path, _ in tree.paths(PARAMS)]
+    assert tree.matching(known, ("^text/", "bias"), "optim.freeze") == {"text/kernel", "image/bias"}
+    assert tree.matching(known, (), "optim.freeze") == set()
+    with pytest.raises(ValueError, match=r"^optim\.freeze: 'image/kernal' matches no parameter; .* image/kernel"):
+        tree.matching(known, ("^text/", "image/kernal"), "optim.freeze")
+    with pytest.raises(ValueError, match=r"^optim\.freeze: '\(' is no regular expression: "):
+        tree.matching(known, ("(",), "optim.freeze")

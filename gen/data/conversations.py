@@ -76,19 +76,11 @@ def _chat(place: str, split: str, test_fraction: float = 0.05) -> Entries[Conver
 def _instructions(
     place: str, split: str, count: int = 2000, held_out: int = 500, seed: int = 0
 ) -> Entries[Conversation]:
-    from gen.data.instructions import instruction
+    from gen.data.instructions import instructions
 
-    if split not in ("train", "test"):
-        raise ValueError(f'instructions has no split {split!r}; its splits are "train" and "test"')
-    if min(count, held_out) < 1:
-        raise ValueError(f"instructions: count={count} and held_out={held_out}; use 1 or more of each")
-    train = split == "train"
-    conversations = []
-    for number in range(count if train else held_out):
-        one = instruction(seed, number, "train" if train else "held_out")
-        messages = (Message("user", one.prompt), Message("assistant", one.answer))
-        conversations.append(Conversation(f"instruction {number}", messages))
-    return Entries(f"instructions ({split})", tuple(conversations))
+    said = lambda one: (Message("user", one.prompt), Message("assistant", one.answer))
+    asked = instructions(split, count, held_out, seed)
+    return Entries(f"instructions ({split})", tuple(Conversation(name, said(one)) for name, one in asked))
 
 
 KINDS: dict[str, Kind[Entries[Conversation]]] = {

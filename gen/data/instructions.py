@@ -19,10 +19,8 @@ import numpy as np
 
 from gen import rng
 from gen.data.corpus import Document
-from gen.data.questions import KINDS, REFUSAL, below
+from gen.data.questions import KINDS, below
 from gen.data.source import digest
-
-__all__ = ["KINDS", "REFUSAL", "Instruction", "Solved", "Split", "check", "instruction"]
 
 type Split = Literal["train", "held_out"]
 
@@ -50,9 +48,17 @@ def instruction(seed: int, number: int, split: Split = "held_out", kind: str | N
     return _drawn(rng.host(seed, f"instruction {kind}", number), kind, split)
 
 
-def check(instruction: Instruction, text: str) -> bool:
-    """Whether `text` is the answer, spaces and new lines around it apart."""
-    return text.strip() == instruction.answer
+def instructions(split: str, count: int, held_out: int, seed: int) -> list[tuple[str, Instruction]]:
+    """The first `count` of the split "train", or `held_out` of "test", each with a name.
+
+    Raises ValueError for another split, or none of either.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f'instructions has no split {split!r}; its splits are "train" and "test"')
+    if min(count, held_out) < 1:
+        raise ValueError(f"instructions: count={count} and held_out={held_out}; use 1 or more of each")
+    own: Split = "train" if split == "train" else "held_out"
+    return [(f"instruction {n}", instruction(seed, n, own)) for n in range(count if split == "train" else held_out)]
 
 
 def split_of(topic: str) -> Split:

@@ -70,6 +70,11 @@ class RankingPipeline:
             self.notes, parts = self.notes + notes, parts + more
         self.fingerprint = digest("rankings", *parts, repr(cfg.template), tokenizer.fingerprint, length, cfg.seed)
 
+    @property
+    def answers(self) -> int:
+        """The most answers that a ranking of the training split has."""
+        return self._train.most
+
     def train(self, batch_size: int) -> RowLoader | Beside:
         ranked = RowLoader(self._train, batch_size, self.cfg.seed)
         return ranked if self._shown is None else Beside(ranked, self._beside(self._shown, batch_size))
@@ -123,14 +128,14 @@ class Ranked:
     def __init__(self, name: str, rankings: list[Encoded], tokenizer: Tokenizer, length: int):
         self.name = name
         self._rankings, self._tokenizer, self._length = rankings, tokenizer, length
-        self._most = max(len(one.answers) for one in rankings)
+        self.most = max(len(one.answers) for one in rankings)
 
     def __len__(self) -> int:
         return len(self._rankings)
 
     def row(self, index: int) -> Row:
         one = self._rankings[index]
-        missing = self._most - len(one.answers)
+        missing = self.most - len(one.answers)
         rows = [answer.tokens_N for answer in one.answers]
         # a start, so that what reads the last of `length` tokens finds one
         rows += [np.asarray([self._tokenizer.start], np.int32)] * missing

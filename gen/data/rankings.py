@@ -1,6 +1,9 @@
 """Answers that a person has put in order, the best first, and one door to them.
 
-    preferences:PATH    JSON lines, one ranking each                options test_fraction
+    preferences:PATH    JSON lines, one ranking each                options test_fraction, held_out
+    instructions        the right answer above a wrong one          options count, held_out, seed
+
+`held_out` of files is a file of its own for the test split.
 
 The lines of a file, in which further keys are ignored; answers in an inner list are equally good:
 
@@ -20,6 +23,7 @@ from typing import Any, NamedTuple
 
 from gen.data.conversations import parse_messages
 from gen.data.entries import Entries, checked_text, divided, read_lines
+from gen.data.instructions import Instruction, instructions
 from gen.data.kinds import Kind, open_kind
 from gen.data.textrows import Fault
 from gen.tokenizers.template import Message
@@ -90,8 +94,24 @@ def _tied(entry: Mapping[str, Any]) -> list[list[Any]]:
     return [tied if isinstance(tied, list) else [tied] for tied in ranked]
 
 
-def _preferences(place: str, split: str, test_fraction: float = 0.05) -> Entries[Ranking]:
-    return divided(read_lines(place, _ranking), f"preferences:{place}", split, test_fraction)
+def _preferences(place: str, split: str, test_fraction: float = 0.05, held_out: str = "") -> Entries[Ranking]:
+    if not held_out:
+        return divided(read_lines(place, _ranking), f"preferences:{place}", split, test_fraction)
+    if split not in ("train", "test"):
+        raise ValueError(f'preferences:{place} has no split {split!r}; its splits are "train" and "test"')
+    file = place if split == "train" else held_out
+    return Entries(f"preferences:{file} ({split})", tuple(read_lines(file, _ranking)))
 
 
-KINDS: dict[str, Kind[Entries[Ranking]]] = {"preferences": Kind("preferences:PATH", _preferences)}
+def _instructions(place: str, split: str, count: int = 2000, held_out: int = 500, seed: int = 0) -> Entries[Ranking]:
+    def ranking(name: str, one: Instruction) -> Ranking:
+        return Ranking(name, (Message("user", one.prompt),), (one.answer, one.wrong), (0, 1))
+
+    asked = instructions(split, count, held_out, seed)
+    return Entries(f"instructions ({split})", tuple(ranking(name, one) for name, one in asked))
+
+
+KINDS: dict[str, Kind[Entries[Ranking]]] = {
+    "preferences": Kind("preferences:PATH", _preferences),
+    "instructions": Kind("instructions", _instructions),
+}

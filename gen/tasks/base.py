@@ -24,9 +24,12 @@ type Metrics = Mapping[str, "Mean"]
 
 
 class Mean(NamedTuple):
-    """A weighted sum and the sum of the weights; micro-batches, hosts and evaluation batches just add."""
+    """A weighted sum and the sum of the weights; micro-batches, hosts and evaluation batches just add.
 
-    total: Float[Array, ""] | float
+    Those that a person sees are scalars; others may be arrays, under names that begin with "_".
+    """
+
+    total: Float[Array, "..."] | float
     weight: Float[Array, ""] | float
 
     def value(self) -> Any:
@@ -128,8 +131,11 @@ class Task:
             metrics |= {"loss" if len(self.players) == 1 else f"{name}/loss": loss, **more}
         return metrics
 
-    def derived(self, metrics: dict[str, float]) -> dict[str, float]:
-        """Further numbers that follow from evaluated means, as perplexity does; by default none."""
+    def derived(self, metrics: dict[str, Any]) -> dict[str, float]:
+        """Further numbers that follow from evaluated means, as perplexity does; by default none.
+
+        Arrays of `metrics`, under names that begin with "_", are NumPy's.
+        """
         return {}
 
     def sample(self, players: Mapping[str, Params], batch: Batch, context: Context) -> Mapping[str, Array]:

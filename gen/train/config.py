@@ -1,4 +1,4 @@
-"""The keys that the configs of all runs share. `task` and `model` belong to the task, `data` to gen/data."""
+"""The keys that the configs of all runs share. `task`, `model` and `lora` belong to gen/tasks, `data` to gen/data."""
 
 import dataclasses
 from typing import Any
@@ -70,7 +70,8 @@ class EvalConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Everything that defines a run; what DIR/config.json holds. `upstream` names run directories of frozen weights."""
+    """Everything that defines a run; what DIR/config.json holds. `upstream` names run directories whose weights it
+    reads; with `lora` thin factors are trained beside them (gen/tasks/lora.py)."""
 
     task: Any
     model: Any
@@ -82,6 +83,7 @@ class RunConfig:
     log: LogConfig = LogConfig()
     evals: EvalConfig = EvalConfig()
     upstream: dict[str, str] = dataclasses.field(default_factory=dict)
+    lora: Any = None
     seed: int = 0
 
 

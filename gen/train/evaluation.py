@@ -49,14 +49,26 @@ class Evaluation:
         self._derived = task.derived
 
     def metrics(self, weights: Mapping[str, Params], extra: Params, step: Any, batches: int) -> dict[str, float]:
-        """Means over at most `batches` batches."""
+        """Means over at most `batches` batches, and what the task derives from them."""
+        return self.means(self.totals(weights, extra, step, batches))
+
+    def totals(self, weights: Mapping[str, Params], extra: Params, step: Any, batches: int) -> dict[str, Mean]:
+        """The sums over at most `batches` batches, with those that `metrics` does not show: under names that begin
+        with "_", where there may be arrays."""
         totals: dict[str, Mean] | None = None
         for position in range(min(batches, len(self._held_out))):
             batch = self._read(position, self._size)
             parts = self._evaluate(weights, self._frozen, extra, step, batch, np.int32(position))
             totals = parts if totals is None else jax.tree.map(lambda a, b: a + b, totals, parts)
-        values = {name: float(m.value()) for name, m in (totals or {}).items() if not name.startswith("_")}
-        return values | self._derived(values) if values else values
+        return totals or {}
+
+    def means(self, totals: Mapping[str, Mean]) -> dict[str, float]:
+        """What `metrics` makes of `totals`."""
+        if not totals:
+            return {}
+        values = {name: np.asarray(m.value()) for name, m in totals.items()}
+        shown = {name: float(x) for name, x in values.items() if not name.startswith("_")}
+        return shown | self._derived(values | shown)
 
     def samples(self, weights: Mapping[str, Params], extra: Params, step: Any, count: int) -> dict[str, np.ndarray]:
         """What the task samples for the first `count` held-out examples, or as many as there are; empty for a task that

@@ -7,11 +7,12 @@ Muon (Jordan et al. 2024), which makes the momentum of each matrix orthogonal; i
     transform = optimizer(OptimConfig(lr=3e-4, warmup=100), specs, steps=10_000)
     opt_state = transform.init(params)
 
-Regex rules pick parameters by path: ("text/", 0.1) in `lr_rules` trains the text tower ten times slower, 0.0 freezes.
+Regex rules pick parameters by path: ("text/", 0.1) in `lr_rules` trains the text tower ten times slower. What `freeze`
+matches stays as it is: it has no gradient, no slots, and no part in the gradient's norm.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -20,7 +21,7 @@ import optax
 import optax.contrib
 from jaxtyping import Array, Float
 
-from gen import config, tree
+from gen import config, spec, tree
 from gen.spec import Spec, Specs
 
 Rules = tuple[tuple[str, float], ...]
@@ -33,7 +34,8 @@ class OptimConfig:
     `b1`, `b2` and `eps` are AdamW's (also beside Muon, whose own momentum is 0.95), and the first two Lion's; Adafactor
     takes the constants of its paper.
     `clip` bounds the gradient's global norm (None: no bound). `decay_rules` and `lr_rules` multiply weight decay and
-    learning rate of the parameters that they match; without decay rules only biases and norm scales are spared.
+    learning rate of the parameters that they match; without decay rules only biases and norm scales are spared. No rule
+    speaks of what `freeze` matches, a list of regexes.
     `ema` is the decay of an average of the weights (None: no average). `players` overrides keys for one player.
     """
 
@@ -48,6 +50,7 @@ class OptimConfig:
     weight_decay: float = 0.0
     decay_rules: Rules | None = None
     lr_rules: Rules = ((".*", 1.0),)
+    freeze: tuple[str, ...] = ()
     clip: float | None = 1.0
     ema: float | None = None
     players: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
@@ -78,8 +81,23 @@ def clipping(norm: Float[Array, ""], bound: float | None) -> Float[Array, ""]:
     return jnp.float32(1) if bound is None else jnp.minimum(1, bound / norm)
 
 
+def moving(cfg: OptimConfig, specs: Specs) -> Callable[[Any], Any]:
+    """Takes, of a tree like `specs`, the part that is not frozen.
+
+    Raises ValueError for a regex that matches no parameter, and where nothing is left.
+    """
+    if not cfg.freeze:
+        return lambda whole: whole
+    paths = set(spec.flatten(specs))
+    moves = paths - tree.matching(sorted(paths), cfg.freeze, "optim.freeze")
+    if not moves:
+        raise ValueError(f"optim.freeze={list(cfg.freeze)} leaves no parameter to train; freeze less")
+    return lambda whole: tree.select(whole, moves)
+
+
 def optimizer(cfg: OptimConfig, specs: Specs, updates: int) -> optax.GradientTransformation:
-    """The transformation of gradients, clipped already, into updates."""
+    """The transformation of gradients, clipped already, into updates; both of what `moving` takes of a whole tree."""
+    specs = moving(cfg, specs)(specs)
     parts = [
         {
             "adamw": lambda: optax.scale_by_adam(cfg.b1, cfg.b2, cfg.eps),
@@ -111,16 +129,11 @@ def _muon(cfg: OptimConfig, specs: Specs) -> optax.GradientTransformation:
 
 
 def _as_matrix(s: Spec) -> Any:
-    """Which axes of a weight are its inputs and its outputs, where it maps the stream of width `embed` to something
-    else or back; the others, layers and experts, count one matrix each. None for what is no such matrix."""
-    own = [i for i, axis in enumerate(s.axes) if axis not in ("layers", "expert")]
-    if "embed" not in s.axes or "vocab" in s.axes or len(own) < 2 or s.axes[own[0]] is None:
+    """The dimensions of a matrix that maps the stream of width `embed` to something else or back, and is no table."""
+    matrix = spec.matrix(s)
+    if matrix is None or "embed" not in s.axes or "vocab" in s.axes or s.axes[matrix.inputs[0]] is None:
         return None
-    stream = s.axes.index("embed")
-    others = tuple(i for i in own if i != stream)
-    if stream == own[0]:
-        return optax.contrib.MuonDimensionNumbers((stream,), others)
-    return optax.contrib.MuonDimensionNumbers(others, (stream,))
+    return optax.contrib.MuonDimensionNumbers(matrix.inputs, matrix.outputs)
 
 
 def _decay_factors(rules: Rules | None, specs: Specs) -> Any:

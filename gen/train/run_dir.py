@@ -12,7 +12,7 @@ run.record_launch(mesh={"data": 8}, data_fingerprint="5f0c...")
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +38,21 @@ class RunDir:
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
 
-    def claim(self, config: Mapping[str, Any], may_change: Sequence[str]) -> None:
+    def claim(
+        self, config: Mapping[str, Any], may_change: Sequence[str], complete: Callable[[Any], Any] = lambda old: old
+    ) -> None:
         """Makes the directory and writes the config; one that is there already must be the same.
 
         config: resolved, of nested mappings and JSON values. may_change: dotted keys, such as "train.steps", or whole
-        sections, such as "log", that a run may take up anew. Raises OtherConfig naming the keys that differ, and
-        ValueError where the directory cannot be written.
+        sections, such as "log", that a run may take up anew. complete: gives the config that is there already the keys
+        that have come into being since, with what they mean when nothing is said. Raises OtherConfig naming the keys
+        that differ, and ValueError where the directory cannot be written.
         """
         plain = json.loads(json.dumps(config))  # as it will be read back: tuples are lists
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if self.config_json.exists():
-                self._refuse_other(plain, may_change)
+                self._refuse_other(json.loads(json.dumps(complete(self.config()))), plain, may_change)
             if jax.process_index() == 0:
                 files.write_json(self.config_json, plain)
         except OSError as error:
@@ -70,8 +73,8 @@ class RunDir:
         """Every launch so far, oldest first."""
         return files.read_json(self.manifest_json)["launches"] if self.manifest_json.exists() else []
 
-    def _refuse_other(self, config: dict[str, Any], may_change: Sequence[str]) -> None:
-        old, new = _flat(self.config()), _flat(config)
+    def _refuse_other(self, before: dict[str, Any], config: dict[str, Any], may_change: Sequence[str]) -> None:
+        old, new = _flat(before), _flat(config)
         differing = [
             f"{key} was {_show(old, key)}, now {_show(new, key)}"
             for key in sorted(old.keys() | new.keys())

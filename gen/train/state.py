@@ -15,7 +15,7 @@ from gen import rng, spec, tree
 from gen.config import ConfigError, nearest
 from gen.spec import Params
 from gen.tasks.base import Task
-from gen.train.optim import OptimConfig, optimizer
+from gen.train.optim import OptimConfig, moving, optimizer
 
 # Fields that are no trees of arrays are Any: JAX makes States of shapes, of shardings and of its own markers as well.
 
@@ -56,13 +56,14 @@ def init(
             raise ConfigError(f"optim.players.{name}: no such player is trained; {nearest(name, task.players)}")
     drawn = {name: spec.initialize(player.specs, rng.fold(key, "init", name)) for name, player in task.players.items()}
     players = {}
-    first = task.begin(drawn, origin or {})
+    # copies: what is donated may not be what someone else reads
+    first = jax.tree.map(jnp.copy, task.begin(drawn, origin or {}))
     for name, player in task.players.items():
         cfg, params = optim.of(name), first[name]
         transform = optimizer(cfg, player.specs, task.updates(name, steps))
         # a copy: donating one buffer twice is an error
         ema = None if cfg.ema is None else jax.tree.map(jnp.copy, params)
-        players[name] = PlayerState(params, transform.init(params), ema, jnp.int32(0))
+        players[name] = PlayerState(params, transform.init(moving(cfg, player.specs)(params)), ema, jnp.int32(0))
     extra = spec.initialize(task.extra, rng.fold(key, "extra"))
     return State(jnp.int32(0), players, extra, jnp.int32(0), jnp.int32(0))
 

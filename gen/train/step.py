@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key
 
-from gen import rng
+from gen import config, rng
 from gen.spec import Params
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task
-from gen.train.optim import OptimConfig, clipping, optimizer, schedule
+from gen.train.optim import OptimConfig, clipping, moving, optimizer, schedule
 from gen.train.state import PlayerState, State
 
 
@@ -30,19 +30,20 @@ def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int) -> Call
         context = Context(_params(state), frozen, state.extra, rng.fold(key, "prepare"), state.step, state.step)
         prepared = jax.lax.stop_gradient(task.prepare(context.others, batch, context))
 
-        players, finite = dict(state.players), jnp.bool_(True)
-        metrics: dict[str, Mean] = {}
-        for update in range(task.inner_updates):
-            minibatch = task.minibatch(prepared, jnp.int32(update), rng.fold(key, "minibatch"))
+        def update(players: Mapping[str, PlayerState], number: Array) -> tuple[dict[str, PlayerState], tuple]:
+            minibatch = task.minibatch(prepared, number, rng.fold(key, "minibatch"))
+            moved, finite = dict(players), jnp.bool_(True)
+            metrics: dict[str, Mean] = {}
             for name, player in task.players.items():
-                now = {n: p.params for n, p in players.items()}
-                context = context._replace(others=now, key=rng.fold(key, name, update))
+                now = {n: p.params for n, p in moved.items()}
+                own = context._replace(others=now, key=rng.fold(key, name, number))
                 move = _mover(task, name, player, optim.of(name), steps, micro_batches)
-                players[name], more = move(players[name], minibatch, context)
+                moved[name], more = move(moved[name], minibatch, own)
                 finite &= jnp.isfinite(more["loss"].total) & jnp.isfinite(more["grad_norm"].total)
-                more = more if len(task.players) == 1 else {f"{name}/{k}": v for k, v in more.items()}
-                metrics = add(metrics, more)
+                metrics |= more if len(task.players) == 1 else {f"{name}/{k}": v for k, v in more.items()}
+            return moved, (finite, metrics)
 
+        players, (finite, metrics) = _updates(update, dict(state.players), task.inner_updates)
         after = {name: p.params for name, p in players.items()}
         extra = task.after(after, prepared, metrics, context)
         new = _commit(state, players, extra, finite)
@@ -56,18 +57,23 @@ def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, 
     """One player's update, done at every `period`-th step and an identity, with its metrics, at the others."""
     updates = task.updates(name, steps)
     transform, rate = optimizer(cfg, player.specs, updates), schedule(cfg, updates)
+    moves = moving(cfg, player.specs)
 
     def move(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics]:
         with jax.named_scope(f"{name}_gradients"):
             loss, metrics, grads = task.gradients(name, state.params, batch, context, micro_batches)
+            grads = moves(grads)  # XLA leaves out the work for gradients that nobody reads
             # one factor makes the gradients a mean and clips them, so that they are never written down in between
             norm = optax.tree.norm(grads) / loss.weight
             factor = clipping(norm, cfg.clip) / loss.weight
             grads = jax.tree.map(lambda g: g * factor, grads)
         with jax.named_scope(f"{name}_update"):
-            changes, opt = transform.update(grads, state.opt, state.params)
-            params = optax.apply_updates(state.params, changes)
-            ema = None if cfg.ema is None else average(state.ema, params, cfg.ema, state.updates)
+            before = moves(state.params)
+            changes, opt = transform.update(grads, state.opt, before)
+            after = optax.apply_updates(before, changes)
+            params, ema = config.merge(state.params, after), None
+            if cfg.ema is not None:
+                ema = config.merge(state.ema, average(moves(state.ema), after, cfg.ema, state.updates))
         own = {"grad_norm": Mean(norm, 1.0), "lr": Mean(rate(state.updates), 1.0)}
         return PlayerState(params, opt, ema, state.updates + 1), {"loss": loss, **metrics, **own}
 
@@ -82,10 +88,12 @@ def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, 
     )
 
 
-def add(metrics: Metrics, more: Metrics) -> dict[str, Mean]:
-    """Metrics of all inner updates of a step: sums and weights add up."""
-    both = {name: Mean(*map(jnp.add, metrics[name], m)) if name in metrics else m for name, m in more.items()}
-    return {**metrics, **both}
+def _updates(update: Callable, players: dict[str, PlayerState], count: int) -> tuple[dict[str, PlayerState], tuple]:
+    """All inner updates of a step, whether they were finite, and their metrics added up."""
+    if count == 1:
+        return update(players, jnp.int32(0))
+    players, (finite_U, metrics_U) = jax.lax.scan(update, players, jnp.arange(count, dtype=jnp.int32))
+    return players, (finite_U.all(), jax.tree.map(lambda x_U: x_U.sum(0), metrics_U))
 
 
 def average(ema: Params | None, params: Params, decay: float, updates: Array) -> Params:

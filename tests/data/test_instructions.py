@@ -7,7 +7,8 @@ import pytest
 
 from gen import rng
 from gen.data.corpora import open_corpus
-from gen.data.instructions import ANSWER, KINDS, PROMPT, REFUSAL, check, instruction, split_of
+from gen.data.instructions import ANSWER, PROMPT, instruction, split_of
+from gen.data.questions import KINDS, REFUSAL
 
 # what a person reads in a prompt: a pattern, and what to do with its groups
 N, ROW = r"(\d+)", r"([\w ]+?)"
@@ -149,14 +150,9 @@ def test_nothing_trained_on_is_held_out():
         return {(bool(re.search(r"Add|plus|\+", p)), *sorted(map(int, re.findall(r"\d+", p)))) for p in found}
 
     train, held_out = sums("train"), sums("held_out")
-    assert len(train) > 700 and len(held_out) > 600 and not train & held_out
+    assert len(train) > 500 and len(held_out) > 300 and not train & held_out
     share = [split_of(f"reverse {n}") for n in range(2000)].count("held_out") / 2000
     assert 0.2 < share < 0.3
-
-
-def test_checking():
-    one = instruction(0, 1, "train")
-    assert check(one, f" {one.answer}\n") and not check(one, one.wrong) and not check(one, one.answer + " x")
 
 
 def test_documents():

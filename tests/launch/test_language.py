@@ -51,7 +51,8 @@ def workdir(corpus, tmp_path_factory):
 
 def arguments(program, **given):
     """A program's flags, as absl would hand them over."""
-    common = {"seed": 0, "out": None, "batch": 4, "from_text_embedding": False, "tokens": None, "stop": [], "num": 2}
+    common = {"seed": 0, "out": None, "batch": 4, "from_text_embedding": False, "system": None}
+    common |= {"tokens": None, "stop": [], "num": 2}
     return types.SimpleNamespace(**common | given)
 
 
@@ -103,7 +104,7 @@ def one_device():
 def test_a_batch_can_be_read(corpus, tmp_path, monkeypatch):
     own = config(corpus)
     monkeypatch.setattr(command, "load_config", lambda where: own)
-    args = types.SimpleNamespace(config="configs/lm/stdlib.py:tiny", step=3, out=str(tmp_path / "batch.txt"))
+    args = types.SimpleNamespace(config="configs/lm/stdlib.py:tiny", step=3, out=str(tmp_path / "batch.txt"), rows=0)
     assert data.main(args, []) == 0
     text = (tmp_path / "batch.txt").read_text()
     assert text.count("==== row") == 8 and "---- document 1, " in text and "y = x + " in text

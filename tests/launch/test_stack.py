@@ -116,7 +116,8 @@ def test_samplers_are_set_by_stage_and_key(unclip):
 
 
 def test_the_sample_program_writes_pictures_with_their_record(trained_stack, tmp_path, capsys):
-    args = {"num": 3, "batch": 8, "seed": 0, "from_text_embedding": False, "out": tmp_path, "tokens": None, "stop": []}
+    args = {"num": 3, "batch": 8, "seed": 0, "from_text_embedding": False, "out": tmp_path}
+    args |= {"tokens": None, "stop": [], "system": None}
     assert sample.main(SimpleNamespace(workdir=trained_stack, prompt=[PROMPT], **args), []) == 0
     pictures = sorted(p for p in tmp_path.glob("*.png") if "grid" not in p.name)
     assert len(pictures) == 3 and "wrote 3 pictures" in capsys.readouterr().out

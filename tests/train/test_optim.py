@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from gen import spec
+from gen import spec, tree
 from gen.config import ConfigError
 from gen.spec import Spec
-from gen.train.optim import OptimConfig, clipping, optimizer, schedule
+from gen.train.optim import OptimConfig, clipping, moving, optimizer, schedule
 
 SPECS = {
     "text": {"kernel": Spec((2, 3), (None, None), spec.ones), "bias": Spec((3,), (None,), spec.ones)},
@@ -132,3 +132,25 @@ def test_muon_makes_each_matrix_orthogonal_and_leaves_the_rest_to_adam():
             left, _, right = np.linalg.svd(gradient, full_matrices=False)
             assert -(matrix * (left @ right)).sum() / np.linalg.norm(matrix) / np.sqrt(6) > 0.97
             np.testing.assert_allclose(np.sqrt((matrix**2).mean()), 0.2, rtol=0.2)  # the size of Adam's
+
+
+@pytest.mark.parametrize("name", ["adamw", "adafactor", "lion", "muon"])
+def test_what_is_frozen_has_no_slots(name):
+    cfg = OptimConfig(name, weight_decay=0.1, freeze=("^text/", "scale"))
+    part = moving(cfg, SPECS)
+    assert part(PARAMS) == {"image": {"kernel": PARAMS["image"]["kernel"]}}
+    transform = optimizer(cfg, SPECS, updates=10)
+    state = transform.init(part(PARAMS))
+    changes, _ = transform.update(part(GRADS), state, part(PARAMS))
+    assert set(changes) == {"image"} and set(changes["image"]) == {"kernel"}
+    assert not [path for path, _ in tree.paths(state) if "text" in path or "scale" in path]
+
+
+def test_freezing_must_match_and_must_leave_something():
+    with pytest.raises(
+        ValueError, match=r"^optim\.freeze: 'txet/' matches no parameter; the nearest are .*text/kernel"
+    ):
+        optimizer(OptimConfig(freeze=("txet/",)), SPECS, updates=10)
+    with pytest.raises(ValueError, match=r"^optim\.freeze=\['image', 'text'\] leaves no parameter to train"):
+        optimizer(OptimConfig(freeze=("image", "text")), SPECS, updates=10)
+    assert OptimConfig(players={"critic": {"freeze": "text,scale"}}).of("critic").freeze == ("text", "scale")

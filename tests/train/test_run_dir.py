@@ -40,6 +40,15 @@ def test_what_may_change_is_taken_up(run):
     assert run.config()["train"]["steps"] == 20 and run.config()["log"] == {"every": 1, "more": True}
 
 
+def test_keys_that_have_come_since_mean_what_they_mean_when_nothing_is_said(run):
+    later = CONFIG | {"lora": None, "freeze": ()}
+    complete = lambda old: {"lora": None, "freeze": (), **old}
+    run.claim(later, MAY_CHANGE, complete)
+    assert run.config()["freeze"] == []
+    with pytest.raises(OtherConfig, match="lora was null, now 4"):
+        run.claim(later | {"lora": 4}, MAY_CHANGE, complete)
+
+
 def test_a_name_that_only_begins_like_a_section_is_no_part_of_it(run):
     with pytest.raises(OtherConfig, match="logs.x was absent"):
         run.claim(CONFIG | {"logs": {"x": 1}}, MAY_CHANGE)

@@ -1,5 +1,7 @@
 """One training step against the same update made by hand, and steps that are not finite."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +9,10 @@ import optax
 import pytest
 import small
 
+from gen import flops
+from gen.tasks.base import Player
 from gen.train import state as states
-from gen.train import step
+from gen.train import status, step
 from gen.train.optim import OptimConfig
 
 CFG = OptimConfig(lr=0.1, schedule="linear", warmup=2, weight_decay=0.1, clip=0.5, ema=0.5)
@@ -115,3 +119,54 @@ def test_other_optimizers_lower_the_loss(name):
     _, first = run(run_step, fresh, [batch(0)])
     _, last = run(run_step, fresh, [batch(0)] * 40)
     assert last["loss"] < 0.5 * first["loss"]
+
+
+FREEZING = OptimConfig(lr=0.1, weight_decay=0.1, clip=0.5, ema=0.5, freeze=("^bias$",))
+
+
+class Shifted(small.Line):
+    """Least squares whose bias is no parameter."""
+
+    players = {"model": Player({"w": small.Line.players["model"].specs["w"]})}
+
+    def loss(self, player, params, batch, context):
+        return super().loss(player, {**params, "bias": jnp.float32(-0.0)}, batch, context)
+
+
+def test_what_is_frozen_stays_and_the_rest_trains_as_if_it_were_no_parameter(fresh):
+    """-0, whose sign an addition of 0 would change, stays what it is."""
+    with_bias = states.init(TASK, FREEZING, STEPS, jax.random.key(0))
+    model = with_bias.players["model"]
+    still = {name: {**getattr(model, name), "bias": jnp.float32(-0.0)} for name in ("params", "ema")}
+    with_bias = with_bias.replace(players={"model": model.replace(**still)})
+    without = states.init(Shifted(), dataclasses.replace(FREEZING, freeze=()), STEPS, jax.random.key(0))
+    run_frozen = jax.jit(step.make(TASK, FREEZING, STEPS, micro_batches=2))
+    run_without = jax.jit(step.make(Shifted(), dataclasses.replace(FREEZING, freeze=()), STEPS, micro_batches=2))
+    frozen, values = run(run_frozen, with_bias, map(batch, range(3)))
+    alone, expected = run(run_without, without, map(batch, range(3)))
+    got, want = frozen.players["model"], alone.players["model"]
+    for name in ("params", "ema"):
+        assert np.signbit(getattr(got, name)["bias"]) and getattr(got, name)["bias"] == 0
+        np.testing.assert_allclose(getattr(got, name)["w"], getattr(want, name)["w"], rtol=1e-6)
+    assert jax.tree.structure(got.opt) == jax.tree.structure(want.opt), "no slots"
+    np.testing.assert_allclose(values["grad_norm"], expected["grad_norm"], rtol=1e-6)
+
+
+def test_no_work_goes_into_gradients_of_what_is_frozen():
+    task, rows = small.lm(), small.batch(small.lm(), 4)
+    all_but = (r"^(?!tokens)",)
+
+    def work(cfg):
+        state = jax.eval_shape(lambda key: states.init(task, cfg, STEPS, key), jax.random.key(0))
+        return flops.count(step.make(task, cfg, STEPS, 1), state, {}, rows, jax.random.key(0)).flops
+
+    assert work(OptimConfig(freeze=all_but)) < 0.8 * work(OptimConfig())
+
+
+def test_a_run_with_frozen_weights_resumes(tmp_path):
+    cfg = small.config(optim={"freeze": ["bias"], "ema": 0.9})
+    data = small.Noise(TASK, 8)
+    assert small.train(TASK, cfg, tmp_path / "whole", data) == status.DONE
+    assert small.train(TASK, cfg, tmp_path / "stopped", small.Stop(data, 2)) == status.PREEMPTED
+    assert small.train(TASK, cfg, tmp_path / "stopped", data) == status.DONE
+    small.assert_equal(small.left(tmp_path / "whole").state, small.left(tmp_path / "stopped").state)

@@ -1,0 +1,114 @@
+"""Classification of texts by a language model (GPT, Radford et al. 2018, section 3.2): which of C classes a text is of.
+
+A row is start, the text, end (gen/data/classes.py). A linear head reads the state of the end (gen/models/headed.py):
+
+    loss = -log p(label | text) + language * mean_t -log p(token_t | tokens before)
+
+The second part is the paper's auxiliary objective, there with the weight 0.5. The run begins from the weights of
+`upstream.base`.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Real
+
+from gen.losses.lm import cross_entropy
+from gen.models.headed import at_last, headed_spec, with_head
+from gen.models.lm import LMConfig, head, lm_spec, serving, states
+from gen.nn.linear import linear
+from gen.spec import Params
+from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifyTaskConfig:
+    """`classes` is the number of labels that the data has. `language` weighs the loss of the texts themselves, whose
+    tokens are scored `chunk` at a time."""
+
+    classes: int
+    name: Literal["classify"] = "classify"
+    language: float = 0.0
+    chunk: int = 4096
+
+    def __post_init__(self):
+        if self.classes < 2:
+            raise ValueError(f"task.classes={self.classes} leaves nothing to tell apart; use 2 or more")
+        if self.chunk < 1:
+            raise ValueError(f"task.chunk={self.chunk} must be at least 1")
+
+
+class ClassifyTask(Task):
+    def __init__(self, cfg: ClassifyTaskConfig, model: LMConfig):
+        if cfg.language and not model.tied:
+            raise ValueError(
+                f"task.language={cfg.language} needs a model that predicts tokens with its embeddings, and here "
+                "model.tied=False; set task.language=0"
+            )
+        self.cfg, self.model = cfg, model
+        self.players = {"model": Player(headed_spec(model, cfg.classes))}
+        self.origin = {"base": Upstream("base", lm_spec(model))}
+
+    def begin(self, drawn, origin):
+        return {"model": with_head(origin["base"], drawn["model"])}
+
+    def batch(self, size: int) -> Batch:
+        row = {"length": jax.ShapeDtypeStruct((size,), jnp.int32), "label": jax.ShapeDtypeStruct((size,), jnp.int32)}
+        return {"tokens": jax.ShapeDtypeStruct((size, self.model.context), jnp.int32), **row}
+
+    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+        return self._compared(params, batch, context)[:2]
+
+    def evaluate(self, players: Any, batch: Batch, context: Context) -> Metrics:
+        """With the confusion matrix: how many texts of a class (row) were taken for which (column)."""
+        loss, metrics, logits_BC = self._compared(players["model"], batch, context)
+        label_BC = jax.nn.one_hot(batch["label"], self.cfg.classes) * batch["weight"][:, None]
+        guess_BC = jax.nn.one_hot(logits_BC.argmax(-1), self.cfg.classes)
+        confusion_CC = jnp.einsum("bc,bg->cg", label_BC, guess_BC, precision="highest")
+        return {"loss": loss, **metrics, "_confusion": Mean(confusion_CC, batch["weight"].sum())}
+
+    def derived(self, metrics: dict[str, Any]) -> dict[str, float]:
+        return {"f1": macro_f1(metrics["_confusion"])}
+
+    def _compared(
+        self, params: Params, batch: Batch, context: Context
+    ) -> tuple[Mean, dict[str, Mean], Float[Array, "B C"]]:
+        """The loss, metrics, and the scores of the classes."""
+        model = serving(self.model) if context.training is None else self.model
+        key_B = context.keys("dropout", batch["row"]) if model.transformer.dropout > 0 else None
+        states_BTD = states(params["lm"], batch["tokens"], model, key_B=key_B).states_BTD
+        logits_BC = linear(params["head"], at_last(states_BTD.astype(jnp.float32), batch["length"]))
+        log_p_BC = jax.nn.log_softmax(logits_BC)
+        nats_B = -jnp.take_along_axis(log_p_BC, batch["label"][:, None], axis=1)[:, 0]
+        right_B = (logits_BC.argmax(-1) == batch["label"]).astype(jnp.float32)
+        weight_B = batch.get("weight", jnp.ones_like(right_B))
+        loss = mean_of(nats_B, weight_B)
+        metrics = {"cross_entropy": loss, "accuracy": mean_of(right_B, weight_B)}
+        if self.cfg.language:
+            language = self._language(params, states_BTD, batch, weight_B)
+            metrics["language"] = language
+            loss = Mean(loss.total + self.cfg.language * language.total, loss.weight)
+        return loss, metrics, logits_BC
+
+    def _language(
+        self, params: Params, states_BTD: Float[Array, "B T D"], batch: Batch, weight_B: Float[Array, "B"]
+    ) -> Mean:
+        """Nats of each next token, a mean over each text."""
+        predicted_B = batch["length"] - 1
+        counts_BT = jnp.arange(states_BTD.shape[1]) < predicted_B[:, None]
+        target_BT = jnp.roll(batch["tokens"], -1, axis=1)
+        weight_BT = counts_BT * (weight_B / predicted_B)[:, None]
+        total, _ = cross_entropy(
+            states_BTD, head(params["lm"]), target_BT, weight_BT, vocab=self.model.vocab, chunk=self.cfg.chunk
+        )
+        return Mean(total, weight_B.sum())
+
+
+def macro_f1(confusion_CC: Real[np.ndarray, "C C"]) -> float:
+    """F1 of each class, the harmonic mean of precision and recall; the mean over the classes that occur as label or
+    guess, as scikit-learn's f1_score(average="macro") has it. Rows are labels, columns guesses."""
+    either_C = confusion_CC.sum(0) + confusion_CC.sum(1)
+    return float(np.mean(2 * np.diag(confusion_CC)[either_C > 0] / either_C[either_C > 0]))

@@ -1,0 +1,66 @@
+"""Labels of texts from a trained classifier, for launch.sample: shown, and kept as lines of JSON."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import rich
+from jax.sharding import Mesh
+from rich.table import Table
+
+from gen import config
+from gen.models.headed import headed_spec
+from gen.sample.labeller import Guess, Labeller
+from gen.tasks.classify import ClassifyTaskConfig
+from gen.train import files
+from launch import labels
+from launch.trained import Run
+
+
+def label(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, versions: dict[str, Any]) -> int:
+    """Shows the probability of each label for every prompt, and appends them to OUT/labels.jsonl."""
+    asked = {f"sampler.{key}": True for key, _ in overrides} | {
+        name: getattr(args, name) for name in ("from_text_embedding", "tokens", "stop", "system")
+    }
+    if strange := next((name for name, value in asked.items() if value), None):
+        raise ValueError(f"{args.workdir} is a classifier, which writes nothing: leave --{strange} out")
+    labeller, weights = open_labeller(Path(args.workdir), mesh, args.batch)
+    guesses = labeller.label(args.prompt)
+    for guess in guesses:
+        show(guess)
+    out = Path(args.out or Path(args.workdir) / "samples")
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "labels.jsonl"
+    with path.open("a") as file:
+        file.writelines(
+            json.dumps({"label": guess.best, **guess._asdict(), "weights": weights, **versions}) + "\n"
+            for guess in guesses
+        )
+    print(f"added {len(guesses)} texts to {path}")
+    return 0
+
+
+def holds_classifier(place: Path) -> bool:
+    """Whether a directory with a config.json is a classifier's run."""
+    return config.flatten(files.read_json(place / "config.json")).get("task.name") == ClassifyTaskConfig.name
+
+
+def open_labeller(place: Path, mesh: Mesh, batch: int = 16) -> tuple[Labeller, dict[str, Any]]:
+    """A trained classifier, and which weights it has. Raises ValueError for another run, or none."""
+    run = Run.open(place)
+    if not isinstance(run.cfg.task, ClassifyTaskConfig):
+        raise ValueError(f"{place} holds a {run.cfg.task.name}, not a classifier")
+    known = labels.read(place)
+    params = run.load(headed_spec(run.cfg.model, len(known)), mesh)
+    labeller = Labeller(params, run.cfg.model, known, run.tokenizer(), mesh, batch)
+    return labeller, {"step": run.step, "part": run.part, "digest": run.digest}
+
+
+def show(guess: Guess) -> None:
+    for note in guess.notes:
+        print(f"note: {note}")
+    shown = Table("label", "probability", title=repr(guess.text[:60]), title_justify="left")
+    for name, p in sorted(guess.probabilities.items(), key=lambda item: -item[1]):
+        shown.add_row(name, f"{p:.4f}")
+    rich.print(shown)
