@@ -17,7 +17,7 @@ from gen import config
 from gen import mesh as meshes
 from gen.data.conversations import open_conversations
 from gen.data.rankings import to_line
-from gen.evals.answers import AnswerConfig, Given, answer
+from gen.evals.answers import AnswerConfig, Given, answer, as_told
 from gen.sample.choose import Choice
 from gen.train import files, status
 from gen.train.run_dir import RunDir
@@ -30,13 +30,14 @@ PREFERENCES, HELD_OUT = "preferences.jsonl", "held_out.jsonl"
 @dataclasses.dataclass(frozen=True)
 class RankConfig:
     """`source` is a kind in gen.data.conversations with its `options`; each prompt gets `answers` of at most `new`
-    tokens, drawn at `temperature`."""
+    tokens, drawn at `temperature`, and `known` puts the right answer beside them."""
 
     source: str
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     new: int = 64
     answers: int = 4
     temperature: float = 1.0
+    known: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,26 +55,25 @@ def rank(language: Language, cfg: RankConfig, split: str, seed: int, path: Path)
         raise ValueError("the model that answers has no template: train it on conversations first (task chat)")
     conversations = open_conversations(cfg.source, split, **cfg.options)
     choice = Choice(temperature=cfg.temperature)
-    given = answer(
-        language.writer,
-        language.template,
-        conversations.entries,
-        AnswerConfig(new=cfg.new, copies=cfg.answers, choice=choice, seed=seed),
-    )
+    how = AnswerConfig(new=cfg.new, copies=cfg.answers, choice=choice, seed=seed)
+    asked = as_told(language.template, language.tokenizer)
+    given = answer(language.writer, conversations.entries, how, asked)
     groups = [given[i : i + cfg.answers] for i in range(0, len(given), cfg.answers)]
-    lines = [line for group in groups if (line := ranked(group))]
+    lines = [line for group in groups if (line := ranked(group, cfg.known))]
     if not lines:
         raise ValueError(f"no prompt of {conversations.name} got both a right and a wrong answer; nothing to prefer")
     files.write_text(path, "".join(lines))
     return len(groups), len(lines)
 
 
-def ranked(group: Sequence[Given]) -> str:
-    """The answers to one prompt as a line, or "" where all are right or all are wrong."""
-    right = {one.written.text: one.right for one in group if one.written.reason == "end" and one.written.text.strip()}
+def ranked(group: Sequence[Given], known: bool) -> str:
+    """The answers to one prompt as a line, or "" where all are right or all are wrong; blank ones say nothing."""
+    *messages, answer = group[0].conversation.messages
+    right = {one.written.text: one.right for one in group if one.written.text.strip()}
+    if known:
+        right[answer.content] = True
     if len(set(right.values())) < 2:
         return ""
-    messages = group[0].conversation.messages[:-1]
     return to_line(messages, list(right), [0 if good else 1 for good in right.values()])
 
 

@@ -86,6 +86,11 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
                 print(f"{replaced.count} damaged records were replaced by others, the first of them {names}")
 
 
+def task_name(place: Path) -> str | None:
+    """The task of a run, or None where a stage of a stack trains nothing."""
+    return RunDir(place).config().get("task", {}).get("name")
+
+
 def evaluate(place: Path, pictures: int) -> dict[str, Any]:
     """{"step", "digest", "metrics"} of a trained run on all of its held-out data.
 

@@ -24,7 +24,7 @@ from gen.data.source import digest
 
 type Split = Literal["train", "held_out"]
 
-FORMAT = 1  # counts up when the same numbers make other instructions, for fingerprints
+SAMPLE = 64  # documents whose text tells one way of making them from another, for fingerprints
 PROMPT, ANSWER = 40, 16  # the most bytes of each, all ASCII
 
 
@@ -85,7 +85,8 @@ class Solved:
         self._split: Split = "train" if split == "train" else "held_out"
         self._count = documents if split == "train" else max(1, documents // 20)
         self._seed, self._mistakes = seed, mistakes
-        self.fingerprint = digest("instructions", FORMAT, split, documents, seed, str(mistakes))
+        beginning = "".join(self._text(number) for number in range(min(SAMPLE, self._count)))
+        self.fingerprint = digest("instructions", beginning, split, documents, seed, str(mistakes))
 
     def __len__(self) -> int:
         return self._count

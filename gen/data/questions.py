@@ -84,13 +84,15 @@ def _swapped[T: (str, list[int])](draw: Draw, items: T) -> T:
 
 
 def _arithmetic(draw: Draw) -> Asked:
-    a, b = below(draw, 100), below(draw, 10)
+    """Sums that carry nothing and differences that borrow nothing: each digit by itself."""
+    total = below(draw, 100)
+    b = 10 * below(draw, total // 10 + 1) + below(draw, total % 10 + 1)
+    a = total - b
     if below(draw, 2):
         wordings = (f"Add {a} and {b}.", f"What is {a} plus {b}?", f"{a} + {b} =")
-        return Asked(f"add {min(a, b)} {max(a, b)}", wordings, str(a + b), _near(a + b))
-    b, a = sorted((a, b))
-    wordings = (f"Subtract {b} from {a}.", f"What is {a} minus {b}?", f"{a} - {b} =")
-    return Asked(f"subtract {a} {b}", wordings, str(a - b), _near(a - b))
+        return Asked(f"add {min(a, b)} {max(a, b)}", wordings, str(total), _near(total))
+    wordings = (f"Subtract {b} from {total}.", f"What is {total} minus {b}?", f"{total} - {b} =")
+    return Asked(f"subtract {total} {b}", wordings, str(a), _near(a))
 
 
 def _reversing(draw: Draw) -> Asked:
@@ -115,11 +117,11 @@ def _sorting(draw: Draw) -> Asked:
 def _counting(draw: Draw) -> Asked:
     if below(draw, 2):
         letters = _word(draw, 3, 3)
-        items = [letters[below(draw, 3)] for _ in range(3 + below(draw, 3))]
+        items = [letters[below(draw, 3)] for _ in range(3 + below(draw, 2))]
         what, given = letters[0], "".join(items)
     else:
         digits = [str(digit) for digit in _different(draw, 2, lambda: below(draw, 10))]
-        items = [digits[below(draw, 2)] for _ in range(3 + below(draw, 3))]
+        items = [digits[below(draw, 2)] for _ in range(3 + below(draw, 2))]
         what, given = digits[0], " ".join(items)
     wordings = (f"Count {what} in {given}.", f"How many {what} in {given}?", f"How often is {what} in {given}?")
     count = items.count(what)

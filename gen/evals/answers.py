@@ -1,57 +1,78 @@
-"""How a model answers what has a known answer, and what it costs it to stay near another.
+"""How a model answers what has a known answer, and what its answers cost beside those of another.
 
-    given = answer(writer, template, conversations, AnswerConfig(new=20))
-    summary(given)          # {"right": rate, "ended": share, "length": tokens}
+    given = answer(writer, asked, AnswerConfig(new=20), as_told(template, writer.tokenizer))
+    summary(given)                              # {"right": {"rate": 0.71, ...}, "ended": 0.98, "length": 5.7}
+    kl(given, reader)                           # nats an answer, where `reader` reads with the other model's weights
 
-The last message of each conversation is the right answer; the model is asked with all before it, as `template` says.
+An answer is right when it has ended by itself and is the known one letter for letter, spaces around it apart.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from gen.data.conversations import Conversation
 from gen.evals.interval import rate
 from gen.sample.choose import Choice
-from gen.sample.writer import Writer, Written
+from gen.sample.reader import Reader
+from gen.sample.writer import Prompt, Writer, Written
+from gen.tokenizers import Tokenizer
 from gen.tokenizers.template import Template
 
 
 @dataclasses.dataclass(frozen=True)
 class AnswerConfig:
-    """`copies` answers to each prompt, of at most `new` tokens; `batch` prompts are answered at once."""
+    """`copies` answers to each conversation's last message, of at most `new` tokens; `batch` are answered at once."""
 
     new: int
     copies: int = 1
     choice: Choice = Choice(temperature=0.0)
+    stop: tuple[str, ...] = ()
     seed: int = 0
     batch: int = 256
 
 
 class Given(NamedTuple):
-    """What the model said, and whether it is right: it has ended by itself, and is the answer letter for letter."""
+    """What a model said to all of a conversation but its last message, which is the known answer."""
 
     conversation: Conversation
+    prompt: list[int]
     written: Written
-    right: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self.written.reason in ("end", "stop")
+
+    @property
+    def right(self) -> bool:
+        return self.ended and self.written.text.strip() == self.conversation.messages[-1].content.strip()
 
 
-def answer(writer: Writer, template: Template, conversations: Sequence[Conversation], cfg: AnswerConfig) -> list[Given]:
+def as_told(template: Template, tokenizer: Tokenizer) -> Callable[[Conversation], Prompt]:
+    """How a model that has learned to converse is asked."""
+    return lambda conversation: template.ask(conversation.messages[:-1], tokenizer)
+
+
+def answer(
+    writer: Writer, asked: Sequence[Conversation], cfg: AnswerConfig, prompt_of: Callable[[Conversation], Prompt]
+) -> list[Given]:
     """The answers to each conversation side by side."""
     given: list[Given] = []
-    for first in range(0, len(conversations), cfg.batch):
-        part = conversations[first : first + cfg.batch]
-        prompts = [template.ask(one.messages[:-1], writer.tokenizer) for one in part]
+    for first in range(0, len(asked), cfg.batch):
+        part = asked[first : first + cfg.batch]
+        prompts = [writer.encode(prompt_of(one)) for one in part]
         written = writer.write(
-            prompts, new=cfg.new, copies=cfg.copies, choice=cfg.choice, seed=cfg.seed + first, stride=cfg.new
+            list(prompts),
+            new=cfg.new,
+            copies=cfg.copies,
+            choice=cfg.choice,
+            stop=cfg.stop,
+            seed=cfg.seed + first,  # each batch draws anew
+            stride=cfg.new,
         )
-        asked = [one for one in part for _ in range(cfg.copies)]
-        given += [Given(one, text, is_right(one, text)) for one, text in zip(asked, written, strict=True)]
+        given += [Given(part[i // cfg.copies], prompts[i // cfg.copies], text) for i, text in enumerate(written)]
     return given
-
-
-def is_right(conversation: Conversation, written: Written) -> bool:
-    return written.reason == "end" and written.text.strip() == conversation.messages[-1].content.strip()
 
 
 def summary(given: Iterable[Given]) -> dict[str, Any]:
@@ -59,6 +80,14 @@ def summary(given: Iterable[Given]) -> dict[str, Any]:
     given = list(given)
     return {
         "right": rate(sum(one.right for one in given), len(given)),
-        "ended": sum(one.written.reason == "end" for one in given) / len(given),
+        "ended": sum(one.ended for one in given) / len(given),
         "length": sum(len(one.written.tokens) for one in given) / len(given),
     }
+
+
+def kl(given: Sequence[Given], reader: Reader) -> float:
+    """KL(model || reader's model) in nats an answer, from answers that were drawn from the model as it is."""
+    # a reader puts the start there itself
+    scores = reader.score_tokens([(one.prompt[1:], one.written.tokens) for one in given])
+    gaps = [sum(one.written.log_p) - score.log_p for one, score in zip(given, scores, strict=True)]
+    return sum(gaps) / len(gaps)

@@ -1,0 +1,27 @@
+"""The stacks of several seeds on one base model.
+
+WORKDIR/base, WORKDIR/seed0/{sft, preferences, reward, ppo, ...}, WORKDIR/seed1/...
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gen.train import status
+from launch import runs, stack
+
+BASE = "base"
+
+
+def place(workdir: Path, seed: int) -> Path:
+    return workdir / f"seed{seed}"
+
+
+def train(data: Mapping[str, Any], workdir: Path, seeds: Sequence[int]) -> int:
+    """Trains what is missing; returns the first exit status that is not 0, or 0."""
+    outcome = runs.train(data["stages"][BASE], workdir / BASE)
+    for seed in seeds:
+        if outcome == status.DONE:
+            shared = {"seed": seed, "runs": {BASE: str(workdir / BASE)}}
+            outcome = stack.train({**data, **shared}, place(workdir, seed))
+    return outcome
