@@ -113,6 +113,7 @@ def test_what_belongs_to_writing_is_refused(workdir, given, overrides, name):
         sample.main(arguments(workdir, prompt=["x"], **given), overrides)
 
 
+@pytest.mark.prove
 def test_resumed_is_never_stopped_bit_for_bit(base, file, tmp_path):
     long, short = ({"log.every": "1", "train.steps": steps} for steps in ("4", "2"))
     assert runs.train(config(base, file, **short), tmp_path / "stopped") == status.DONE

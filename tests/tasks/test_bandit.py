@@ -47,6 +47,7 @@ def known_rewards(monkeypatch, tmp_path):
         yield
 
 
+@pytest.mark.prove
 def test_ppo_finds_the_policy_that_its_reward_and_reference_ask_for():
     """pi = pi_ref exp(R / beta) / Z is what maximises E R - beta KL(pi || pi_ref)."""
     cfg = PPOTaskConfig(rollout=RolloutConfig(new=1), minibatches=2, kl=BETA, pretrain=0.0)

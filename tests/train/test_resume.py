@@ -16,8 +16,8 @@ def quick(tmp_path_factory):
         yield
 
 
-# `make prove` has them all; the parts of these are in others (decoder: upsampler and prior)
-PROVED = ("decoder", "chat", "reward", "dpo", "grpo", "classify")
+# compiling takes long; `make prove` has them all
+PROVED = ("clip", "prior", "decoder", "chat", "reward", "dpo", "grpo", "classify")
 CASES = [
     pytest.param(family, stop, marks=pytest.mark.prove if family in PROVED else ())
     for family, stop in zip(small.FAMILIES, STOP, strict=True)
