@@ -28,6 +28,7 @@ def main(args, overrides) -> int:
     suite.check(args.also)
     root = Path(args.workdir)
     places = unclip.places(root) if (root / stack.STACK).exists() else {root.name: root}
+    places = {name: place for name, place in places.items() if runs.task_name(place)}  # some stages train nothing
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     # before anything takes time: what is not a language model cannot be asked for more
     language = Language.open(root, mesh) if args.also else None

@@ -5,7 +5,8 @@ appendix C.4: PPO-ptx).
         --config.upstream.reward=runs/reward --config.data.source=chat:chats.jsonl \\
         --config.data.pretrain.source=text:corpus
 
-Prompts are all that comes before a conversation's last answer, in the template of upstream.sft.
+Prompts are all that comes before a conversation's last answer, in the template of upstream.sft; prompts:FILE has such
+as nobody has answered.
 
 The paper's: 256,000 answers to 31,000 prompts, 512 at a time in 8 minibatches, one epoch of each; KL coefficient 0.02,
 clip 0.2, no discount, weights averaged with 0.992, constant learning rates after a warm-up of 10 batches, 9e-6 for the

@@ -2,6 +2,9 @@
 
     chat:PATH           JSON lines, one conversation each           options test_fraction
     instructions        short tasks with one right answer           options count, held_out, seed
+    prompts:PATH        as chat, but they may end with the user     options test_fraction
+
+Prompts are for models to answer; where the assistant has the last word, that is the answer which is known.
 
 The line of a file, in which further keys are ignored:
 
@@ -62,6 +65,11 @@ def _message(message: object, where: str) -> Message:
     return Message(role, checked_text(message.get("content"), f"the content of {where}"))
 
 
+def open_prompts(spec: str, split: str, **options) -> Entries[Conversation]:
+    """Conversations to answer: `open_conversations`, and those that end with the user."""
+    return open_kind(KINDS | PROMPTS, "set of prompts", spec, (split,), options)
+
+
 def _conversation(name: str, entry: Mapping[str, Any]) -> Conversation:
     messages = parse_messages(entry)
     if all(message.role != "assistant" for message in messages):
@@ -69,8 +77,19 @@ def _conversation(name: str, entry: Mapping[str, Any]) -> Conversation:
     return Conversation(name, messages)
 
 
+def _prompt(name: str, entry: Mapping[str, Any]) -> Conversation:
+    messages = parse_messages(entry)
+    if messages[-1].role == "system":
+        raise Fault(": the user says nothing, so there is nothing to answer; add a message")
+    return Conversation(name, messages)
+
+
 def _chat(place: str, split: str, test_fraction: float = 0.05) -> Entries[Conversation]:
     return divided(read_lines(place, _conversation), f"chat:{place}", split, test_fraction)
+
+
+def _prompts(place: str, split: str, test_fraction: float = 0.05) -> Entries[Conversation]:
+    return divided(read_lines(place, _prompt), f"prompts:{place}", split, test_fraction)
 
 
 def _instructions(
@@ -87,3 +106,5 @@ KINDS: dict[str, Kind[Entries[Conversation]]] = {
     "chat": Kind("chat:PATH", _chat),
     "instructions": Kind("instructions", _instructions),
 }
+
+PROMPTS: dict[str, Kind[Entries[Conversation]]] = {"prompts": Kind("prompts:PATH", _prompts)}

@@ -9,7 +9,7 @@ P is the length of a prompt's row, N the most tokens of an answer.
                                     then padding
     length          int32 ()        the tokens before the padding
     answer          int32 (N,)      what the assistant says, its end of turn included, then padding
-    answer_length   int32 ()        the tokens before the padding
+    answer_length   int32 ()        the tokens before the padding; 0 where no answer is known
 
 Training with `pretrain` has rows of text beside each prompt, as PPO-ptx mixes them (InstructGPT, arXiv 2203.02155):
 
@@ -17,23 +17,24 @@ Training with `pretrain` has rows of text beside each prompt, as PPO-ptx mixes t
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from gen.data.conversations import open_conversations
+from gen.data.conversations import open_prompts
 from gen.data.dialogue import Dialogue, dialogue, padded
 from gen.data.notes import told, which_of, within
 from gen.data.rowset import Beside, Grouped, Row, RowLoader, RowOnce
 from gen.data.source import digest
 from gen.data.text import TextConfig, TextPipeline
 from gen.tokenizers import Tokenizer
-from gen.tokenizers.template import Template
+from gen.tokenizers.template import Message, Template
 
 
 @dataclasses.dataclass(frozen=True)
 class PromptConfig:
-    """`source` is a kind in gen.data.conversations, `options` that kind's options.
+    """`source` is a kind of prompts in gen.data.conversations, `options` that kind's options.
 
     `tokenizer` is "bytes", the path of a file, or None for the one of the model that is trained further; the text of
     `pretrain`, `pretrain_rows` rows for each prompt, is read by the same, whatever it names. `seed` shuffles; the
@@ -85,8 +86,8 @@ class PromptPipeline:
 
     def _prompts(self, split: str) -> tuple["Prompts", list[str], str]:
         """Rows of those whose prompt and answer fit, notes about the others, and what the fingerprint is made of."""
-        conversations = open_conversations(self.cfg.source, split, **self.cfg.options)
-        named = [(one.name, dialogue(one.messages, self.cfg.template, self.tokenizer)) for one in conversations]
+        conversations = open_prompts(self.cfg.source, split, **self.cfg.options)
+        named = [(one.name, asked(one.messages, self.cfg.template, self.tokenizer)) for one in conversations]
         which, room = which_of(split), self.length - self.new
         what = f"the {room} tokens of a row of {self.length} without the {self.new} of the answer"
         named, long_prompts = within(named, lambda pair: pair[1].prompt, room, f"{which}prompts", what)
@@ -94,6 +95,14 @@ class PromptPipeline:
         named, long_answers = within(named, size, self.new, f"{which}answers", f"{self.new} new tokens")
         prompts = Prompts(conversations.name, [one for _, one in named], self.tokenizer, room, self.new)
         return prompts, long_prompts + long_answers, conversations.fingerprint
+
+
+def asked(messages: Sequence[Message], template: Template, tokenizer: Tokenizer) -> Dialogue:
+    """A conversation to its last answer; nothing is behind the prompt where the user has the last word."""
+    if messages[-1].role == "assistant":
+        return dialogue(messages, template, tokenizer)
+    tokens_N = np.asarray(template.ask(messages, tokenizer), np.int32)
+    return Dialogue(tokens_N, np.zeros(len(tokens_N), np.bool_), len(tokens_N))
 
 
 class Prompts:

@@ -90,3 +90,24 @@ def test_fingerprints():
         fingerprint(template=Template(user="{content}\n")),
     ]  # fmt: skip
     assert len(set(prints)) == len(prints) and fingerprint() == prints[0]
+
+
+def test_prompts_may_have_no_answer(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "Hi"}]}\n'
+        '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]}\n'
+        '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"},'
+        ' {"role": "user", "content": "Bye"}]}\n'
+    )
+    cfg = PromptConfig(f"prompts:{tmp_path}/a.jsonl", {"test_fraction": 0.0})
+    rows = rows_of(PromptPipeline(cfg, Bytes(), length=80, new=17).train(1), 3)
+    hi = "User: Hi\nAssistant: "
+    assert sorted(int(row["answer_length"]) for row in rows) == [0, 0, 3]
+    asked = {Bytes().decode(row["tokens"][: row["length"]]) for row in rows}
+    assert asked == {hi, f"{hi}Yo\nUser: Bye\nAssistant: "}
+
+
+def test_a_prompt_needs_a_user(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"messages": [{"role": "system", "content": "Be brief."}]}\n')
+    with pytest.raises(ValueError, match=r"a\.jsonl:1: the user says nothing, so there is nothing to answer"):
+        PromptPipeline(PromptConfig(f"prompts:{tmp_path}/a.jsonl", {"test_fraction": 0.0}), Bytes(), 80, 17)
