@@ -13,3 +13,10 @@ os.environ["GEN_CACHE"] = os.path.join(tempfile.gettempdir(), f"gen-tests-{os.ge
 from jaxtyping import install_import_hook
 
 install_import_hook("gen", "beartype.beartype")
+
+# files that take a minute or more go first, so that no process is left alone with one at the end
+LONGEST = "test_command test_resume test_writer test_rollouts test_language test_classify test_bench".split()
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
