@@ -45,10 +45,10 @@ def base() -> dict:
             "mixture": {"instructions": solved, "stdlib": {"source": "stdlib", "weight": 0.1}},
             "tokenizer": "bytes",
         },
-        "optim": {"name": "muon", "lr": 5e-3, "warmup": 50, "final": 0.05, "b2": 0.98, "weight_decay": 0.1},
-        "train": {"steps": 1000, "batch_size": 24},
+        "optim": {"name": "muon", "lr": 3e-3, "warmup": 50, "final": 0.05, "b2": 0.98, "weight_decay": 0.1},
+        "train": {"steps": 3000, "batch_size": 8},
         "checkpoint": CHECKPOINT,
-        "evals": {"every": 500, "batches": 4, "samples": 4},
+        "evals": {"every": 1000, "batches": 8, "samples": 4},
     }
 
 
