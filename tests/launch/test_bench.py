@@ -41,6 +41,7 @@ STACK = {
 }
 
 
+@pytest.mark.prove
 def test_stages_are_timed_with_random_weights():
     clip, prior = models(STACK, ["clip", "prior"])
     assert samples(prior) and not samples(clip)

@@ -17,6 +17,8 @@ from gen.train import step
 from gen.train.optim import OptimConfig
 from tests import small
 
+pytestmark = pytest.mark.prove  # half a minute of compilation
+
 MODEL = dataclasses.replace(small.LM, vocab=5, context=3, tied=False)
 REWARD = jnp.array([0.0, 1.0, 0.3, -1.0, 0.5])
 BETA, BATCH = 0.5, 128
@@ -47,7 +49,6 @@ def known_rewards(monkeypatch, tmp_path):
         yield
 
 
-@pytest.mark.prove
 def test_ppo_finds_the_policy_that_its_reward_and_reference_ask_for():
     """pi = pi_ref exp(R / beta) / Z is what maximises E R - beta KL(pi || pi_ref)."""
     cfg = PPOTaskConfig(rollout=RolloutConfig(new=1), minibatches=2, kl=BETA, pretrain=0.0)
