@@ -19,7 +19,8 @@ def place(workdir: Path, seed: int) -> Path:
 
 def train(data: Mapping[str, Any], workdir: Path, seeds: Sequence[int]) -> int:
     """Trains what is missing; returns the first exit status that is not 0, or 0."""
-    outcome = runs.train(data["stages"][BASE], workdir / BASE)
+    stages, _ = stack.stage_configs(data, workdir)  # with what is set for all of them
+    outcome = runs.train(stages[BASE], workdir / BASE)
     for seed in seeds:
         if outcome == status.DONE:
             shared = {"seed": seed, "runs": {BASE: str(workdir / BASE)}}
