@@ -196,9 +196,12 @@ def read_upstream(place: Path) -> dict[str, dict[str, Any]]:
 
 def stale_upstream(place: Path) -> str | None:
     """What a run reads of another, by its task's name for it, if that is no longer what it was trained on."""
+
+    @functools.cache  # a task may read the same weights to begin from and in every step
+    def now(other: Path, part: str) -> str:
+        return digest_of(other, part, restore.load_params(other / "checkpoints", subtree=part)[2])
+
     for name, old in read_upstream(place).items():
-        other = place / old["path"]
-        _, _, own = restore.load_params(other / "checkpoints", subtree=old["part"])
-        if digest_of(other, old["part"], own) != old["digest"]:
+        if now(place / old["path"], old["part"]) != old["digest"]:
             return name
     return None

@@ -35,6 +35,13 @@ def headed(
     return linear(params["head"], states(params["lm"], tokens_BT, cfg, key_B=key_B).states_BTD.astype(jnp.float32))
 
 
+def text_reward(
+    params: Params, tokens_BT: Int[Array, "B T"], length_B: Int[Array, "B"], cfg: LMConfig
+) -> Float[Array, "B"]:
+    """What a head of one output says of each text, at its last token."""
+    return at_last(headed(params, tokens_BT, cfg), length_B)[:, 0]
+
+
 def at_last(x_BTN: Float[Array, "B T N"], length_B: Int[Array, "B"]) -> Float[Array, "B N"]:
     """The numbers at the last of each text's `length_B` tokens."""
     return jnp.take_along_axis(x_BTN, (length_B - 1)[:, None, None], axis=1)[:, 0]

@@ -16,7 +16,6 @@ from gen.spec import Params
 from gen.tasks import rollout
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
 from gen.tasks.rankings import answered, one_a_row, ranked
-from gen.tasks.rollout import RolloutConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +54,5 @@ class DPOTask(Task):
 
     def _log_p(self, params: Params, batch: Batch) -> Float[Array, "B K"]:
         """The log-probability of each whole answer, its end included."""
-        own = RolloutConfig(chunk=self.cfg.chunk)
-        log_p_NU = rollout.read(params, one_a_row(batch["tokens"]), self.model, own).log_p_BT
+        log_p_NU = rollout.read(params, one_a_row(batch["tokens"]), self.model, chunk=self.cfg.chunk).log_p_BT
         return jnp.where(answered(batch), log_p_NU.reshape(*batch["rank"].shape, -1), 0.0).sum(-1)

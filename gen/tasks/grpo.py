@@ -15,13 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen.losses.policy import kl_estimate, policy_loss
-from gen.models.headed import headed_spec
 from gen.models.lm import LMConfig, lm_spec
 from gen.spec import Params
 from gen.tasks import rollout
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Upstream
 from gen.tasks.policy import PolicyTask, UpdatesConfig
-from gen.tasks.reward import OFFSET
+from gen.tasks.reward import judging
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +50,7 @@ class GRPOTask(PolicyTask):
         self.players = {"model": Player(policy.specs)}
         self.origin, self.frozen = {"model": policy}, {"reference": policy}
         if self.judge is not None:
-            self.frozen |= {
-                "judge": Upstream("reward", headed_spec(self.judge, 1)),
-                "offset": Upstream("reward", OFFSET, "extra"),
-            }
+            self.frozen |= judging(self.judge)
 
     def begin(self, drawn, origin):
         return origin

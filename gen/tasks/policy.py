@@ -89,7 +89,8 @@ class PolicyTask(Task):
 
     def read(self, params: Params, tokens_BT: Int[Array, "B T"]):
         """How likely each choice is."""
-        return rollout.read(params, tokens_BT, self.model, self.cfg.rollout)
+        how = self.cfg.rollout
+        return rollout.read(params, tokens_BT, self.model, chunk=how.chunk, temperature=how.temperature)
 
     def told(self, written: Rollout, batch: Batch) -> dict[str, Array]:
         """What is known of answers before they are rewarded."""

@@ -19,14 +19,14 @@ from jaxtyping import Array, Float, Int, Key
 
 from gen import spec
 from gen.losses.policy import adapted, advantages, policy_loss, value_loss, whiten
-from gen.models.headed import headed, headed_spec
+from gen.models.headed import headed
 from gen.models.lm import LMConfig, lm_spec, serving
 from gen.spec import Params, Spec
 from gen.tasks import rollout
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Upstream
 from gen.tasks.lm import LMTask, LMTaskConfig
 from gen.tasks.policy import PolicyTask, UpdatesConfig
-from gen.tasks.reward import OFFSET
+from gen.tasks.reward import judging
 
 TEXT = "pretrain/"  # how the names of a batch's second part begin
 
@@ -61,10 +61,11 @@ class PPOTask(PolicyTask):
         super().__init__(cfg, model, end)
         self.judge, self.pretrain_rows = judge, pretrain_rows
         self.language = LMTask(LMTaskConfig(chunk=cfg.rollout.chunk, prompt=1), model)
-        policy, value = Upstream("sft", lm_spec(model)), Upstream("reward", headed_spec(judge, 1))
+        policy, judges = Upstream("sft", lm_spec(model)), judging(judge)
+        value = judges["judge"]
         self.players = {"model": Player(policy.specs), "value": Player(value.specs)}
         self.origin = {"model": policy, "value": value}
-        self.frozen = {"reference": policy, "judge": value, "offset": Upstream("reward", OFFSET, "extra")}
+        self.frozen = {"reference": policy, **judges}
         self.extra = {"beta": Spec((), (), spec.constant(cfg.kl))}
 
     def begin(self, drawn, origin):

@@ -10,11 +10,10 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
 
 from gen import spec
 from gen.losses.preference import pairwise
-from gen.models.headed import at_last, headed, headed_spec, with_head
+from gen.models.headed import headed_spec, text_reward, with_head
 from gen.models.lm import LMConfig, lm_spec, serving
 from gen.spec import Params, Spec
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
@@ -23,6 +22,11 @@ from gen.tasks.rankings import one_a_row, ranked
 # What a reward model keeps beside its weights: the mean of its scores on demonstrations.
 OFFSET = {"demonstrations": Spec((), (), spec.zeros)}
 RECENT = 0.05  # the share of a step in that mean, once there have been some
+
+
+def judging(model: LMConfig) -> dict[str, Upstream]:
+    """What a task that is rewarded by `upstream.reward` reads of it."""
+    return {"judge": Upstream("reward", headed_spec(model, 1)), "offset": Upstream("reward", OFFSET, "extra")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +59,12 @@ class RewardTask(Task):
 
     def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
         model = serving(self.model) if context.training is None else self.model
-        score_B = self._scores(params, one_a_row(batch["tokens"]), one_a_row(batch["length"]), model)
+        score_B = text_reward(params, one_a_row(batch["tokens"]), one_a_row(batch["length"]), model)
         compared = pairwise(score_B.reshape(batch["rank"].shape), batch["rank"])
         weight_B = (compared.pairs_B > 0) * batch.get("weight", 1.0)
         metrics = {"accuracy": mean_of(compared.right_B, weight_B)}
         if self.demonstrations:
-            shown_B = self._scores(
+            shown_B = text_reward(
                 jax.lax.stop_gradient(params), batch["demonstration_tokens"], batch["demonstration_length"], model
             )
             metrics["demonstrations"] = mean_of(shown_B)
@@ -72,8 +76,3 @@ class RewardTask(Task):
         old = context.extra["demonstrations"]
         share = jnp.maximum(RECENT, 1 / (context.step + 1))
         return {"demonstrations": old + share * (metrics["demonstrations"].value() - old)}
-
-    def _scores(
-        self, params: Params, tokens_BT: Int[Array, "B T"], length_B: Int[Array, "B"], model: LMConfig
-    ) -> Float[Array, "B"]:
-        return at_last(headed(params, tokens_BT, model), length_B)[:, 0]

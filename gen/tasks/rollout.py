@@ -3,7 +3,7 @@
     written = roll_out(params, batch, key_B, model, cfg, end=tokenizer.end)
     written.tokens_BT                                   # prompts and answers, one behind the other
     written.chosen_BU                                   # which tokens the policy chose; choice u is of token u + 1
-    log_p_BU = read(params, written.tokens_BT, model, cfg).log_p_BT
+    log_p_BU = read(params, written.tokens_BT, model, chunk=4096).log_p_BT
 
 They are written by the programs that sampling compiles (gen/sample/text.py), without dropout, as they are read.
 """
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from gen.losses.lm import Likelihood, likelihood
-from gen.models.headed import at_last, headed
+from gen.models.headed import text_reward
 from gen.models.lm import LMConfig, head, serving, states
 from gen.sample.choose import Choice
 from gen.sample.text import TextSampler, write
@@ -74,16 +74,18 @@ def roll_out(
     return Rollout(written.tokens_BS, written.length_B, chosen_RU, last_R == end)
 
 
-def read(params: Params, tokens_BT: Int[Array, "B T"], model: LMConfig, cfg: RolloutConfig) -> Likelihood:
+def read(
+    params: Params, tokens_BT: Int[Array, "B T"], model: LMConfig, *, chunk: int, temperature: float = 1.0
+) -> Likelihood:
     """How likely each choice is at the temperature that answers are drawn with, whatever drew it."""
     states_BUD = states(params, tokens_BT[:, :-1], serving(model)).states_BTD
     rows, target_BU = head(params), tokens_BT[:, 1:]
-    return likelihood(states_BUD, rows, target_BU, vocab=model.vocab, temperature=cfg.temperature, chunk=cfg.chunk)
+    return likelihood(states_BUD, rows, target_BU, vocab=model.vocab, temperature=temperature, chunk=chunk)
 
 
 def reward(params: Params, offset: Params, written: Rollout, model: LMConfig, cfg: RolloutConfig) -> Float[Array, "B"]:
     """What a reward model says of each answer at its end, above demonstrations; `unfinished` of those without one."""
-    score_B = at_last(headed(params, written.tokens_BT, serving(model)), written.length_B)[:, 0]
+    score_B = text_reward(params, written.tokens_BT, written.length_B, serving(model))
     return jnp.where(written.finished_B, score_B - offset["demonstrations"], cfg.unfinished)
 
 

@@ -4,6 +4,7 @@ found = stack(Path("runs/assistant/seed0"), questions=700)
 found["ppo"]["greedy"]["right"]["rate"], found["ppo"]["kl"], found["reward"]["accuracy"]
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,31 @@ def stack(root: Path, questions: int) -> dict[str, Any]:
     ("drawn"), and "kl" to the fine-tuned model; of a reward model, its metrics on answers of the fine-tuned model.
     """
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
-    asked = open_conversations("instructions", "test", count=1, held_out=questions).entries
+    asked = _asked(questions)
     inside = places(root)
-    reference = Language.open(inside[REFERENCE], mesh).reader
+    reference = Language.open(inside[REFERENCE], mesh)
     found: dict[str, Any] = {}
     for name, place in inside.items():
         task = runs.task_name(place)
         if task == "reward":
             found[name] = runs.evaluate(place, pictures=0)["metrics"]
         elif task == "lm":
-            found[name] = {"greedy": summary(_by_example(Language.open(place, mesh), asked))}
+            found[name] = base(place.resolve(), questions)
         elif task is not None:
-            found[name] = _as_trained(Language.open(place, mesh), asked, reference)
+            language = reference if name == REFERENCE else Language.open(place, mesh)
+            found[name] = _as_trained(language, asked, reference.reader)
     return found
+
+
+@functools.cache  # which the stacks of all seeds share
+def base(place: Path, questions: int) -> dict[str, Any]:
+    """How a base model answers by example."""
+    language = Language.open(place, meshes.make(meshes.MeshConfig(), jax.devices()))
+    return {"greedy": summary(_by_example(language, _asked(questions)))}
+
+
+def _asked(questions: int) -> tuple[Conversation, ...]:
+    return open_conversations("instructions", "test", count=1, held_out=questions).entries
 
 
 def _as_trained(language: Language, asked: tuple[Conversation, ...], reference: Reader) -> dict[str, Any]:

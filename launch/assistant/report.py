@@ -1,8 +1,10 @@
 """The table of a recipe: a row for each model, means over seeds with the least and the most."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
+
+from gen import tree
 
 NAMES = {
     "base": "base, two examples shown",
@@ -13,12 +15,13 @@ NAMES = {
     "grpo": "GRPO",
 }
 
-COLUMNS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "right, drawn": lambda found: found["drawn"]["right"]["rate"],
-    "right, greedy": lambda found: found["greedy"]["right"]["rate"],
-    "KL to SFT, nats": lambda found: found["kl"],
-    "length, tokens": lambda found: found.get("drawn", found["greedy"])["length"],
-    "end by themselves": lambda found: found.get("drawn", found["greedy"])["ended"],
+# a column's place in a row's results, and where else to look; what is in neither stays empty
+COLUMNS = {
+    "right, drawn": ["drawn/right/rate"],
+    "right, greedy": ["greedy/right/rate"],
+    "KL to SFT, nats": ["kl"],
+    "length, tokens": ["drawn/length", "greedy/length"],
+    "end by themselves": ["drawn/ended", "greedy/ended"],
 }
 
 
@@ -28,23 +31,17 @@ def table(findings: Mapping[int, Mapping[str, Any]]) -> str:
     lines = ["| model | " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * len(COLUMNS)]
     for stage, name in NAMES.items():
         if stage in first:
-            cells = [spread([column(found[stage]) for found in findings.values()]) for column in map(guarded, COLUMNS)]
+            rows = [dict(tree.paths(found[stage])) for found in findings.values()]
+            cells = [spread([value(row, places) for row in rows]) for places in COLUMNS.values()]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
     agrees = spread([found["reward"]["accuracy"] for found in findings.values()])
     lines += ["", f"The reward model prefers the right one of two answers by the fine-tuned model: {agrees}."]
     return "\n".join(lines) + "\n"
 
 
-def guarded(column: str) -> Callable[[Mapping[str, Any]], Any]:
-    """The value of a column, or None where a row has none."""
-
-    def value(found: Mapping[str, Any]) -> Any:
-        try:
-            return COLUMNS[column](found)
-        except KeyError:
-            return None
-
-    return value
+def value(row: Mapping[str, Any], places: Sequence[str]) -> Any:
+    """What a row has at the first of these places, or None."""
+    return next((row[place] for place in places if place in row), None)
 
 
 def spread(values: list[Any]) -> str:
