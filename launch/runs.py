@@ -1,4 +1,4 @@
-"""One run put together: config, tokenizer, data, frozen weights, mesh and task, handed to the loop."""
+"""A run, trained and measured: what launch/assembled.py puts together, handed to the loop."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import rich
 
 from gen import config
 from gen import mesh as meshes
@@ -16,11 +15,10 @@ from gen.evals.classification import classification
 from gen.evals.fidelity import psnr
 from gen.mesh import MeshConfig
 from gen.train import loop
-from gen.train.config import MAY_CHANGE
 from gen.train.evaluation import Evaluation
-from gen.train.optim import optimizer
 from gen.train.run_dir import RunDir
-from launch import catalog, feeds, labels, table, trained
+from launch import catalog, feeds, labels, trained
+from launch.assembled import assemble, describe, take
 
 READ_AHEAD = 2
 
@@ -37,53 +35,39 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
 
     Raises ValueError in a sentence for everything that the user can mend.
     """
-    cfg = catalog.resolve(catalog.inherit(data, trained.config_of))
-    mesh = meshes.make(cfg.mesh, jax.devices())
-    meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
-    catalog.check_upstream(cfg, cfg.upstream)
-    upstream = trained.open_upstream(cfg)
     run = RunDir(Path(workdir))
-    tokenizer = feeds.find_tokenizer(cfg, run, upstream)
-    feeds.check_vocabulary(cfg, tokenizer)
-    task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()}, feeds.end_of(tokenizer))
-    feed = feeds.open_feed(cfg, task, tokenizer)
-    held_out = feed.evaluate(cfg.train.batch_size)
-    for name, player in task.players.items():
-        meshes.shardings(player.specs, mesh)
-        optimizer(cfg.optim.of(name), player.specs, task.updates(name, cfg.train.steps))
+    made = assemble(data, run)
+    cfg, mesh, task = made.cfg, made.mesh, made.task
+    held_out = made.feed.evaluate(cfg.train.batch_size)
     # the directory is taken only now: a mistake up to here leaves nothing behind that the mended command must fit
-    run.claim(config.to_dict(cfg), MAY_CHANGE, lambda old: config.to_dict(catalog.resolve(old)))
-    if isinstance(feed, LabelledPipeline):
-        labels.keep(run.path, feed.labels)
-    if tokenizer is not None:
-        tokenizer.save(run.path / trained.TOKENIZER)
-    frozen = trained.load_upstream(task.frozen, upstream, mesh, run)
-    run.record_launch(dict(mesh.shape), feed.fingerprint)
-
-    for note in feeds.notes(cfg, feed, tokenizer):
-        print(f"note: {note}")
-    for name, player in task.players.items():
-        rich.print(table.parameters(f"{cfg.task.name}: {name}", player.specs, mesh))
-
-    loader = feed.train(cfg.train.batch_size)
+    take(run, made)
+    frozen = trained.load_upstream(task.frozen, made.upstream, mesh, run)
+    run.record_launch(dict(mesh.shape), made.feed.fingerprint)
+    describe(made)
+    loader = made.feed.train(cfg.train.batch_size)
     around = loop.Surroundings(
         mesh=mesh,
         data=loader,
         held_out=held_out,
         frozen=frozen,
-        origin=lambda: trained.load_upstream(task.origin, upstream, mesh, run),
+        origin=lambda: trained.load_upstream(task.origin, made.upstream, mesh, run),
         run=run,
         ahead=lambda read: ReadAhead(read, READ_AHEAD),
-        show=feeds.shower(run.samples, tokenizer),
+        show=feeds.shower(run.samples, made.tokenizer),
     )
     try:
         return loop.train(task, cfg, around)
     finally:
-        for part in (loader, held_out):
-            replaced = getattr(part, "replaced", None)  # of pictures; a text is prepared before it is read
-            if replaced is not None and replaced.count:
-                names = ", ".join(replaced.first)
-                print(f"{replaced.count} damaged records were replaced by others, the first of them {names}")
+        report_replaced(loader)
+        report_replaced(held_out)
+
+
+def report_replaced(records: Any) -> None:
+    """Names damaged records that gave way to others, where there can be any: a text is prepared before it is read."""
+    replaced = getattr(records, "replaced", None)
+    if replaced is not None and replaced.count:
+        names = ", ".join(replaced.first)
+        print(f"{replaced.count} damaged records were replaced by others, the first of them {names}")
 
 
 def task_name(place: Path) -> str | None:

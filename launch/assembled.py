@@ -1,0 +1,68 @@
+"""One run put together: config, mesh, tokenizer, data and task, each checked against the others.
+
+made = assemble(data, RunDir(workdir))      # nothing is written yet
+take(run, made)                             # the directory is this run's
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import rich
+
+from gen import config
+from gen import mesh as meshes
+from gen.data.classes import LabelledPipeline
+from gen.tasks.base import Task
+from gen.tokenizers import Tokenizer
+from gen.train.config import MAY_CHANGE, RunConfig
+from gen.train.optim import optimizer
+from gen.train.run_dir import RunDir
+from launch import catalog, feeds, labels, table, trained
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembled:
+    """What a run is made of, put together and checked before anything of it is written."""
+
+    cfg: RunConfig
+    mesh: jax.sharding.Mesh
+    upstream: Mapping[str, trained.Run]
+    tokenizer: Tokenizer | None
+    task: Task
+    feed: feeds.Feed
+
+
+def assemble(data: Mapping[str, Any], run: RunDir) -> Assembled:
+    """Raises ValueError in a sentence where its parts do not fit each other or this machine."""
+    cfg = catalog.resolve(catalog.inherit(data, trained.config_of))
+    mesh = meshes.make(cfg.mesh, jax.devices())
+    meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
+    catalog.check_upstream(cfg, cfg.upstream)
+    upstream = trained.open_upstream(cfg)
+    tokenizer = feeds.find_tokenizer(cfg, run, upstream)
+    feeds.check_vocabulary(cfg, tokenizer)
+    task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()}, feeds.end_of(tokenizer))
+    feed = feeds.open_feed(cfg, task, tokenizer)
+    for name, player in task.players.items():
+        meshes.shardings(player.specs, mesh)
+        optimizer(cfg.optim.of(name), player.specs, task.updates(name, cfg.train.steps))
+    return Assembled(cfg, mesh, upstream, tokenizer, task, feed)
+
+
+def take(run: RunDir, made: Assembled) -> None:
+    """Makes the directory this run's, with its config and what its weights mean nothing without."""
+    run.claim(config.to_dict(made.cfg), MAY_CHANGE, lambda old: config.to_dict(catalog.resolve(old)))
+    if isinstance(made.feed, LabelledPipeline):
+        labels.keep(run.path, made.feed.labels)
+    if made.tokenizer is not None:
+        made.tokenizer.save(run.path / trained.TOKENIZER)
+
+
+def describe(made: Assembled) -> None:
+    """What the user should know before the first step: what the data leaves out, and where parameters lie."""
+    for note in feeds.notes(made.cfg, made.feed, made.tokenizer):
+        print(f"note: {note}")
+    for name, player in made.task.players.items():
+        rich.print(table.parameters(f"{made.cfg.task.name}: {name}", player.specs, made.mesh))
