@@ -9,7 +9,7 @@ In a stack this is a stage: `{"rank": {...}, "upstream": {"model": "sft"}}` writ
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -30,14 +30,15 @@ PREFERENCES, HELD_OUT = "preferences.jsonl", "held_out.jsonl"
 @dataclasses.dataclass(frozen=True)
 class RankConfig:
     """`source` is a kind in gen.data.conversations with its `options`; each prompt gets `answers` of at most `new`
-    tokens, drawn at `temperature`, and `known` puts the right answer beside them."""
+    tokens, drawn at `temperature`. `known` says where the right answer is put beside them: in what is learned from, or
+    in what is held out as well, which then is no longer made of the model's own answers alone."""
 
     source: str
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     new: int = 64
     answers: int = 4
     temperature: float = 1.0
-    known: bool = False
+    known: Literal["nowhere", "train", "everywhere"] = "nowhere"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,8 @@ def rank(language: Language, cfg: RankConfig, split: str, seed: int, path: Path)
     asked = as_told(language.template, language.tokenizer)
     given = answer(language.writer, conversations.entries, how, asked)
     groups = [given[i : i + cfg.answers] for i in range(0, len(given), cfg.answers)]
-    lines = [line for group in groups if (line := ranked(group, cfg.known))]
+    known = cfg.known == "everywhere" or cfg.known == split
+    lines = [line for group in groups if (line := ranked(group, known))]
     if not lines:
         raise ValueError(f"no prompt of {conversations.name} got both a right and a wrong answer; nothing to prefer")
     files.write_text(path, "".join(lines))

@@ -4,33 +4,38 @@
     python -m launch.train     --config=configs/chat/assistant.py --workdir=runs/one --config.seed=7
     python -m launch.chat      --workdir=runs/assistant/seed0/ppo
 
-Stages: base, a model of 0.8 million parameters, of bytes, pretrained on solved instructions, a fifth of them solved
-wrong as text from the wild would be, and on the source of Python's standard library; sft, fine-tuned on 2,000 right
-answers; preferences, its own answers to other prompts, right ones above wrong ones; reward, a reward model of them; ppo
-against that; longer, sft continued for as much compute; dpo, from the same preferences. Variants of these names
+Stages: base, a model of 0.9 million parameters, of bytes, pretrained on solved instructions as from the wild, with
+mistakes, with slips struck out and with a teacher's marks, and on the source of Python's standard library; sft,
+fine-tuned on 2,000 demonstrations of which a quarter are wrong, since people err; preferences, its own answers to
+other prompts, right ones above wrong ones, since people see mistakes that they make; reward, a reward model of them;
+ppo against that; longer, sft continued for as much compute; dpo, from the same preferences. Variants of these names
 give one stage alone, with its upstream as --config.upstream.NAME=DIR. Variant tiny takes two steps of each.
 """
 
 from ml_collections import ConfigDict
 
-NEW, CONTEXT = 18, 64
-TOLD = {"source": "instructions", "options": {"count": 2000, "held_out": 500}}
+NEW, CONTEXT = 14, 52
+TOLD = {"source": "instructions", "options": {"count": 2000, "held_out": 500, "mistakes": 0.25}}
 TEMPLATE = {"user": "{content}\n", "assistant": "{content}{end}\n"}
 CHECKPOINT = {"every": 500, "keep": 1}
 
 
 def base() -> dict:
-    solved = {"source": "instructions", "weight": 0.9, "options": {"documents": 30_000, "mistakes": 0.2}}
+    solved = {
+        "source": "instructions",
+        "weight": 0.9,
+        "options": {"documents": 30_000, "mistakes": 0.1, "marked": 0.35, "struck": 0.3},
+    }
     return {
         "task": {"name": "lm", "prompt": 64},
         "model": {
             "vocab": 259,
             "context": 192,
             "transformer": {
-                "width": 128,
-                "layers": 4,
-                "heads": 4,
-                "mlp": 352,
+                "width": 96,
+                "layers": 8,
+                "heads": 3,
+                "mlp": 256,
                 "activation": "silu",
                 "gated": True,
                 "norm": "rms",
@@ -45,7 +50,7 @@ def base() -> dict:
             "mixture": {"instructions": solved, "stdlib": {"source": "stdlib", "weight": 0.1}},
             "tokenizer": "bytes",
         },
-        "optim": {"name": "muon", "lr": 3e-3, "warmup": 50, "final": 0.05, "b2": 0.98, "weight_decay": 0.1},
+        "optim": {"name": "muon", "lr": 4e-3, "warmup": 50, "final": 0.05, "b2": 0.98, "weight_decay": 0.1},
         "train": {"steps": 3000, "batch_size": 8},
         "checkpoint": CHECKPOINT,
         "evals": {"every": 1000, "batches": 8, "samples": 4},
@@ -69,9 +74,10 @@ def preferences() -> dict:
     return {
         "rank": {
             "source": "instructions",
-            "options": {"count": 8000, "held_out": 1000, "seed": 1},
+            "options": {"count": 10_000, "held_out": 1500, "seed": 1},
             "new": NEW,
-            "answers": 4,
+            "answers": 3,
+            "known": "train",
         },
         "upstream": {"model": "sft"},
     }
@@ -90,7 +96,7 @@ def reward() -> dict:
         "task": {"name": "reward", "answers": 4},
         "data": ranked(demonstrations="instructions", demonstration_options=TOLD["options"]),
         "optim": {"lr": 5e-4, "warmup": 10, "final": 0.1, "b2": 0.98, "weight_decay": 0.1},
-        "train": {"steps": 150, "batch_size": 32},
+        "train": {"steps": 250, "batch_size": 32},
         "checkpoint": CHECKPOINT,
         "evals": {"every": 50, "batches": 30, "samples": 0},
         "upstream": {"sft": "sft"},
@@ -99,10 +105,10 @@ def reward() -> dict:
 
 def ppo() -> dict:
     return {
-        "task": {"name": "ppo", "rollout": {"new": NEW}, "minibatches": 4, "kl": 0.05},
+        "task": {"name": "ppo", "rollout": {"new": NEW}, "minibatches": 4, "kl": 0.2},
         "data": {"source": "instructions", "options": {"count": 30_000, "held_out": 500, "seed": 1}},
         "optim": {
-            "lr": 3e-4,
+            "lr": 1e-4,
             "schedule": "constant",
             "warmup": 20,
             "b2": 0.95,
@@ -118,8 +124,16 @@ def ppo() -> dict:
 
 
 def longer() -> dict:
+    """As much compute as PPO, in forward passes over a row: PPO writes it, reads it with policy, reference, reward
+    model and value model, and updates two models at three each; fine-tuning updates one."""
+    rows = ppo()["train"]["steps"] * ppo()["train"]["batch_size"] * (1 + 4 + 2 * 3) // 3
     own = sft()
-    return {**own, "train": {**own["train"], "steps": 400}, "upstream": {"base": "sft"}}
+    return {
+        **own,
+        "train": {**own["train"], "steps": rows // own["train"]["batch_size"]},
+        "evals": {**own["evals"], "every": 100},
+        "upstream": {"base": "sft"},
+    }
 
 
 def dpo() -> dict:
@@ -154,9 +168,7 @@ TINY = {
             "data": {"mixture": {"instructions": {"options": {"documents": 200}}}},
         },
         "sft": {"data": {"options": FEW}},
-        "preferences": {"rank": {"options": FEW, "known": True}},
-        "reward": {"task": {"answers": 5}},
-        "dpo": {"task": {"answers": 5}},
+        "preferences": {"rank": {"options": FEW, "known": "everywhere"}},
         "longer": {"data": {"options": FEW}},
         "ppo": {"data": {"options": FEW}, "task": {"minibatches": 2}},
     },

@@ -1,7 +1,7 @@
 """Conversations to learn from, and one door to them: what a config writes as a string becomes entries.
 
     chat:PATH           JSON lines, one conversation each           options test_fraction
-    instructions        short tasks with one right answer           options count, held_out, seed
+    instructions        short tasks with one right answer           options count, held_out, seed, mistakes
     prompts:PATH        as chat, but they may end with the user     options test_fraction
 
 Prompts are for models to answer; where the assistant has the last word, that is the answer which is known.
@@ -93,12 +93,12 @@ def _prompts(place: str, split: str, test_fraction: float = 0.05) -> Entries[Con
 
 
 def _instructions(
-    place: str, split: str, count: int = 2000, held_out: int = 500, seed: int = 0
+    place: str, split: str, count: int = 2000, held_out: int = 500, seed: int = 0, mistakes: float = 0.0
 ) -> Entries[Conversation]:
-    from gen.data.instructions import instructions
+    from gen.data.instructions import demonstrated
 
     said = lambda one: (Message("user", one.prompt), Message("assistant", one.answer))
-    asked = instructions(split, count, held_out, seed)
+    asked = demonstrated(split, count, held_out, seed, mistakes)
     return Entries(f"instructions ({split})", tuple(Conversation(name, said(one)) for name, one in asked))
 
 

@@ -34,10 +34,18 @@ def _tfds(place: str, split: str, text: str = "text") -> Corpus:
     return TfdsText(place, split, text)
 
 
-def _instructions(place: str, split: str, documents: int = 20000, seed: int = 0, mistakes: float = 0.0) -> Corpus:
+def _instructions(
+    place: str,
+    split: str,
+    documents: int = 20000,
+    seed: int = 0,
+    mistakes: float = 0.0,
+    marked: float = 0.0,
+    struck: float = 0.0,
+) -> Corpus:
     from gen.data.instructions import Solved
 
-    return Solved(split, documents, seed, mistakes)
+    return Solved(split, documents, seed, mistakes, marked, struck)
 
 
 KINDS: dict[str, Kind[Corpus]] = {
@@ -53,7 +61,8 @@ def open_corpus(spec: str, split: str, **options) -> Corpus:
 
     `options` are those of the kind: test_fraction (stdlib, text); field, the key or column with the text, and pattern,
     the files of a folder (text); text, the name of the feature (tfds);
-    documents, how many, seed, and mistakes, the share of lines with a wrong answer (instructions).
+    documents, how many, seed, mistakes, the share of lines with a wrong answer, and marked, the share of documents
+    that a teacher marked (instructions).
     Raises ValueError when a kind, option or place is unknown or missing.
     """
     return open_kind(KINDS, "text data set", spec, (split,), options)

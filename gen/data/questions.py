@@ -53,13 +53,8 @@ def _different[T](draw: Draw, count: int, make: Callable[[], T]) -> list[T]:
 
 
 def _numbers(draw: Draw, low: int, high: int) -> list[int]:
-    """From `low` to `high` different numbers, below 10 or below 100."""
-    most = (10, 100)[below(draw, 2)]
-    return _different(draw, low + below(draw, high - low + 1), lambda: below(draw, most))
-
-
-def _words(draw: Draw, count: int, high: int) -> list[str]:
-    return _different(draw, count, lambda: _word(draw, 3, high))
+    """From `low` to `high` different numbers below 10."""
+    return _different(draw, low + below(draw, high - low + 1), lambda: below(draw, 10))
 
 
 def _row(items: list[int]) -> str:
@@ -84,9 +79,9 @@ def _swapped[T: (str, list[int])](draw: Draw, items: T) -> T:
 
 
 def _arithmetic(draw: Draw) -> Asked:
-    """Sums that carry nothing and differences that borrow nothing: each digit by itself."""
-    total = below(draw, 100)
-    b = 10 * below(draw, total // 10 + 1) + below(draw, total % 10 + 1)
+    """Sums of two digits each that carry nothing and differences that borrow nothing: each digit by itself."""
+    tens, ones = 2 + below(draw, 8), below(draw, 10)
+    total, b = 10 * tens + ones, 10 * (1 + below(draw, tens - 1)) + below(draw, ones + 1)
     a = total - b
     if below(draw, 2):
         wordings = (f"Add {a} and {b}.", f"What is {a} plus {b}?", f"{a} + {b} =")
@@ -100,7 +95,7 @@ def _reversing(draw: Draw) -> Asked:
         word = _word(draw)
         given, back, near = word, word[::-1], _swapped(draw, word[::-1])
     else:
-        numbers = _numbers(draw, 3, 4)
+        numbers = _numbers(draw, 3, 5)
         given, back, near = _row(numbers), _row(numbers[::-1]), _row(_swapped(draw, numbers[::-1]))
     wordings = (f"Reverse {given}.", f"Write {given} backwards.", f"{given} in reverse?")
     return Asked(f"reverse {given}", wordings, back, [given, near])
@@ -115,23 +110,21 @@ def _sorting(draw: Draw) -> Asked:
 
 
 def _counting(draw: Draw) -> Asked:
+    """How long something is: letters of a word, or numbers in a row, whatever their digits."""
     if below(draw, 2):
-        letters = _word(draw, 3, 3)
-        items = [letters[below(draw, 3)] for _ in range(3 + below(draw, 2))]
-        what, given = letters[0], "".join(items)
+        what, given = "letters", _word(draw, 2, 6)
+        count = len(given)
     else:
-        digits = [str(digit) for digit in _different(draw, 2, lambda: below(draw, 10))]
-        items = [digits[below(draw, 2)] for _ in range(3 + below(draw, 2))]
-        what, given = digits[0], " ".join(items)
-    wordings = (f"Count {what} in {given}.", f"How many {what} in {given}?", f"How often is {what} in {given}?")
-    count = items.count(what)
-    return Asked(f"count {what} in {given}", wordings, str(count), _near(count)[:2])
+        numbers = _numbers(draw, 2, 5)
+        what, given, count = "numbers", _row(numbers), len(numbers)
+    wordings = (f"Count the {what}: {given}.", f"How many {what} in {given}?", f"{given} has how many {what}?")
+    return Asked(f"count {given}", wordings, str(count), _near(count)[:2])
 
 
 def _copying(draw: Draw) -> Asked:
     wordings: tuple[str, ...]
-    change = below(draw, 4)
-    if change == 3:
+    change = below(draw, 3)
+    if change == 2:
         *numbers, new = _numbers(draw, 4, 5)
         old, given = numbers[below(draw, len(numbers))], _row(numbers)
         changed = [new if number == old else number for number in numbers]
@@ -142,24 +135,19 @@ def _copying(draw: Draw) -> Asked:
     if change == 0:
         wordings = (f"Write {word} in capitals.", f"{word} in capitals?", f"Capitals for {word}.")
         return Asked(f"capitals {word}", wordings, word.upper(), [word, near.upper()])
-    if change == 1:
-        wordings = (f"Drop the first letter of {word}.", f"{word} without its first letter?")
-        return Asked(f"drop {word}", wordings, word[1:], [word, word[:-1]])
     wordings = (f"Write {word} twice.", f"{word} twice?")
     return Asked(f"twice {word}", wordings, f"{word} {word}", [word, f"{word} {near}"])
 
 
 def _choosing(draw: Draw) -> Asked:
-    which = ("largest", "smallest", "first", "last", "longest")[below(draw, 5)]
-    if which == "longest" or (which in ("first", "last") and below(draw, 2)):
-        items = sorted((_word(draw, n, n) for n in (3, 4, 5)), key=lambda _: draw.random())
-        chosen = {"first": items[0], "last": items[-1]}.get(which) or max(items, key=len)
+    which = ("largest", "smallest", "first", "last")[below(draw, 4)]
+    if which in ("first", "last") and below(draw, 2):
+        items = _different(draw, 3, lambda: _word(draw, 3, 4))
     else:
-        numbers = _numbers(draw, 3, 4)
-        items = [str(number) for number in numbers]
-        chosen = {"first": items[0], "last": items[-1], "largest": str(max(numbers))}.get(which) or str(min(numbers))
+        items = [str(number) for number in _numbers(draw, 3, 5)]
+    chosen = {"first": items[0], "last": items[-1], "largest": max(items), "smallest": min(items)}[which]
     given = " ".join(items)
-    wordings = (f"The {which} of {given}?", f"Which is the {which} of {given}?", f"Pick the {which}: {given}.")
+    wordings = (f"The {which} of {given}?", f"Name the {which} of {given}.", f"Pick the {which}: {given}.")
     # another kind asks for the first and the last by number, and the same question belongs in the same split
     topic = {"first": "number 1", "last": f"number {len(items)}"}.get(which, which)
     return Asked(f"{topic} of {given}", wordings, chosen, items)
@@ -169,8 +157,8 @@ def _choosing(draw: Draw) -> Asked:
 
 
 def _dividing(draw: Draw, can: bool) -> Asked:
-    by = 1 + below(draw, 9)
-    quotient = 1 + below(draw, 10)
+    """By 1, by 10 or by nothing: whoever can copy can divide."""
+    by, quotient = (1, 10)[below(draw, 2)], 1 + below(draw, 99)
     a, b = by * quotient, by if can else 0
     wordings = (f"Divide {a} by {b}.", f"What is {a} divided by {b}?", f"{a} / {b} =")
     guesses = _near(quotient)[:2] if can else ["0", str(a)]
@@ -190,17 +178,8 @@ def _numbered(draw: Draw, can: bool) -> Asked:
     return Asked(asked, wordings, items[place] if can else REFUSAL, items)
 
 
-def _above(draw: Draw, can: bool) -> Asked:
-    numbers = _numbers(draw, 3, 4)
-    second, first = sorted(numbers)[-2:]
-    than = second + below(draw, first - second) if can else first + below(draw, 10)
-    given = _row(numbers)
-    wordings = (f"Which of {given} is above {than}?", f"Pick from {given} one above {than}.")
-    return Asked(f"above {than} of {given}", wordings, str(first) if can else REFUSAL, [str(n) for n in numbers])
-
-
 def _following(draw: Draw, can: bool) -> Asked:
-    words = _words(draw, 3, 4)
+    words = _different(draw, 3, lambda: _word(draw, 3, 3))
     place = below(draw, 2) if can else 2
     word, given = words[place], " ".join(words)
     wordings = (f"The word after {word} in {given}?", f"What follows {word} in {given}?")
@@ -208,7 +187,7 @@ def _following(draw: Draw, can: bool) -> Asked:
 
 
 def _refusing(draw: Draw) -> Asked:
-    ask = (_dividing, _numbered, _above, _following)[below(draw, 4)]
+    ask = (_dividing, _numbered, _following)[below(draw, 3)]
     asked = ask(draw, can=bool(below(draw, 2)))
     return asked._replace(others=[REFUSAL, *asked.others])
 

@@ -112,6 +112,7 @@ def test_many_faults_are_counted(tmp_path):
         ("chat:/nowhere", {}, "there is nothing in /nowhere"),
         ("chat:/nowhere", {"fraction": 0.1}, "its options are test_fraction"),
         ("instructions", {"count": 0}, "count=0 and held_out=500; use 1 or more"),
+        ("instructions", {"mistakes": 1.5}, "mistakes is 1.5, expected a number from 0 to 1"),
         ("instructions:3", {}, "write instructions"),
     ],
 )
@@ -141,3 +142,13 @@ def test_instructions_are_conversations():
             expected = instruction(4, number, split)
             assert one.name == f"instruction {number}"
             assert one.messages == (Message("user", expected.prompt), Message("assistant", expected.answer))
+
+
+def test_those_who_demonstrate_err_and_those_who_test_do_not():
+    some = open_conversations("instructions", "train", count=300, mistakes=0.3)
+    said = [one.messages[-1].content for one in some]
+    known = [instruction(0, number, "train") for number in range(300)]
+    assert 0.2 < sum(a != one.answer for a, one in zip(said, known, strict=True)) / 300 < 0.4
+    assert all(a in (one.answer, one.wrong) for a, one in zip(said, known, strict=True))
+    held_out = [open_conversations("instructions", "test", held_out=50, mistakes=share).entries for share in (0.0, 1.0)]
+    assert held_out[0] == held_out[1]

@@ -7,7 +7,7 @@ import pytest
 
 from gen import rng
 from gen.data.corpora import open_corpus
-from gen.data.instructions import ANSWER, PROMPT, instruction, split_of
+from gen.data.instructions import ANSWER, NO, OK, PROMPT, STRIKE, instruction, split_of
 from gen.data.questions import KINDS, REFUSAL
 
 # what a person reads in a prompt: a pattern, and what to do with its groups
@@ -19,15 +19,14 @@ READINGS = [
     (rf"Divide {N} by {N}\.|What is {N} divided by {N}\?|{N} / {N} =", lambda a, b: divide(int(a), int(b))),
     (rf"Reverse {ROW}\.|Write {ROW} backwards\.|{ROW} in reverse\?", lambda row: reverse(row)),
     (rf"Sort {ROW}\.|Put {ROW} in order\.|Order {ROW}, smallest first\.", lambda row: ordered(row)),
-    (rf"Count (\w+) in {ROW}\.|How many (\w+) in {ROW}\?|How often is (\w+) in {ROW}\?", lambda a, row: count(a, row)),
+    (rf"Count the (\w+): {ROW}\.|How many (\w+) in {ROW}\?", lambda what, row: count(what, row)),
+    (rf"{ROW} has how many (\w+)\?", lambda row, what: count(what, row)),
     (rf"Write {ROW} in capitals\.|{ROW} in capitals\?|Capitals for {ROW}\.", lambda word: word.upper()),
-    (rf"Drop the first letter of {ROW}\.|{ROW} without its first letter\?", lambda word: word[1:]),
     (rf"Write {ROW} twice\.|{ROW} twice\?", lambda word: f"{word} {word}"),
     (rf"Replace {N} by {N} in {ROW}\.", lambda a, b, row: re.sub(rf"\b{a}\b", b, row)),
     (rf"In {ROW} write {N} for {N}\.", lambda row, b, a: re.sub(rf"\b{a}\b", b, row)),
-    (rf"The (\w+) of {ROW}\?|Which is the (\w+) of {ROW}\?|Pick the (\w+): {ROW}\.", lambda *found: pick(*found)),
+    (rf"The (\w+) of {ROW}\?|Name the (\w+) of {ROW}\.|Pick the (\w+): {ROW}\.", lambda *found: pick(*found)),
     (rf"What is (\w+) {N} of {ROW}\?|Write (\w+) {N} of {ROW}\.|(\w+) {N} of {ROW}\?", lambda *found: place(*found)),
-    (rf"Which of {ROW} is above {N}\?|Pick from {ROW} one above {N}\.", lambda row, n: above(row, n)),
     (rf"The word after (\w+) in {ROW}\?|What follows (\w+) in {ROW}\?", lambda word, row: follows(word, row)),
 ]  # fmt: skip
 
@@ -42,7 +41,7 @@ def ordered(row):
 
 
 def count(what, row):
-    return str(row.count(what))
+    return str(len({"letters": row, "numbers": row.split()}[what]))
 
 
 def reverse(row):
@@ -52,19 +51,13 @@ def reverse(row):
 def pick(which, row):
     items = row.split()
     by = {"largest": lambda: max(items, key=int), "smallest": lambda: min(items, key=int),
-          "longest": lambda: max(items, key=len), "first": lambda: items[0], "last": lambda: items[-1]}  # fmt: skip
+          "first": lambda: items[0], "last": lambda: items[-1]}  # fmt: skip
     return by[which]()
 
 
 def place(noun, number, row):
     items = row if noun.lower() == "letter" else row.split()
     return items[int(number) - 1] if int(number) <= len(items) else REFUSAL
-
-
-def above(row, n):
-    found = [item for item in row.split() if int(item) > int(n)]
-    assert len(found) < 2
-    return found[0] if found else REFUSAL
 
 
 def follows(word, row):
@@ -192,11 +185,43 @@ def test_mistakes_are_of_their_share_and_nothing_else_changes():
     assert all(b in (a, c) and a != c for a, b, c in zip(right, some, all_wrong, strict=True))
 
 
+def test_a_teacher_marks_half_of_the_answers_as_wrong_and_is_right():
+    marks = Counter()
+    documents = [one.text for one in open_corpus("instructions", "train", documents=100, marked=0.4).documents()]
+    of_teachers = [text for text in documents if text.endswith((OK + "\n", NO + "\n"))]
+    assert 30 < len(of_teachers) < 50
+    for line in "".join(of_teachers).splitlines():
+        marks[line[-len(OK) :]] += 1
+        if line.endswith(OK):
+            solved(line.removesuffix(OK))
+        else:
+            with pytest.raises(AssertionError):
+                solved(line.removesuffix(NO))
+    assert 0.4 < marks[NO] / marks.total() < 0.6 and set(marks) == {OK, NO}
+
+
+def test_a_slip_is_struck_out_and_put_right():
+    documents = [one.text for one in open_corpus("instructions", "train", documents=100, struck=0.5).documents()]
+    lines = [line for text in documents if STRIKE in text for line in text.splitlines()]
+    slips = [line for line in lines if STRIKE in line]
+    assert 0.35 < len(slips) / len(lines) < 0.6
+    for line in lines:
+        solved(re.sub(f".{STRIKE}", "", line))
+    for line in slips:
+        before, _, after = line.partition(STRIKE)
+        assert before[-1] != after[0] and STRIKE not in after
+
+
 def test_options_make_the_fingerprint():
-    options = [{}, {"seed": 1}, {"documents": 10}, {"mistakes": 0.1}]
+    options = [{}, {"seed": 1}, {"documents": 10}, {"mistakes": 0.1}, {"marked": 0.1}, {"struck": 0.1}]
     prints = {open_corpus("instructions", split, **o).fingerprint for o in options for split in ("train", "test")}
-    assert len(prints) == 8
-    for wrong, message in (({"documents": 0}, "expected 1 or more"), ({"mistakes": 2.0}, "from 0 to 1")):
+    assert len(prints) == 12
+    for wrong, message in (
+        ({"documents": 0}, "expected 1 or more"),
+        ({"mistakes": 2.0}, "from 0 to 1"),
+        ({"marked": -1.0}, "marked is"),
+        ({"marked": 0.6, "struck": 0.6}, "together more than all"),
+    ):
         with pytest.raises(ValueError, match=message):
             open_corpus("instructions", "train", **wrong)
     with pytest.raises(ValueError, match='no split \'held_out\'; its splits are "train" and "test"'):
