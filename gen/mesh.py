@@ -139,11 +139,14 @@ def batch_ways(mesh: Mesh) -> int:
     return math.prod(mesh.shape[m] for m in RULES["batch"])
 
 
-def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
-    """Raises ValueError unless every device gets an equal share of every micro-batch."""
-    if batch_size % (batch_ways(mesh) * accumulate):
+def check_batch(batch_size: int, accumulate: int, mesh: Mesh, rows: int | None = None) -> None:
+    """Raises ValueError unless every device gets an equal share of a batch and of every micro-batch of the `rows` of an
+    update, by default all."""
+    ways = batch_ways(mesh)
+    part = "" if rows is None or rows == batch_size else f", of which an update takes {rows} rows,"
+    if batch_size % ways or (batch_size if rows is None else rows) % (ways * accumulate):
         raise ValueError(
-            f"train.batch_size={batch_size} is not divisible by data x fsdp x expert = {batch_ways(mesh)} devices"
+            f"train.batch_size={batch_size}{part} is not divisible by data x fsdp x expert = {ways} devices"
             f" times train.accumulate={accumulate}"
         )
 

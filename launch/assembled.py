@@ -38,12 +38,13 @@ def assemble(data: Mapping[str, Any], run: RunDir) -> Assembled:
     """Raises ValueError in a sentence where its parts do not fit each other or this machine."""
     cfg = catalog.resolve(catalog.inherit(data, trained.config_of))
     mesh = meshes.make(cfg.mesh, jax.devices())
-    meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
     catalog.check_upstream(cfg, cfg.upstream)
     upstream = trained.open_upstream(cfg)
     tokenizer = feeds.find_tokenizer(cfg, run, upstream)
     feeds.check_vocabulary(cfg, tokenizer)
     task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()}, feeds.end_of(tokenizer))
+    size = cfg.train.batch_size
+    meshes.check_batch(size, cfg.train.accumulate, mesh, task.rows(size))
     feed = feeds.open_feed(cfg, task, tokenizer)
     for name, player in task.players.items():
         meshes.shardings(player.specs, mesh)

@@ -93,6 +93,10 @@ def test_activations_are_laid_out_on_the_mesh_in_force():
 
 def test_devices_share_every_micro_batch_equally():
     mesh.check_batch(16, 2, make(data=4, tensor=2))
+    mesh.check_batch(16, 1, make(data=4, tensor=2), rows=8)
+    for rows, accumulate in ((8, 4), (2, 1)):
+        with pytest.raises(ValueError, match=f"batch_size=16, of which an update takes {rows} rows, is not divisible"):
+            mesh.check_batch(16, accumulate, make(data=4, tensor=2), rows=rows)
     with pytest.raises(ValueError, match=r"batch_size=12 is not .* data x fsdp x expert = 4 .* train\.accumulate=2"):
         mesh.check_batch(12, 2, make(data=2, fsdp=2, tensor=2))
 

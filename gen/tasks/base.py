@@ -96,6 +96,10 @@ class Task:
         """How many updates a player makes in so many steps; its learning-rate schedule spans them."""
         return -(-steps // self.players[player].period) * self.inner_updates
 
+    def rows(self, size: int) -> int:
+        """How many rows one of `inner_updates` updates takes of a batch of `size`."""
+        return size
+
     def batch(self, size: int) -> Batch:
         """The abstract global batch (jax.ShapeDtypeStruct leaves) of `size` rows."""
         raise NotImplementedError("abstract")

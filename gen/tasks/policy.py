@@ -51,6 +51,9 @@ class PolicyTask(Task):
         self.cfg, self.model, self.end = cfg, model, end
         self.inner_updates = cfg.epochs * cfg.minibatches
 
+    def rows(self, size: int) -> int:
+        return size * self.copies // self.cfg.minibatches
+
     def batch(self, size: int) -> Batch:
         if size * self.copies % self.cfg.minibatches:
             raise ValueError(f"train.batch_size={size} does not divide into task.minibatches={self.cfg.minibatches}")

@@ -34,6 +34,9 @@ class Wrapped(Task):
     def updates(self, player: str, steps: int) -> int:
         return self.inner.updates(player, steps)
 
+    def rows(self, size: int) -> int:
+        return self.inner.rows(size)
+
     def batch(self, size: int) -> Batch:
         return self.inner.batch(size)
 

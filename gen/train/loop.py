@@ -66,7 +66,7 @@ def train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
 
 def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
     key, size, steps = jax.random.key(cfg.seed), cfg.train.batch_size, cfg.train.steps
-    meshes.check_batch(size, cfg.train.accumulate, around.mesh)
+    meshes.check_batch(size, cfg.train.accumulate, around.mesh, task.rows(size))
 
     # ---- the state: resumed if there is one, else drawn, sharded from the start
     init = lambda key, origin: states.init(task, cfg.optim, steps, key, origin)

@@ -67,7 +67,7 @@ def test_the_table_has_means_and_where_seeds_lie():
 @pytest.mark.prove
 def test_the_whole_way(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_CACHE", str(tmp_path / "cache"))
-    data = runs.with_overrides(command.load_config(CONFIG), [("mesh.data", "-1")])
+    data = runs.with_overrides(command.load_config(CONFIG), [("mesh.data", "-1"), ("train.batch_size", "16")])
     with small.quick_compilation(tmp_path / "compiled"):
         assert recipe.train(data, tmp_path, [3, 4]) == status.DONE
         assert recipe.train(data, tmp_path, [3, 4]) == status.DONE  # nothing is left to do
