@@ -77,7 +77,7 @@ def test_the_whole_way(tmp_path, monkeypatch):
     assert set(findings[3]["ppo"]) == {"greedy", "drawn", "kl"}
     assert set(findings[3]["sft"]["greedy"]["kinds"]) == set(KINDS)
     assert findings[3]["ppo"] != findings[4]["ppo"] and findings[3]["base"] == findings[4]["base"]
-    assert report.table(findings).count("\n| ") == 6
+    assert report.table(findings).count("\n| ") == 5
     one = recipe.place(tmp_path, 3)
     steps = [row["step"] for row in metrics.read(one / "ppo" / "metrics.jsonl")]
     assert max(steps) == 2 and trained.stale_upstream(one / "ppo") is None
