@@ -142,9 +142,9 @@ def batch_ways(mesh: Mesh) -> int:
 def check_batch(batch_size: int, accumulate: int, mesh: Mesh, rows: int | None = None) -> None:
     """Raises ValueError unless every device gets an equal share of a batch and of every micro-batch of the `rows` of an
     update, by default all."""
-    ways = batch_ways(mesh)
-    part = "" if rows is None or rows == batch_size else f", of which an update takes {rows} rows,"
-    if batch_size % ways or (batch_size if rows is None else rows) % (ways * accumulate):
+    ways, rows = batch_ways(mesh), batch_size if rows is None else rows
+    part = "" if rows == batch_size else f", of which an update takes {rows} rows,"
+    if batch_size % ways or rows % (ways * accumulate):
         raise ValueError(
             f"train.batch_size={batch_size}{part} is not divisible by data x fsdp x expert = {ways} devices"
             f" times train.accumulate={accumulate}"

@@ -61,8 +61,8 @@ def open_corpus(spec: str, split: str, **options) -> Corpus:
 
     `options` are those of the kind: test_fraction (stdlib, text); field, the key or column with the text, and pattern,
     the files of a folder (text); text, the name of the feature (tfds);
-    documents, how many, seed, mistakes, the share of lines with a wrong answer, and marked, the share of documents
-    that a teacher marked (instructions).
+    documents, how many, seed, mistakes, the share of lines with a wrong answer, and marked and struck, the shares of
+    documents that a teacher marked and whose slips are struck out (instructions).
     Raises ValueError when a kind, option or place is unknown or missing.
     """
     return open_kind(KINDS, "text data set", spec, (split,), options)

@@ -8,7 +8,7 @@ asked, whatever the words, so that nothing that a model was trained on is ever a
 
 For pretraining there are documents of solved instructions, half of them of one kind, as a corpus:
 
-    Solved("train", documents=20000, seed=0)                        "Sort 3 1 2. 1 2 3\nReverse tam. mat\n ..."
+    open_corpus("instructions", "train", documents=20000)           "Sort 3 1 2. 1 2 3\nReverse tam. mat\n ..."
 
 A share of them can be `marked`, as a teacher marks what pupils write, and another can have slips `struck` out at once:
 
@@ -103,16 +103,8 @@ class Solved:
     The test split has one document for 20 of the training split, of instructions held out from it.
     """
 
-    def __init__(
-        self,
-        split: str,
-        documents: int,
-        seed: int = 0,
-        mistakes: float = 0.0,
-        marked: float = 0.0,
-        struck: float = 0.0,
-    ):
-        """Raises ValueError for another split, no documents, or a share outside [0, 1]."""
+    def __init__(self, split: str, documents: int, seed: int, mistakes: float, marked: float, struck: float):
+        """Raises ValueError for another split, no documents, a share outside [0, 1], or two that exceed 1 together."""
         self.name = f"instructions ({split})"
         self.skipped: dict[str, str] = {}
         if split not in ("train", "test"):
