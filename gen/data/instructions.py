@@ -1,7 +1,7 @@
 r"""Instructions with one right answer, without end and without a data set, to learn to follow and to be judged by.
 
     instruction(seed=0, number=7, split="train")
-        kind "arithmetic"   prompt "What is 23 plus 45?"    answer "68"     wrong "58"
+        kind "arithmetic"   prompt "What is 23 plus 5?"     answer "28"     wrong "27"
 
 An instruction is a function of (seed, number, split), the kinds (questions.py) in turn. Its split is a hash of what is
 asked, whatever the words, so that nothing that a model was trained on is ever asked of it to judge it.

@@ -79,9 +79,9 @@ def _swapped[T: (str, list[int])](draw: Draw, items: T) -> T:
 
 
 def _arithmetic(draw: Draw) -> Asked:
-    """Sums of two digits each that carry nothing and differences that borrow nothing: each digit by itself."""
-    tens, ones = 2 + below(draw, 8), below(draw, 10)
-    total, b = 10 * tens + ones, 10 * (1 + below(draw, tens - 1)) + below(draw, ones + 1)
+    """Of a number of two digits and one of one, without a carry: its tens stay."""
+    ones = 1 + below(draw, 9)
+    total, b = 10 * (1 + below(draw, 9)) + ones, 1 + below(draw, ones)
     a = total - b
     if below(draw, 2):
         wordings = (f"Add {a} and {b}.", f"What is {a} plus {b}?", f"{a} + {b} =")

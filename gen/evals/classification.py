@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Real
 from matplotlib.figure import Figure
 
+from gen.evals import f1
 from gen.evals.interval import rate
 
 
@@ -29,7 +30,7 @@ def classification(confusion_CC: Real[np.ndarray, "C C"], labels: Sequence[str])
     measured = {
         "precision": share(right_C, taken_C),
         "recall": share(right_C, texts_C),
-        "f1": share(2 * right_C, texts_C + taken_C),
+        "f1": np.nan_to_num(f1.per_class(counts_CC)),
         "texts": texts_C,
     }
     classes = {label: {name: x_C[c].item() for name, x_C in measured.items()} for c, label in enumerate(labels)}
@@ -37,7 +38,7 @@ def classification(confusion_CC: Real[np.ndarray, "C C"], labels: Sequence[str])
         "labels": list(labels),
         "confusion": counts_CC.tolist(),
         "accuracy": rate(int(right_C.sum()), int(counts_CC.sum())),
-        "f1": float(measured["f1"][texts_C + taken_C > 0].mean()),
+        "f1": f1.macro(counts_CC),
         "classes": classes,
     }
 

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Real
+from jaxtyping import Array, Float
 
+from gen.evals import f1
 from gen.losses.lm import cross_entropy
 from gen.models.headed import at_last, headed_spec, with_head
 from gen.models.lm import LMConfig, head, lm_spec, serving, states
@@ -71,7 +71,7 @@ class ClassifyTask(Task):
         return {"loss": loss, **metrics, "_confusion": Mean(confusion_CC, batch["weight"].sum())}
 
     def derived(self, metrics: dict[str, Any]) -> dict[str, float]:
-        return {"f1": macro_f1(metrics["_confusion"])}
+        return {"f1": f1.macro(metrics["_confusion"])}
 
     def _compared(
         self, params: Params, batch: Batch, context: Context
@@ -105,10 +105,3 @@ class ClassifyTask(Task):
             states_BTD, head(params["lm"]), target_BT, weight_BT, vocab=self.model.vocab, chunk=self.cfg.chunk
         )
         return Mean(total, weight_B.sum())
-
-
-def macro_f1(confusion_CC: Real[np.ndarray, "C C"]) -> float:
-    """F1 of each class, the harmonic mean of precision and recall; the mean over the classes that occur as label or
-    guess, as scikit-learn's f1_score(average="macro") has it. Rows are labels, columns guesses."""
-    either_C = confusion_CC.sum(0) + confusion_CC.sum(1)
-    return float(np.mean(2 * np.diag(confusion_CC)[either_C > 0] / either_C[either_C > 0]))

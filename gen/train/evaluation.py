@@ -35,10 +35,10 @@ class Evaluation:
 
     def __init__(self, task: Task, cfg: RunConfig, frozen: Mapping[str, Params], held_out: HeldOut, mesh: Mesh):
         self._size, self._frozen, self._held_out, self._mesh = cfg.train.batch_size, frozen, held_out, mesh
-        key = jax.random.key(cfg.seed)
+        self._key = jax.random.key(cfg.seed)  # an argument, so that the programs of all seeds are the same
 
         def call(method, purpose: str):
-            def program(weights, frozen, extra, step, batch: Batch, position):
+            def program(key, weights, frozen, extra, step, batch: Batch, position):
                 context = Context(weights, frozen, extra, rng.fold(key, purpose, position), step)
                 rows = jnp.arange(len(jax.tree.leaves(batch)[0]), dtype=jnp.int32)
                 return method(weights, {**batch, "row": rows}, context)
@@ -58,7 +58,7 @@ class Evaluation:
         totals: dict[str, Mean] | None = None
         for position in range(min(batches, len(self._held_out))):
             batch = self._read(position, self._size)
-            parts = self._evaluate(weights, self._frozen, extra, step, batch, np.int32(position))
+            parts = self._evaluate(self._key, weights, self._frozen, extra, step, batch, np.int32(position))
             totals = parts if totals is None else jax.tree.map(lambda a, b: a + b, totals, parts)
         return totals or {}
 
@@ -78,7 +78,7 @@ class Evaluation:
         parts: list[dict[str, np.ndarray]] = []
         for position in range(min(-(-count // rows), len(self._held_out)) if count else 0):
             batch = self._read(position, rows)
-            drawn = self._sample(weights, self._frozen, extra, step, batch, np.int32(position))
+            drawn = self._sample(self._key, weights, self._frozen, extra, step, batch, np.int32(position))
             real_B = np.asarray(batch["weight"]) > 0
             parts.append({name: np.asarray(x)[real_B] for name, x in drawn.items()})
         return {name: np.concatenate([part[name] for part in parts])[:count] for name in (parts[0] if parts else ())}

@@ -18,13 +18,15 @@ def main(args, overrides) -> int:
     from gen.train import files
     from launch import runs
     from launch.assistant import measure, recipe, report
+    from launch.compiled import compiled_once
 
     data, workdir = runs.with_overrides(data, overrides), Path(args.workdir)
     seeds = [int(seed) for seed in args.seeds]
-    outcome = recipe.train(data, workdir, seeds)
-    if outcome:
-        return outcome
-    findings = {seed: measure.stack(recipe.place(workdir, seed), args.questions) for seed in seeds}
+    with compiled_once():
+        outcome = recipe.train(data, workdir, seeds)
+        if outcome:
+            return outcome
+        findings = {seed: measure.stack(recipe.place(workdir, seed), args.questions) for seed in seeds}
     files.write_json(workdir / "report.json", {str(seed): found for seed, found in findings.items()})
     text = report.table(findings)
     files.write_text(workdir / "report.md", text)

@@ -10,9 +10,10 @@ from sklearn.metrics import f1_score
 
 from gen import config
 from gen import mesh as meshes
+from gen.evals import f1
 from gen.models.headed import headed
 from gen.models.lm import logits
-from gen.tasks.classify import ClassifyTask, ClassifyTaskConfig, macro_f1
+from gen.tasks.classify import ClassifyTask, ClassifyTaskConfig
 from gen.train.evaluation import Evaluation
 from tests import small
 from tests.peers import hasty
@@ -137,7 +138,7 @@ def test_f1_is_scikit_learns_mean_over_the_classes_that_occur(classes):
     confusion = np.zeros((classes + 1, classes + 1), np.float32)  # a class that does not occur
     np.add.at(confusion, (label_N, guess_N), 1)
     expected = f1_score(label_N, guess_N, average="macro")
-    assert macro_f1(confusion) == pytest.approx(expected)
+    assert f1.macro(confusion) == pytest.approx(expected)
     assert task_of().derived({"_confusion": confusion / 60, "loss": 1.0})["f1"] == pytest.approx(expected)
 
 
