@@ -14,8 +14,8 @@ give one stage alone, with its upstream as --config.upstream.NAME=DIR. Variant t
 
 from ml_collections import ConfigDict
 
-NEW, CONTEXT = 14, 52
-TOLD = {"source": "instructions", "options": {"count": 2000, "held_out": 500, "mistakes": 0.25}}
+NEW, CONTEXT = 14, 44
+TOLD = {"source": "instructions", "options": {"count": 2000, "held_out": 500, "mistakes": 0.4}}
 TEMPLATE = {"user": "{content}\n", "assistant": "{content}{end}\n"}
 CHECKPOINT = {"every": 500, "keep": 1}
 
@@ -74,9 +74,9 @@ def preferences() -> dict:
     return {
         "rank": {
             "source": "instructions",
-            "options": {"count": 10_000, "held_out": 1500, "seed": 1},
+            "options": {"count": 14_000, "held_out": 1500, "seed": 1},
             "new": NEW,
-            "answers": 3,
+            "answers": 2,
             "known": "train",
         },
         "upstream": {"model": "sft"},
@@ -93,10 +93,10 @@ def ranked(**more) -> dict:
 
 def reward() -> dict:
     return {
-        "task": {"name": "reward", "answers": 4},
+        "task": {"name": "reward", "answers": 3},
         "data": ranked(demonstrations="instructions", demonstration_options=TOLD["options"]),
         "optim": {"lr": 5e-4, "warmup": 10, "final": 0.1, "b2": 0.98, "weight_decay": 0.1},
-        "train": {"steps": 250, "batch_size": 32},
+        "train": {"steps": 300, "batch_size": 40},
         "checkpoint": CHECKPOINT,
         "evals": {"every": 50, "batches": 30, "samples": 0},
         "upstream": {"sft": "sft"},
@@ -138,7 +138,7 @@ def longer() -> dict:
 
 def dpo() -> dict:
     return {
-        "task": {"name": "dpo", "answers": 4},
+        "task": {"name": "dpo", "answers": 3},
         "data": ranked(),
         "optim": {"lr": 1e-4, "warmup": 10, "final": 0.1, "b2": 0.98},
         "train": {"steps": 100, "batch_size": 32},

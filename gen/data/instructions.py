@@ -32,7 +32,7 @@ from gen.data.source import digest
 type Split = Literal["train", "held_out"]
 
 SAMPLE = 64  # documents whose text tells one way of making them from another, for fingerprints
-PROMPT, ANSWER = 36, 13  # the most bytes of each, all ASCII
+PROMPT, ANSWER = 28, 13  # the most bytes of each, all ASCII
 OK, NO = " ok", " no"  # how a teacher marks an answer
 STRIKE = "<"  # behind a character that was a slip
 

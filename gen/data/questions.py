@@ -3,7 +3,7 @@ can answer, all so short that a small model of bytes can learn them.
 
     KINDS["sorting"](draw)
         topic     "sort 30 4 12"                            what is asked, whatever the words
-        wordings  ("Sort 30 4 12.", "Put 30 4 12 in order.", "Order 30 4 12, smallest first.")
+        wordings  ("Sort 30 4 12.", "Put 30 4 12 in order.", "Order 30 4 12.")
         answer    "4 12 30"
         others    ["12 4 30", "30 4 12", "30 12 4"]         answers that could be taken for right; some may be right
 
@@ -38,7 +38,7 @@ def below(draw: Draw, high: int) -> int:
     return int(draw.random() * high)
 
 
-def _word(draw: Draw, low: int = 3, high: int = 5) -> str:
+def _word(draw: Draw, low: int = 3, high: int = 4) -> str:
     """Letters that can be spoken, consonants and vowels in turn."""
     length = low + below(draw, high - low + 1)
     return "".join("aeiou"[below(draw, 5)] if i % 2 else "bcdfghklmnprstvz"[below(draw, 16)] for i in range(length))
@@ -52,7 +52,7 @@ def _different[T](draw: Draw, count: int, make: Callable[[], T]) -> list[T]:
     return found
 
 
-def _numbers(draw: Draw, low: int, high: int) -> list[int]:
+def _numbers(draw: Draw, low: int = 3, high: int = 4) -> list[int]:
     """From `low` to `high` different numbers below 10."""
     return _different(draw, low + below(draw, high - low + 1), lambda: below(draw, 10))
 
@@ -79,10 +79,10 @@ def _swapped[T: (str, list[int])](draw: Draw, items: T) -> T:
 
 
 def _arithmetic(draw: Draw) -> Asked:
-    """Of a number of two digits and one of one, without a carry: its tens stay."""
-    ones = 1 + below(draw, 9)
-    total, b = 10 * (1 + below(draw, 9)) + ones, 1 + below(draw, ones)
-    a = total - b
+    """Of a number of two digits and 1, 2 or 3, without a carry: its tens stay."""
+    b = 1 + below(draw, 3)
+    a = 10 * (1 + below(draw, 9)) + below(draw, 10 - b)
+    total = a + b
     if below(draw, 2):
         wordings = (f"Add {a} and {b}.", f"What is {a} plus {b}?", f"{a} + {b} =")
         return Asked(f"add {min(a, b)} {max(a, b)}", wordings, str(total), _near(total))
@@ -95,29 +95,29 @@ def _reversing(draw: Draw) -> Asked:
         word = _word(draw)
         given, back, near = word, word[::-1], _swapped(draw, word[::-1])
     else:
-        numbers = _numbers(draw, 3, 5)
+        numbers = _numbers(draw)
         given, back, near = _row(numbers), _row(numbers[::-1]), _row(_swapped(draw, numbers[::-1]))
     wordings = (f"Reverse {given}.", f"Write {given} backwards.", f"{given} in reverse?")
     return Asked(f"reverse {given}", wordings, back, [given, near])
 
 
 def _sorting(draw: Draw) -> Asked:
-    numbers = _numbers(draw, 3, 5)
+    numbers = _numbers(draw)
     ranked = sorted(numbers)
     given = _row(numbers)
-    wordings = (f"Sort {given}.", f"Put {given} in order.", f"Order {given}, smallest first.")
+    wordings = (f"Sort {given}.", f"Put {given} in order.", f"Order {given}.")
     return Asked(f"sort {given}", wordings, _row(ranked), [_row(_swapped(draw, ranked)), given, _row(ranked[::-1])])
 
 
 def _counting(draw: Draw) -> Asked:
     """How long something is: letters of a word, or numbers in a row, whatever their digits."""
     if below(draw, 2):
-        what, given = "letters", _word(draw, 2, 6)
+        what, given = "letters", _word(draw, 2, 5)
         count = len(given)
     else:
-        numbers = _numbers(draw, 2, 5)
+        numbers = _numbers(draw, 2, 4)
         what, given, count = "numbers", _row(numbers), len(numbers)
-    wordings = (f"Count the {what}: {given}.", f"How many {what} in {given}?", f"{given} has how many {what}?")
+    wordings = (f"Count the {what}: {given}.", f"How many {what} in {given}?", f"{given}: how many {what}?")
     return Asked(f"count {given}", wordings, str(count), _near(count)[:2])
 
 
@@ -125,7 +125,7 @@ def _copying(draw: Draw) -> Asked:
     wordings: tuple[str, ...]
     change = below(draw, 3)
     if change == 2:
-        *numbers, new = _numbers(draw, 4, 5)
+        *numbers, new = _numbers(draw, 4, 4)
         old, given = numbers[below(draw, len(numbers))], _row(numbers)
         changed = [new if number == old else number for number in numbers]
         wordings = (f"Replace {old} by {new} in {given}.", f"In {given} write {new} for {old}.")
@@ -142,12 +142,12 @@ def _copying(draw: Draw) -> Asked:
 def _choosing(draw: Draw) -> Asked:
     which = ("largest", "smallest", "first", "last")[below(draw, 4)]
     if which in ("first", "last") and below(draw, 2):
-        items = _different(draw, 3, lambda: _word(draw, 3, 4))
+        items = _different(draw, 3, lambda: _word(draw, 3, 3))
     else:
-        items = [str(number) for number in _numbers(draw, 3, 5)]
+        items = [str(number) for number in _numbers(draw)]
     chosen = {"first": items[0], "last": items[-1], "largest": max(items), "smallest": min(items)}[which]
     given = " ".join(items)
-    wordings = (f"The {which} of {given}?", f"Name the {which} of {given}.", f"Pick the {which}: {given}.")
+    wordings = (f"The {which} of {given}?", f"Name the {which}: {given}.", f"Pick the {which}: {given}.")
     # another kind asks for the first and the last by number, and the same question belongs in the same split
     topic = {"first": "number 1", "last": f"number {len(items)}"}.get(which, which)
     return Asked(f"{topic} of {given}", wordings, chosen, items)
@@ -170,7 +170,7 @@ def _numbered(draw: Draw, can: bool) -> Asked:
         noun, given = "letter", _word(draw)
         items = list(given)
     else:
-        noun, items = "number", [str(number) for number in _numbers(draw, 3, 5)]
+        noun, items = "number", [str(number) for number in _numbers(draw)]
         given = " ".join(items)
     place = below(draw, len(items)) if can else len(items) + below(draw, 2)
     asked = f"{noun} {place + 1} of {given}"
@@ -182,7 +182,7 @@ def _following(draw: Draw, can: bool) -> Asked:
     words = _different(draw, 3, lambda: _word(draw, 3, 3))
     place = below(draw, 2) if can else 2
     word, given = words[place], " ".join(words)
-    wordings = (f"The word after {word} in {given}?", f"What follows {word} in {given}?")
+    wordings = (f"Next after {word}: {given}?", f"After {word} in {given}?")
     return Asked(f"after {word} in {given}", wordings, words[place + 1] if can else REFUSAL, words)
 
 

@@ -5,7 +5,7 @@ what every token of it costs by leaving the reference:
 
     r_u = -beta (log pi(u) - log pi_ref(u)) + [u is last] (R(answer) - mean R of demonstrations)
 
-Advantages come from a value model of its own, which begins as the reward model (losses/policy.py). Then policy and
+Advantages come from a value model of its own, which begins as the reward model, zero included (losses/policy.py). Then policy and
 value take `epochs` x `minibatches` updates. With pretraining rows in the data, `pretrain` times their cross-entropy
 joins the policy's loss (PPO-ptx).
 """
@@ -85,7 +85,7 @@ class PPOTask(PolicyTask):
         score_B = rollout.reward(frozen["judge"], frozen["offset"], written, self.judge, self.cfg.rollout)
         last_BU = jnp.arange(gap_BU.shape[1]) == (written.length_B - 2)[:, None]
         reward_BU = jnp.where(last_BU, score_B[:, None], 0.0) - context.extra["beta"] * gap_BU
-        value_BU = self._values(players["value"], tokens_BT)
+        value_BU = self._values(players["value"], tokens_BT, frozen["offset"])
         how = {"discount": self.cfg.discount, "trace": self.cfg.trace}
         advantage_BU = advantages(reward_BU, value_BU, chosen_BU, **how)
         known = self.told(written, batch) | {"score": score_B, "kl": gap_BU.sum(1), "log_p": log_p_BU}
@@ -106,7 +106,7 @@ class PPOTask(PolicyTask):
     def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
         mean = lambda x_BU: Mean((x_BU * batch["weight"]).sum(), float(x_BU.shape[0]))
         if player == "value":
-            value_BU = self._values(params, batch["tokens"])
+            value_BU = self._values(params, batch["tokens"], context.frozen["offset"])
             return mean(value_loss(value_BU, batch["value"], batch["return"], self.cfg.value_clip)), {}
         said = self.read(params, batch["tokens"])
         loss_BU, clipped_BU = policy_loss(said.log_p_BT, batch["log_p"], batch["advantage"], self.cfg.clip)
@@ -124,9 +124,10 @@ class PPOTask(PolicyTask):
             return {"beta": beta}
         return {"beta": adapted(beta, prepared["kl"].mean(), cfg.target, len(prepared["kl"]) / cfg.horizon)}
 
-    def _values(self, params: Params, tokens_BT: Int[Array, "B T"]) -> Float[Array, "B U"]:
-        """What the text before each choice is worth."""
-        return headed(params, tokens_BT[:, :-1], serving(self.judge))[..., 0]
+    def _values(self, params: Params, tokens_BT: Int[Array, "B T"], offset: Params) -> Float[Array, "B U"]:
+        """What the text before each choice is worth, above demonstrations as rewards are: with the scores' own zero the
+        value model, which begins as the reward model, would be wrong by the same amount everywhere."""
+        return headed(params, tokens_BT[:, :-1], serving(self.judge))[..., 0] - offset["demonstrations"]
 
     def _pretraining(self, params: Params, batch: Batch, context: Context) -> Mean:
         text = {name.removeprefix(TEXT): x for name, x in batch.items() if name.startswith(TEXT)}

@@ -77,6 +77,7 @@ def test_every_token_pays_for_leaving_the_reference_and_the_last_is_rewarded(ppo
     last_B = prepared["chosen"].shape[1] - 1 - np.argmax(np.asarray(prepared["chosen"])[:, ::-1], 1)
     reward_BU = reward_BU.at[np.arange(ROWS), last_B].add(prepared["score"])
     value_BU = headed(players["value"], prepared["tokens"], serving(task.judge))[:, :-1, 0]
+    value_BU -= context.frozen["offset"]["demonstrations"]  # its zero is the rewards'
     expected = advantages(reward_BU, value_BU, prepared["chosen"], discount=1.0, trace=0.95)
     np.testing.assert_allclose(prepared["advantage"], expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(prepared["return"], expected + value_BU, rtol=1e-3, atol=1e-4)
