@@ -63,7 +63,8 @@ def take(run: RunDir, made: Assembled) -> None:
 
 def describe(made: Assembled) -> None:
     """What the user should know before the first step: what the data leaves out, and where parameters lie."""
-    for note in feeds.notes(made.cfg, made.feed, made.tokenizer):
+    started = catalog.started_otherwise(made.cfg, {name: other.cfg.model for name, other in made.upstream.items()})
+    for note in (*feeds.notes(made.cfg, made.feed, made.tokenizer), *started):
         print(f"note: {note}")
     for name, player in made.task.players.items():
         rich.print(table.parameters(f"{made.cfg.task.name}: {name}", player.specs, made.mesh))

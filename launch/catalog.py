@@ -220,6 +220,20 @@ def check_start(cfg: RunConfig, task: Task, upstream: Mapping[str, Any], end: in
         spec.check(player.specs, spec.abstract(theirs.players[name].specs), place)
 
 
+def started_otherwise(cfg: RunConfig, upstream: Mapping[str, Any]) -> list[str]:
+    """Settings of the model that differ from those of the run that it starts from. Weights of the same sizes fit all
+    the same, and a change can be meant, as of dropout or of rotary positions."""
+    if START not in upstream:
+        return []
+    own, theirs = (config.flatten(config.to_dict(model)) for model in (cfg.model, upstream[START]))
+    place = cfg.upstream[START]
+    return [
+        f"model.{key} is {own.get(key)} here; weights of upstream.{START}={place} were trained with {theirs.get(key)}"
+        for key in sorted(own.keys() | theirs.keys())
+        if own.get(key) != theirs.get(key)
+    ]
+
+
 def plain(cfg: RunConfig, upstream: Mapping[str, Any], end: int = 0) -> Task:
     """The task of a config by itself, as it is read and evaluated once it is trained."""
     check_upstream(cfg, upstream)

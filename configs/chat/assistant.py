@@ -6,7 +6,7 @@
 
 Stages: base, a model of 0.9 million parameters, of bytes, pretrained on solved instructions as from the wild, with
 mistakes, with slips struck out and with a teacher's marks, and on the source of Python's standard library; sft,
-fine-tuned on 2,000 demonstrations of which a quarter are wrong, since people err; preferences, its own answers to
+fine-tuned on 2,000 demonstrations of which four in ten are wrong, since people err; preferences, its own answers to
 other prompts, right ones above wrong ones, since people see mistakes that they make; reward, a reward model of them;
 ppo against that; longer, sft continued for as much compute; dpo, from the same preferences. Variants of these names
 give one stage alone, with its upstream as --config.upstream.NAME=DIR. Variant tiny takes two steps of each.
@@ -74,7 +74,7 @@ def preferences() -> dict:
     return {
         "rank": {
             "source": "instructions",
-            "options": {"count": 14_000, "held_out": 1500, "seed": 1},
+            "options": {"count": 12_000, "held_out": 1500, "seed": 1},
             "new": NEW,
             "answers": 2,
             "known": "train",
@@ -96,9 +96,9 @@ def reward() -> dict:
         "task": {"name": "reward", "answers": 3},
         "data": ranked(demonstrations="instructions", demonstration_options=TOLD["options"]),
         "optim": {"lr": 5e-4, "warmup": 10, "final": 0.1, "b2": 0.98, "weight_decay": 0.1},
-        "train": {"steps": 300, "batch_size": 40},
+        "train": {"steps": 600, "batch_size": 12},
         "checkpoint": CHECKPOINT,
-        "evals": {"every": 50, "batches": 30, "samples": 0},
+        "evals": {"every": 200, "batches": 60, "samples": 0},
         "upstream": {"sft": "sft"},
     }
 
@@ -115,10 +115,10 @@ def ppo() -> dict:
             "ema": 0.98,
             "players": {"value": {"lr": 5e-4, "ema": None}},
         },
-        "train": {"steps": 60, "batch_size": 128},
+        "train": {"steps": 36, "batch_size": 128},
         "checkpoint": CHECKPOINT,
         "log": {"every": 5},
-        "evals": {"every": 20, "batches": 4, "samples": 8},
+        "evals": {"every": 18, "batches": 4, "samples": 8},
         "upstream": {"sft": "sft", "reward": "reward"},
     }
 
@@ -141,9 +141,9 @@ def dpo() -> dict:
         "task": {"name": "dpo", "answers": 3},
         "data": ranked(),
         "optim": {"lr": 1e-4, "warmup": 10, "final": 0.1, "b2": 0.98},
-        "train": {"steps": 100, "batch_size": 32},
+        "train": {"steps": 200, "batch_size": 12},
         "checkpoint": CHECKPOINT,
-        "evals": {"every": 50, "batches": 30, "samples": 0},
+        "evals": {"every": 100, "batches": 60, "samples": 0},
         "upstream": {"sft": "sft"},
     }
 

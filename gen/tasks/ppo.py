@@ -5,9 +5,9 @@ what every token of it costs by leaving the reference:
 
     r_u = -beta (log pi(u) - log pi_ref(u)) + [u is last] (R(answer) - mean R of demonstrations)
 
-Advantages come from a value model of its own, which begins as the reward model, zero included (losses/policy.py). Then policy and
-value take `epochs` x `minibatches` updates. With pretraining rows in the data, `pretrain` times their cross-entropy
-joins the policy's loss (PPO-ptx).
+Advantages come from a value model of its own, which begins as the reward model, zero included (losses/policy.py). Then
+policy and value take `epochs` x `minibatches` updates. With pretraining rows in the data, `pretrain` times their
+cross-entropy joins the policy's loss (PPO-ptx).
 """
 
 import dataclasses

@@ -1,5 +1,6 @@
 """A language model trained further with LoRA by the functions behind the commands, and read again: merged."""
 
+import dataclasses
 import json
 import shutil
 
@@ -143,6 +144,14 @@ def test_a_run_on_top_of_it_is_stale_when_factors_or_base_change(corpus, copy):
     assert trained.stale_upstream(copy / "again") == "origin/model", "what it was merged from is another"
     with pytest.raises(ValueError, match="tuned was begun on other weights of origin/model than .*base has now"):
         load(copy / "tuned")
+
+
+def test_settings_that_the_weights_were_not_trained_with_are_named(corpus):
+    cfg = catalog.resolve(config(corpus, **{"upstream.start": "there"}))
+    assert catalog.started_otherwise(cfg, {"start": cfg.model}) == []
+    other = dataclasses.replace(cfg.model, transformer=dataclasses.replace(cfg.model.transformer, dropout=0.5))
+    (note,) = catalog.started_otherwise(cfg, {"start": other})
+    assert note == "model.transformer.dropout is 0.0 here; weights of upstream.start=there were trained with 0.5"
 
 
 @pytest.mark.parametrize(
