@@ -1,7 +1,8 @@
-"""From a language model to an assistant in InstructGPT's three steps (Ouyang et al. 2022, arXiv 2203.02155), in small.
+r"""From a language model to an assistant in InstructGPT's three steps (Ouyang et al. 2022, arXiv 2203.02155), in small.
 
     python -m launch.assistant --workdir=runs/assistant                     # all, for three seeds, and the table
-    python -m launch.train     --config=configs/chat/assistant.py --workdir=runs/one --config.seed=7
+    python -m launch.train     --config=configs/chat/assistant.py --workdir=runs/one --config.seed=7 \
+        --config.data.seed=7
     python -m launch.chat      --workdir=runs/assistant/seed0/ppo
 
 Stages: base, a model of 0.9 million parameters, of bytes, pretrained on solved instructions as from the wild, with
@@ -96,9 +97,9 @@ def reward() -> dict:
         "task": {"name": "reward", "answers": 3},
         "data": ranked(demonstrations="instructions", demonstration_options=TOLD["options"]),
         "optim": {"lr": 5e-4, "warmup": 10, "final": 0.1, "b2": 0.98, "weight_decay": 0.1},
-        "train": {"steps": 600, "batch_size": 12},
+        "train": {"steps": 900, "batch_size": 12},
         "checkpoint": CHECKPOINT,
-        "evals": {"every": 200, "batches": 60, "samples": 0},
+        "evals": {"every": 300, "batches": 60, "samples": 0},
         "upstream": {"sft": "sft"},
     }
 
@@ -138,9 +139,9 @@ def longer() -> dict:
 
 def dpo() -> dict:
     return {
-        "task": {"name": "dpo", "answers": 3},
+        "task": {"name": "dpo", "answers": 3, "beta": 0.5},
         "data": ranked(),
-        "optim": {"lr": 1e-4, "warmup": 10, "final": 0.1, "b2": 0.98},
+        "optim": {"lr": 5e-5, "warmup": 10, "final": 0.1, "b2": 0.98},
         "train": {"steps": 200, "batch_size": 12},
         "checkpoint": CHECKPOINT,
         "evals": {"every": 100, "batches": 60, "samples": 0},

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gen import config
 from gen.train import status
 from launch import runs, stack
 
@@ -23,6 +24,10 @@ def train(data: Mapping[str, Any], workdir: Path, seeds: Sequence[int]) -> int:
     outcome = runs.train(stages[BASE], workdir / BASE)
     for seed in seeds:
         if outcome == status.DONE:
-            shared = {"seed": seed, "runs": {BASE: str(workdir / BASE)}}
-            outcome = stack.train({**data, **shared}, place(workdir, seed))
+            outcome = stack.train(seeded(data, workdir, seed), place(workdir, seed))
     return outcome
+
+
+def seeded(data: Mapping[str, Any], workdir: Path, seed: int) -> dict[str, Any]:
+    """The stack of a seed, which draws the noise and orders the data."""
+    return config.merge(data, {"seed": seed, "data": {"seed": seed}, "runs": {BASE: str(workdir / BASE)}})

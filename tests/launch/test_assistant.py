@@ -47,6 +47,17 @@ def test_stages_find_the_files_of_others(tmp_path):
     assert "preferences" not in resolved and resolved["ppo"].data.template == resolved["sft"].data.template
 
 
+def test_a_seed_draws_the_noise_and_orders_the_data_of_every_stage(tmp_path):
+    data = recipe.seeded(command.load_config(CONFIG), tmp_path, 3)
+    stages, places = stack.stage_configs(data, tmp_path / "seed3")
+    assert "base" not in stages and places["base"] == tmp_path / "base"
+    assert {stage["seed"] for stage in stages.values()} == {3}
+    resolved = stack.resolve({"base": command.load_config("configs/chat/assistant.py:base"), **stages}, places)
+    assert {name: resolved[name].data.seed for name in stages if name != "preferences"} == dict.fromkeys(
+        ("sft", "reward", "ppo", "longer", "dpo"), 3
+    )
+
+
 def found(right, kl):
     rate = {"right": {"rate": right}, "length": 5.0, "ended": 1.0}
     return {"greedy": rate, "drawn": rate, "kl": kl}
@@ -76,7 +87,8 @@ def test_the_whole_way(tmp_path, monkeypatch):
     assert findings[3]["sft"]["kl"] == pytest.approx(0, abs=1e-3)
     assert set(findings[3]["ppo"]) == {"greedy", "drawn", "kl"}
     assert set(findings[3]["sft"]["greedy"]["kinds"]) == set(KINDS)
-    assert findings[3]["ppo"] != findings[4]["ppo"] and findings[3]["base"] == findings[4]["base"]
+    assert findings[3]["ppo"] != findings[4]["ppo"] and findings[3]["sft"] != findings[4]["sft"]
+    assert findings[3]["base"] == findings[4]["base"]
     assert report.table(findings).count("\n| ") == 5
     one = recipe.place(tmp_path, 3)
     steps = [row["step"] for row in metrics.read(one / "ppo" / "metrics.jsonl")]
