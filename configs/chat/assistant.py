@@ -75,7 +75,7 @@ def preferences() -> dict:
     return {
         "rank": {
             "source": "instructions",
-            "options": {"count": 12_000, "held_out": 1500, "seed": 1},
+            "options": {"count": 16_000, "held_out": 1500, "seed": 1},
             "new": NEW,
             "answers": 2,
             "known": "train",
@@ -97,7 +97,7 @@ def reward() -> dict:
         "task": {"name": "reward", "answers": 3},
         "data": ranked(demonstrations="instructions", demonstration_options=TOLD["options"]),
         "optim": {"lr": 5e-4, "warmup": 10, "final": 0.1, "b2": 0.98, "weight_decay": 0.1},
-        "train": {"steps": 900, "batch_size": 12},
+        "train": {"steps": 850, "batch_size": 12},
         "checkpoint": CHECKPOINT,
         "evals": {"every": 300, "batches": 60, "samples": 0},
         "upstream": {"sft": "sft"},
@@ -142,9 +142,9 @@ def dpo() -> dict:
         "task": {"name": "dpo", "answers": 3, "beta": 0.5},
         "data": ranked(),
         "optim": {"lr": 5e-5, "warmup": 10, "final": 0.1, "b2": 0.98},
-        "train": {"steps": 200, "batch_size": 12},
+        "train": {"steps": 160, "batch_size": 12},
         "checkpoint": CHECKPOINT,
-        "evals": {"every": 100, "batches": 60, "samples": 0},
+        "evals": {"every": 80, "batches": 60, "samples": 0},
         "upstream": {"sft": "sft"},
     }
 
