@@ -8,9 +8,10 @@ r"""From a language model to an assistant in InstructGPT's three steps (Ouyang e
 Stages: base, a model of 0.9 million parameters, of bytes, pretrained on solved instructions as from the wild, with
 mistakes, with slips struck out and with a teacher's marks, and on the source of Python's standard library; sft,
 fine-tuned on 2,000 demonstrations of which four in ten are wrong, since people err; preferences, its own answers to
-other prompts, right ones above wrong ones, since people see mistakes that they make; reward, a reward model of them;
-ppo against that; longer, sft continued for as much compute; dpo, from the same preferences. Variants of these names
-give one stage alone, with its upstream as --config.upstream.NAME=DIR. Variant tiny takes two steps of each.
+other prompts, right ones above wrong ones, since people see mistakes that they make; reward, a reward model of them,
+which goes on predicting the right ones; ppo against that; longer, sft continued for as much compute; dpo, from the same
+preferences. Variants of these names give one stage alone, with its upstream as --config.upstream.NAME=DIR. Variant tiny
+takes two steps of each.
 """
 
 from ml_collections import ConfigDict
@@ -75,7 +76,7 @@ def preferences() -> dict:
     return {
         "rank": {
             "source": "instructions",
-            "options": {"count": 16_000, "held_out": 1500, "seed": 1},
+            "options": {"count": 12_000, "held_out": 1500, "seed": 1},
             "new": NEW,
             "answers": 2,
             "known": "train",
@@ -94,12 +95,12 @@ def ranked(**more) -> dict:
 
 def reward() -> dict:
     return {
-        "task": {"name": "reward", "answers": 3},
+        "task": {"name": "reward", "answers": 3, "language": 1.0},
         "data": ranked(demonstrations="instructions", demonstration_options=TOLD["options"]),
         "optim": {"lr": 5e-4, "warmup": 10, "final": 0.1, "b2": 0.98, "weight_decay": 0.1},
-        "train": {"steps": 850, "batch_size": 12},
+        "train": {"steps": 660, "batch_size": 12},
         "checkpoint": CHECKPOINT,
-        "evals": {"every": 300, "batches": 60, "samples": 0},
+        "evals": {"every": 330, "batches": 60, "samples": 0},
         "upstream": {"sft": "sft"},
     }
 
@@ -116,10 +117,10 @@ def ppo() -> dict:
             "ema": 0.98,
             "players": {"value": {"lr": 5e-4, "ema": None}},
         },
-        "train": {"steps": 36, "batch_size": 128},
+        "train": {"steps": 30, "batch_size": 128},
         "checkpoint": CHECKPOINT,
         "log": {"every": 5},
-        "evals": {"every": 18, "batches": 4, "samples": 8},
+        "evals": {"every": 15, "batches": 4, "samples": 8},
         "upstream": {"sft": "sft", "reward": "reward"},
     }
 
@@ -142,9 +143,9 @@ def dpo() -> dict:
         "task": {"name": "dpo", "answers": 3, "beta": 0.5},
         "data": ranked(),
         "optim": {"lr": 5e-5, "warmup": 10, "final": 0.1, "b2": 0.98},
-        "train": {"steps": 160, "batch_size": 12},
+        "train": {"steps": 120, "batch_size": 12},
         "checkpoint": CHECKPOINT,
-        "evals": {"every": 80, "batches": 60, "samples": 0},
+        "evals": {"every": 60, "batches": 60, "samples": 0},
         "upstream": {"sft": "sft"},
     }
 

@@ -32,7 +32,12 @@ def headed(
     params: Params, tokens_BT: Int[Array, "B T"], cfg: LMConfig, key_B: Key[Array, "B"] | None = None
 ) -> Float[Array, "B T N"]:
     """The numbers at every token, float32. Keys mean dropout."""
-    return linear(params["head"], states(params["lm"], tokens_BT, cfg, key_B=key_B).states_BTD.astype(jnp.float32))
+    return read_off(params, states(params["lm"], tokens_BT, cfg, key_B=key_B).states_BTD)
+
+
+def read_off(params: Params, states_BTD: Float[Array, "*B D"]) -> Float[Array, "*B N"]:
+    """What the head makes of states, float32."""
+    return linear(params["head"], states_BTD.astype(jnp.float32))
 
 
 def text_reward(

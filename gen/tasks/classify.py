@@ -16,11 +16,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen.evals import f1
-from gen.losses.lm import cross_entropy
-from gen.models.headed import at_last, headed_spec, with_head
-from gen.models.lm import LMConfig, head, lm_spec, serving, states
-from gen.nn.linear import linear
+from gen.models.headed import at_last, headed_spec, read_off, with_head
+from gen.models.lm import LMConfig, lm_spec, serving, states
 from gen.spec import Params
+from gen.tasks import auxiliary
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
 
 
@@ -43,11 +42,7 @@ class ClassifyTaskConfig:
 
 class ClassifyTask(Task):
     def __init__(self, cfg: ClassifyTaskConfig, model: LMConfig):
-        if cfg.language and not model.tied:
-            raise ValueError(
-                f"task.language={cfg.language} needs a model that predicts tokens with its embeddings, and here "
-                "model.tied=False; set task.language=0"
-            )
+        auxiliary.check(cfg.language, model)
         self.cfg, self.model = cfg, model
         self.players = {"model": Player(headed_spec(model, cfg.classes))}
         self.origin = {"base": Upstream("base", lm_spec(model))}
@@ -80,7 +75,7 @@ class ClassifyTask(Task):
         model = serving(self.model) if context.training is None else self.model
         key_B = context.keys("dropout", batch["row"]) if model.transformer.dropout > 0 else None
         states_BTD = states(params["lm"], batch["tokens"], model, key_B=key_B).states_BTD
-        logits_BC = linear(params["head"], at_last(states_BTD.astype(jnp.float32), batch["length"]))
+        logits_BC = read_off(params, at_last(states_BTD, batch["length"]))
         log_p_BC = jax.nn.log_softmax(logits_BC)
         nats_B = -jnp.take_along_axis(log_p_BC, batch["label"][:, None], axis=1)[:, 0]
         right_B = (logits_BC.argmax(-1) == batch["label"]).astype(jnp.float32)
@@ -88,20 +83,11 @@ class ClassifyTask(Task):
         loss = mean_of(nats_B, weight_B)
         metrics = {"cross_entropy": loss, "accuracy": mean_of(right_B, weight_B)}
         if self.cfg.language:
-            language = self._language(params, states_BTD, batch, weight_B)
+            tokens_BT = batch["tokens"]
+            counts_BU = jnp.arange(1, tokens_BT.shape[1]) < batch["length"][:, None]
+            language = auxiliary.language(
+                params["lm"], states_BTD, tokens_BT, counts_BU, weight_B, self.model, self.cfg.chunk
+            )
             metrics["language"] = language
             loss = Mean(loss.total + self.cfg.language * language.total, loss.weight)
         return loss, metrics, logits_BC
-
-    def _language(
-        self, params: Params, states_BTD: Float[Array, "B T D"], batch: Batch, weight_B: Float[Array, "B"]
-    ) -> Mean:
-        """Nats of each next token, a mean over each text."""
-        predicted_B = batch["length"] - 1
-        counts_BT = jnp.arange(states_BTD.shape[1]) < predicted_B[:, None]
-        target_BT = jnp.roll(batch["tokens"], -1, axis=1)
-        weight_BT = counts_BT * (weight_B / predicted_B)[:, None]
-        total, _ = cross_entropy(
-            states_BTD, head(params["lm"]), target_BT, weight_BT, vocab=self.model.vocab, chunk=self.cfg.chunk
-        )
-        return Mean(total, weight_B.sum())

@@ -1,8 +1,9 @@
 """A reward model: a language model with a scalar head, trained on which of several answers people prefer.
 
 The loss is losses/preference.py's, on the scores of all answers to a prompt at once (InstructGPT, arXiv 2203.02155,
-section 3.5). It does not change when every score moves by the same amount, so the scores' mean on demonstrations is
-followed beside the weights, and whoever reads the model subtracts it.
+section 3.5), with the language model's own on the best answers beside it where `language` weighs one
+(gen/tasks/auxiliary.py). It does not change when every score moves by the same amount, so the scores' mean on
+demonstrations is followed beside the weights, and whoever reads the model subtracts it.
 """
 
 import dataclasses
@@ -13,11 +14,12 @@ import jax.numpy as jnp
 
 from gen import spec
 from gen.losses.preference import pairwise
-from gen.models.headed import headed_spec, text_reward, with_head
-from gen.models.lm import LMConfig, lm_spec, serving
+from gen.models.headed import at_last, headed_spec, read_off, text_reward, with_head
+from gen.models.lm import LMConfig, lm_spec, serving, states
 from gen.spec import Params, Spec
+from gen.tasks import auxiliary
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
-from gen.tasks.rankings import one_a_row, ranked
+from gen.tasks.rankings import answered, one_a_row, ranked
 
 # What a reward model keeps beside its weights: the mean of its scores on demonstrations.
 OFFSET = {"demonstrations": Spec((), (), spec.zeros)}
@@ -31,10 +33,13 @@ def judging(model: LMConfig) -> dict[str, Upstream]:
 
 @dataclasses.dataclass(frozen=True)
 class RewardTaskConfig:
-    """`answers` is the most that a prompt of the data has."""
+    """`answers` is the most that a prompt of the data has. `language` weighs the loss of the best answers' tokens,
+    which are scored `chunk` at a time."""
 
     name: Literal["reward"] = "reward"
     answers: int = 2
+    language: float = 0.0
+    chunk: int = 4096
 
 
 class RewardTask(Task):
@@ -43,6 +48,7 @@ class RewardTask(Task):
     extra = OFFSET
 
     def __init__(self, cfg: RewardTaskConfig, model: LMConfig, demonstrations: bool = False):
+        auxiliary.check(cfg.language, model)
         self.cfg, self.model, self.demonstrations = cfg, model, demonstrations
         self.players = {"model": Player(headed_spec(model, 1))}
         self.origin = {"language": Upstream("sft", lm_spec(model))}
@@ -59,16 +65,28 @@ class RewardTask(Task):
 
     def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
         model = serving(self.model) if context.training is None else self.model
-        score_B = text_reward(params, one_a_row(batch["tokens"]), one_a_row(batch["length"]), model)
-        compared = pairwise(score_B.reshape(batch["rank"].shape), batch["rank"])
+        tokens_NT = one_a_row(batch["tokens"])
+        states_NTD = states(params["lm"], tokens_NT, model).states_BTD
+        score_N = read_off(params, at_last(states_NTD, one_a_row(batch["length"])))[:, 0]
+        compared = pairwise(score_N.reshape(batch["rank"].shape), batch["rank"])
         weight_B = (compared.pairs_B > 0) * batch.get("weight", 1.0)
+        loss = mean_of(compared.loss_B, weight_B)
         metrics = {"accuracy": mean_of(compared.right_B, weight_B)}
+        if self.cfg.language:
+            best_BK = batch["rank"] == 0
+            weight_N = one_a_row(best_BK * (weight_B / jnp.maximum(best_BK.sum(1), 1))[:, None])
+            counts_NU = one_a_row(answered(batch))
+            language = auxiliary.language(
+                params["lm"], states_NTD, tokens_NT, counts_NU, weight_N, self.model, self.cfg.chunk
+            )
+            metrics |= {"preference": loss, "language": language}
+            loss = Mean(loss.total + self.cfg.language * language.total, loss.weight)
         if self.demonstrations:
             shown_B = text_reward(
                 jax.lax.stop_gradient(params), batch["demonstration_tokens"], batch["demonstration_length"], model
             )
             metrics["demonstrations"] = mean_of(shown_B)
-        return mean_of(compared.loss_B, weight_B), metrics
+        return loss, metrics
 
     def after(self, players, prepared: Batch, metrics: Metrics, context: Context) -> Params:
         if not self.demonstrations:

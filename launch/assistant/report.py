@@ -48,4 +48,5 @@ def spread(values: list[Any]) -> str:
     """The mean, and from where to where the seeds lie."""
     if None in values:
         return ""
-    return f"{mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+    middle, least, most = (f"{value:z.3f}" for value in (mean(values), min(values), max(values)))
+    return f"{middle} ({least} to {most})"

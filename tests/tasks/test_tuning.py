@@ -6,6 +6,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from gen.models.lm import logits, states
 from gen.sample.choose import Choice
@@ -81,6 +82,34 @@ def test_a_reward_reads_the_last_token_and_compares_all_answers():
     np.testing.assert_allclose(metrics["accuracy"].value(), np.mean(right), rtol=1e-5)
     filled = batch | {"tokens": jnp.where(jnp.arange(5) < batch["length"][..., None], batch["tokens"], 9)}
     np.testing.assert_allclose(loss_of(task, params, filled)[0].value(), loss.value(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_a_reward_model_that_still_predicts_is_scored_on_the_best_answers(micro_batches):
+    task, plain = (RewardTask(RewardTaskConfig(answers=3, language=w, chunk=4), PLAIN) for w in (0.7, 0.0))
+    params, batch = small.params(task), small.batch(task, 4)
+    rank_BK = jnp.array([[0, 1, 0], [1, 0, 2], [2, 1, 0], [0, 1, -1]])
+    batch |= {"rank": rank_BK, "length": jnp.maximum(batch["length"], 2)}
+    log_p_BKTV = jax.nn.log_softmax(jax.vmap(lambda rows: logits(params["lm"], rows, PLAIN))(batch["tokens"]))
+
+    def nats(row, answer):
+        text, until = batch["tokens"][row, answer], int(batch["length"][row, answer])
+        places = range(int(batch["prompt"][row]), until)
+        return np.mean([-log_p_BKTV[row, answer, t - 1, text[t]] for t in places])
+
+    best = [[0, 2], [1], [2], [0]]
+    expected = np.mean([np.mean([nats(row, answer) for answer in own]) for row, own in enumerate(best)])
+    context = small.context(task, {"model": params})
+    gradients = hasty(lambda p: [one.gradients("model", p, batch, context, micro_batches)[:2] for one in (task, plain)])
+    (loss, metrics), (alone, _) = gradients(params)
+    np.testing.assert_allclose(metrics["language"].value(), expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics["preference"].value(), alone.value(), rtol=1e-5)
+    np.testing.assert_allclose(loss.value(), alone.value() + 0.7 * expected, rtol=1e-5)
+
+
+def test_a_reward_model_without_its_head_cannot_keep_its_language():
+    with pytest.raises(ValueError, match="task.language=0.5 needs a model .* set task.language=0"):
+        RewardTask(RewardTaskConfig(language=0.5), dataclasses.replace(PLAIN, tied=False))
 
 
 def test_scores_of_demonstrations_are_followed_and_teach_nothing():
