@@ -30,7 +30,7 @@ bench: .venv/ready
 	python3 -m pip install --quiet --disable-pip-version-check --target .uv uv
 
 .venv/ready: .uv/bin/uv pyproject.toml uv.lock
-	uv sync --quiet --frozen --inexact --group dev
+	uv sync --quiet --frozen --inexact --group dev --extra plan
 	touch $@
 
 clean:

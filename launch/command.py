@@ -87,6 +87,8 @@ def quiet() -> None:
     """Keeps third-party start-up noise from the user: TPU probing on other machines, gRPC and XLA chatter."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if memory.computes_on_cpu():
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
     for name in ("absl", "jax._src.xla_bridge", "orbax"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -8,6 +8,9 @@ import ctypes
 import importlib.metadata
 import importlib.util
 import os
+from pathlib import Path
+
+PCI = Path("/sys/bus/pci/devices")
 
 # mallopt's numbers: free bytes that stay at the top of the heap, blocks with mappings of their own, heaps
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
@@ -21,8 +24,16 @@ def keep_freed() -> None:
 
 
 def computes_on_cpu() -> bool:
-    """Whether jax will: it is told to, or nothing is installed that serves an accelerator. Does not import jax."""
+    """Whether jax will: it is told to, or nothing is here that serves an accelerator. Does not import jax.
+
+    libtpu is installed to plan for TPUs as well; without one it takes seconds to find that out.
+    """
     if platforms := os.environ.get("JAX_PLATFORMS"):
         return platforms == "cpu"
     plugins = importlib.metadata.entry_points(group="jax_plugins")
-    return not plugins and importlib.util.find_spec("libtpu") is None
+    return not plugins and (importlib.util.find_spec("libtpu") is None or not tpus())
+
+
+def tpus() -> bool:
+    """Whether the host has a device of Google's on its PCI bus, as those with TPUs do."""
+    return any(vendor.read_text().strip() == "0x1ae0" for vendor in PCI.glob("*/vendor"))

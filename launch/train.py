@@ -16,6 +16,10 @@ def main(args, overrides) -> int:
     from launch import runs, stack
 
     data = runs.with_overrides(data, overrides)
+    if args.plan:
+        from launch.plan import show
+
+        show.check_fits_here(data)
     if "stages" in data:
         return stack.train(data, args.workdir)
     return runs.train(data, args.workdir)
@@ -24,4 +28,5 @@ def main(args, overrides) -> int:
 if __name__ == "__main__":
     flags.DEFINE_string("config", None, "config file, FILE.py or FILE.py:VARIANT")
     flags.DEFINE_string("workdir", None, "directory of the run; made if need be, resumed if it holds one")
+    flags.DEFINE_bool("plan", False, "compile first, and refuse what does not fit into the devices' memory")
     command.run(main, config="the config file, as configs/unclip/digits.py", workdir="the directory of the run")

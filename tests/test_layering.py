@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "tokenizers": GROUND,
     "data": GROUND | {"tokenizers"},
     "train": GROUND | {"tasks.base", "flops", "chips"},
+    "plan": GROUND | {"flops", "chips"},
     "evals": GROUND | {"nn", "models", "sample", "tokenizers", "data"},
     "interop": GROUND | {"nn", "models", "tokenizers"},
 }

@@ -5,7 +5,7 @@ evaluation.metrics(weights, extra, step, batches=10)        # {"loss": 0.1, ...}
 evaluation.samples(weights, extra, step, count=16)          # {"decoded": (16, Y, X, 3), "real": ...}
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -30,6 +30,25 @@ class HeldOut(Protocol):
     def batch(self, position: int, rows: np.ndarray) -> Mapping[str, np.ndarray]: ...
 
 
+def evaluating(task: Task) -> Callable:
+    """(key, weights, frozen, extra, step, batch, position) -> the task's metrics of a batch, jitted."""
+    return _program(task.evaluate, "evaluate")
+
+
+def sampling(task: Task) -> Callable:
+    """The same for its samples."""
+    return _program(task.sample, "sample")
+
+
+def _program(method: Callable, purpose: str) -> Callable:
+    def program(key, weights, frozen, extra, step, batch: Batch, position):
+        context = Context(weights, frozen, extra, rng.fold(key, purpose, position), step)
+        rows = jnp.arange(len(jax.tree.leaves(batch)[0]), dtype=jnp.int32)
+        return method(weights, {**batch, "row": rows}, context)
+
+    return jax.jit(program)
+
+
 class Evaluation:
     """What is measured depends on the run's seed, the step and the batch's position, on nothing else."""
 
@@ -37,15 +56,7 @@ class Evaluation:
         self._size, self._frozen, self._held_out, self._mesh = cfg.train.batch_size, frozen, held_out, mesh
         self._key = jax.random.key(cfg.seed)  # an argument, so that the programs of all seeds are the same
 
-        def call(method, purpose: str):
-            def program(key, weights, frozen, extra, step, batch: Batch, position):
-                context = Context(weights, frozen, extra, rng.fold(key, purpose, position), step)
-                rows = jnp.arange(len(jax.tree.leaves(batch)[0]), dtype=jnp.int32)
-                return method(weights, {**batch, "row": rows}, context)
-
-            return jax.jit(program)
-
-        self._evaluate, self._sample = call(task.evaluate, "evaluate"), call(task.sample, "sample")
+        self._evaluate, self._sample = evaluating(task), sampling(task)
         self._derived = task.derived
 
     def metrics(self, weights: Mapping[str, Params], extra: Params, step: Any, batches: int) -> dict[str, float]:

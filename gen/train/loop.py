@@ -14,12 +14,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from gen import chips, flops, spec
+from gen import chips, flops
 from gen import mesh as meshes
 from gen.spec import Params
 from gen.tasks.base import Task
 from gen.train import state as states
-from gen.train import status, step
+from gen.train import status
 from gen.train.checkpoint import Checkpointer
 from gen.train.config import RunConfig
 from gen.train.display import Display
@@ -28,6 +28,7 @@ from gen.train.feed import place
 from gen.train.log import Log
 from gen.train.metrics import Metrics, read
 from gen.train.preempt import Preemption
+from gen.train.program import Program
 from gen.train.run_dir import RunDir
 from gen.train.state import State
 from gen.train.trace import Trace
@@ -69,15 +70,12 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
     meshes.check_batch(size, cfg.train.accumulate, around.mesh, task.rows(size))
 
     # ---- the state: resumed if there is one, else drawn, sharded from the start
-    init = lambda key, origin: states.init(task, cfg.optim, steps, key, origin)
-    shapes = jax.eval_shape(init, key, {name: spec.abstract(read.specs) for name, read in task.origin.items()})
-    placed = states.shardings(task, shapes, around.mesh)
-    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, placed)
+    program = Program.of(task, cfg, around.mesh)
     every, keep, keep_every = dataclasses.astuple(cfg.checkpoint)
     display = Display(cfg.task.name, steps)
     checkpoints = Checkpointer(around.run.checkpoints, every=every, keep=keep, keep_every=keep_every, warn=display.say)
-    resumed = checkpoints.restore(abstract)
-    start, state = resumed if resumed else (0, jax.jit(init, out_shardings=placed)(key, around.origin()))
+    resumed = checkpoints.restore(program.state)
+    start, state = resumed if resumed else (0, program.begin(key, around.origin()))
     if start >= steps and any(row["step"] >= steps for row in read(around.run.metrics_jsonl)):
         display.say(f"{cfg.task.name}: finished at step {start}")
         checkpoints.close()
@@ -85,10 +83,7 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
     if start:
         display.say(f"{cfg.task.name}: resumed at step {start} of {steps}")
 
-    # ---- the two programs
-    step_fn = jax.jit(
-        step.make(task, cfg.optim, steps, cfg.train.accumulate), donate_argnums=0, out_shardings=(placed, None)
-    )
+    # ---- what is measured
     evaluation = Evaluation(task, cfg, around.frozen, around.held_out, around.mesh)
 
     def evaluate(state: State) -> None:
@@ -108,7 +103,7 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
         contextlib.closing(checkpoints),
     ):
         log = Log(cfg, metrics, display)
-        traced = step_fn.trace(state, around.frozen, batches(start), key)
+        traced = program.step.trace(state, around.frozen, batches(start), key)
         display.begin(start, flops.of_program(traced.jaxpr).flops, chips.peak_flops(around.mesh.devices.flatten()))
         step_fn = traced.lower().compile()
         for now in range(start, steps):

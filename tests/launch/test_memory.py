@@ -46,3 +46,14 @@ def test_only_where_jax_computes_on_cpus(monkeypatch):
     monkeypatch.delenv("JAX_PLATFORMS")
     monkeypatch.setattr(memory.importlib.metadata, "entry_points", lambda group: ["an accelerator's"])
     assert not memory.computes_on_cpu()
+
+
+@pytest.mark.parametrize("vendor, there", [("0x1ae0", True), ("0x8086", False)])
+def test_libtpu_without_a_tpu_is_for_plans(monkeypatch, tmp_path, vendor, there):
+    (tmp_path / "0000:00:04.0").mkdir()
+    (tmp_path / "0000:00:04.0" / "vendor").write_text(f"{vendor}\n")
+    monkeypatch.delenv("JAX_PLATFORMS")
+    monkeypatch.setattr(memory, "PCI", tmp_path)
+    monkeypatch.setattr(memory.importlib.metadata, "entry_points", lambda group: [])
+    monkeypatch.setattr(memory.importlib.util, "find_spec", lambda name: name)
+    assert memory.computes_on_cpu() != there

@@ -1,0 +1,68 @@
+"""The training step as a program: what it takes, where each piece lies, and the function, before any of it is there.
+
+    program = Program.of(task, cfg, mesh)
+    state = program.begin(key, origin)                        # drawn where it will lie
+    step_fn = program.step.lower(program.state, frozen, batch, key).compile()
+
+The loop runs it and gen.plan compiles it for machines that nobody here has, so that what is planned is what will run.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from gen import mesh as meshes
+from gen import spec
+from gen.tasks.base import Task, Upstream
+from gen.train import state as states
+from gen.train import step
+from gen.train.config import RunConfig
+from gen.train.state import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """`state` is abstract, with the sharding of every leaf; `begin(key, origin)` draws it; `step(state, frozen, batch,
+    key)` gives the next state, in place of the old one, and metrics. Both are jitted."""
+
+    state: State
+    begin: Any
+    step: Any
+
+    @classmethod
+    def of(cls, task: Task, cfg: RunConfig, mesh: Mesh) -> "Program":
+        steps = cfg.train.steps
+        init = lambda key, origin: states.init(task, cfg.optim, steps, key, origin)
+        shapes = jax.eval_shape(init, jax.random.key(0), {n: spec.abstract(r.specs) for n, r in task.origin.items()})
+        placed = states.shardings(task, shapes, mesh)
+        once = step.make(task, cfg.optim, steps, cfg.train.accumulate)
+        return cls(
+            state=jax.tree.map(_placed, shapes, placed),
+            begin=jax.jit(init, out_shardings=placed),
+            step=jax.jit(once, donate_argnums=0, out_shardings=(placed, None)),
+        )
+
+
+def abstract_frozen(reads: Mapping[str, Upstream], mesh: Mesh) -> dict[str, Any]:
+    """Weights of other runs as they lie on the mesh, in shapes alone."""
+    whole = NamedSharding(mesh, P())
+
+    def of(read: Upstream) -> Any:
+        shapes = spec.abstract(read.specs)
+        placed = jax.tree.map(lambda _: whole, shapes) if read.part == "extra" else meshes.shardings(read.specs, mesh)
+        return jax.tree.map(_placed, shapes, placed)
+
+    return {name: of(read) for name, read in reads.items()}
+
+
+def abstract_batch(task: Task, size: int, mesh: Mesh) -> dict[str, Any]:
+    """A global batch as gen.train.feed places it, in shapes alone."""
+    return {name: _placed(x, meshes.batch_sharding(mesh)) for name, x in task.batch(size).items()}
+
+
+def _placed(x: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)

@@ -1,0 +1,45 @@
+"""What a config needs and costs on a machine that nobody here has to own: whether it fits, and how fast it can be.
+
+python -m launch.plan --config=configs/lm/gpt3.py:175b --topology=v5p:8x8x8
+python -m launch.plan --config=configs/unclip/dalle2.py --topology=v5p:4x4x8 --json=plan.json
+python -m launch.plan --config=configs/chat/sft.py --topology=gpu:h100x64 --config.upstream.base=configs/lm/gpt2.py:xl
+python -m launch.plan --config=configs/lm/gpt3.py:13b --topology=v5p:4x4x4 --search=20
+
+The training step and the sampler are compiled for it: for TPUs by libtpu (extra `plan`), for GPUs and CPUs as fake
+devices. A run that the config begins from is a directory, or the config of a run that is not there yet. Exit status 1
+says that something does not fit.
+"""
+
+from absl import flags
+
+from launch import command
+
+
+def main(args, overrides) -> int:
+    data = command.load_config(args.config)
+    from gen.plan import topology
+
+    machine = topology.parse(args.topology)
+    machine.prepare()
+    from launch import runs
+    from launch.plan import programs, show
+
+    data = runs.with_overrides(data, overrides)
+    if args.search:
+        return show.search_and_show(data, machine, args.search)
+    planned = programs.plan(data, machine, args.program)
+    show.show(planned, machine)
+    if args.json:
+        show.write(planned, machine, args.json)
+    return show.verdict(planned)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("config", None, "config file, FILE.py or FILE.py:VARIANT")
+    flags.DEFINE_string("topology", None, "v5p:8x8x8, gpu:h100x64, cpu:8")
+    flags.DEFINE_enum("program", "both", ["both", "train", "sample"], "what to compile")
+    flags.DEFINE_integer(
+        "search", 0, "try so many meshes, remat policies and micro-batches, and rank them", lower_bound=0
+    )
+    flags.DEFINE_string("json", None, "a file for the whole plan")
+    command.run(main, config="the config file, as configs/lm/gpt3.py:175b", topology="the machine, as v5p:8x8x8")

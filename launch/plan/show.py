@@ -1,0 +1,119 @@
+"""Plans for people and for programs: tables, JSON, and whether to start at all."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import rich
+from rich.table import Table
+
+from gen import spec
+from gen.plan import topology
+from gen.plan.plan import Plan, TooLarge
+from gen.plan.search import Tried
+from gen.plan.topology import Machine
+from gen.train import files, status
+from launch import table
+from launch.plan.described import described
+from launch.plan.programs import Planned, plan_run, search
+
+UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def check_fits_here(data: Mapping[str, Any]) -> None:
+    """Raises ValueError where the training of a config needs more memory than this machine's devices have."""
+    machine = topology.here()
+    planned = {n: plan_run(one, machine, jax.devices(), "train") for n, one in described(data).items()}
+    show(planned, machine)
+    for name, run in planned.items():
+        one = run.plans["train"]
+        if one.fits is False:
+            raise ValueError(
+                f"{name or 'this run'} does not fit: {needs(one)} on a device; spread it over more devices (mesh.fsdp),"
+                " take more micro-batches (train.accumulate), or set remat"
+            )
+
+
+def verdict(planned: Mapping[str, Planned]) -> int:
+    """status.FAILED when a program of any run does not fit."""
+    every = [one for run in planned.values() for one in run.plans.values()]
+    return status.FAILED if any(one.fits is False for one in every) else status.DONE
+
+
+def show(planned: Mapping[str, Planned], machine: Machine) -> None:
+    """Tables of the parameters and of what each program needs and costs."""
+    for name, run in planned.items():
+        for player, part in run.described.task().players.items():
+            title = f"{name or run.described.cfg.task.name}: {player}"
+            rich.print(table.parameters(title, part.specs, run.mesh))
+        for which, one in run.plans.items():
+            title = f"{name} {which}".strip()
+            rich.print(f"{title}: {one.reason}" if isinstance(one, TooLarge) else sheet(title, one, machine))
+
+
+def needs(one: Plan | TooLarge) -> str:
+    """Why it does not fit."""
+    return one.reason if isinstance(one, TooLarge) else f"it needs {gib(one.total)} of {gib(one.capacity or 0)}"
+
+
+def sheet(title: str, one: Plan, machine: Machine) -> Table:
+    found = Table(title=f"{title} on {machine.name}", show_header=False)
+    found.add_column()
+    found.add_column(justify="right")
+    for part, held in one.bytes.items():
+        if held:
+            found.add_row(part, gib(held))
+    capacity = "" if one.capacity is None else f" of {gib(one.capacity)}: {'fits' if one.fits else 'DOES NOT FIT'}"
+    found.add_row("in all, a device", gib(one.total) + capacity, end_section=True)
+    found.add_row("model FLOPs", f"{one.model_flops:.4g}")
+    found.add_row("FLOPs with remat", f"{one.hardware_flops:.4g}" + (f", {one.loops} loops once" if one.loops else ""))
+    found.add_row("memory traffic, a device", gib(one.memory_bytes), end_section=True)
+    for kind, c in one.collectives.items():
+        found.add_row(f"{kind} x {c.count:,}", f"{gib(c.bytes)}, {gib(c.sent)} sent")
+    if one.seconds:
+        found.add_section()
+        for roof, seconds in one.roofs.items():
+            found.add_row(f"at least, for {roof}", f"{seconds:.4g} s")
+        found.add_row("MFU at most", f"{one.mfu:.1%}")
+    found.add_row("compiled in", f"{one.compile_seconds:.0f} s")
+    return found
+
+
+def search_and_show(data: Mapping[str, Any], machine: Machine, limit: int) -> int:
+    tried = search(data, machine, limit)
+    rich.print(ranking(tried, machine))
+    return status.DONE if tried and tried[0].fits else status.FAILED
+
+
+def ranking(tried: Sequence[Tried], machine: Machine) -> Table:
+    found = Table("mesh", "remat", "micro-batches", "a device", "step, at least", "MFU at most", title=machine.name)
+    for way, one in tried:
+        shape = " x ".join(f"{axis} {size}" for axis, size in way.mesh.items() if size > 1) or "one device"
+        if isinstance(one, TooLarge):
+            cells = [one.reason, "", ""]
+        else:
+            time, mfu = (f"{one.seconds:.4g} s", f"{one.mfu:.1%}") if one.seconds else ("", "")
+            cells = [gib(one.total) + ("" if one.fits is not False else ", too much"), time, mfu]
+        found.add_row(shape, way.remat or "", str(way.accumulate), *cells)
+    return found
+
+
+def gib(held: float) -> str:
+    unit, name = next(((size, name) for size, name in UNITS if held >= size / 8), (1, "B"))
+    return f"{held / unit:,.2f} {name}" if unit > 1 else f"{held:,.0f} {name}"
+
+
+def write(planned: Mapping[str, Planned], machine: Machine, path: str) -> None:
+    """The plans as JSON."""
+    every = {}
+    for name, run in planned.items():
+        own = {
+            which: {"fits": False, "reason": one.reason, "needs": one.needs}
+            if isinstance(one, TooLarge)
+            else one.as_json()
+            for which, one in run.plans.items()
+        }
+        count = sum(spec.count(player.specs) for player in run.described.task().players.values())
+        every[name or run.described.cfg.task.name] = {"parameters": count, "mesh": dict(run.mesh.shape), **own}
+    files.write_json(Path(path), {"topology": machine.name, "exact": machine.exact, "runs": every})

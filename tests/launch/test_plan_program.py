@@ -1,0 +1,80 @@
+"""launch.plan and launch.train --plan, as a user starts them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from gen.plan import topology
+from gen.plan.plan import TooLarge
+from launch import command
+from launch.plan import programs, show
+from launch.plan.described import described
+
+QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+TINY = "--config=configs/lm/stdlib.py:tiny"
+
+
+def program(*argv) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", *argv], capture_output=True, text=True, check=False, env=os.environ | QUICK
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_plan_is_shown_and_written(tmp_path):
+    path = tmp_path / "plan.json"
+    code, output, error = program("launch.plan", TINY, "--topology=gpu:h100x2", "--program=train", f"--json={path}")
+    assert (code, error) == (0, "")
+    assert "in all, a device" in output and "fits" in output and "MFU at most" in output
+    written = json.loads(path.read_text())
+    one = written["runs"]["lm"]
+    assert (written["topology"], written["exact"], one["mesh"]["data"]) == ("gpu:h100x2", False, 2)
+    assert one["train"]["total"] == sum(one["train"]["bytes"].values())
+    assert one["train"]["peak"] == 2 * 989e12 and one["train"]["mfu"] < 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([TINY], "--topology is missing: the machine, as v5p:8x8x8"),
+        ([TINY, "--topology=v9:2x2"], "topology 'v9:2x2' is none: write v5p:4x4x4"),
+        ([TINY, "--topology=cpu:3"], "train.batch_size=8 is not divisible by data x fsdp x expert = 3 devices"),
+        (
+            ["--config=configs/chat/sft.py", "--topology=cpu:2"],
+            "task 'chat' begins from another run: set upstream.base=DIR",
+        ),
+        (
+            ["--config=configs/unclip/digits.py", "--topology=cpu:2", "--search=2"],
+            "--search lays out one run: choose a stage, FILE.py:STAGE, of clip, prior,",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence(argv, message):
+    code, output, error = program("launch.plan", *argv)
+    assert (code, output) == (2, "")
+    assert error.startswith(f"error: {message}") and error.count("\n") == 1
+
+
+def test_every_stage_of_a_stack_is_described_with_what_it_reads():
+    found = described(command.load_config("configs/unclip/dalle2.py"))
+    assert found["decoder"].models["clip"] == found["clip"].cfg.model
+    assert set(found) == set(command.load_config("configs/unclip/dalle2.py")["order"])
+
+
+def test_training_does_not_start_where_it_does_not_fit(monkeypatch, capsys):
+    here = topology.Machine("this machine", "cpu", "cpu", len(jax.devices()), memory=100.0)
+    monkeypatch.setattr(show.topology, "here", lambda: here)
+    large = TooLarge("it needs 21.50 GiB of the 15.75 GiB that TPU v5e has", 1)
+    monkeypatch.setattr(programs, "plan_training", lambda *_: large)
+    with pytest.raises(ValueError, match="this run does not fit: it needs 21.50 GiB .* on a device; spread it over"):
+        show.check_fits_here(command.load_config("configs/lm/stdlib.py:tiny"))
+    assert "it needs 21.50 GiB" in capsys.readouterr().out
+
+
+def test_this_machine_s_memory_is_known():
+    machine = topology.here()
+    assert machine.count == len(jax.devices()) and 2**26 < machine.capacity < 2**44
