@@ -42,21 +42,29 @@ def test_a_plan_is_shown_and_written(tmp_path):
     [
         ([TINY], "--topology is missing: the machine, as v5p:8x8x8"),
         ([TINY, "--topology=v9:2x2"], "topology 'v9:2x2' is none: write v5p:4x4x4"),
-        ([TINY, "--topology=cpu:3"], "train.batch_size=8 is not divisible by data x fsdp x expert = 3 devices"),
-        (
-            ["--config=configs/chat/sft.py", "--topology=cpu:2"],
-            "task 'chat' begins from another run: set upstream.base=DIR",
-        ),
-        (
-            ["--config=configs/unclip/digits.py", "--topology=cpu:2", "--search=2"],
-            "--search lays out one run: choose a stage, FILE.py:STAGE, of clip, prior,",
-        ),
     ],
 )
 def test_bad_input_is_one_sentence(argv, message):
     code, output, error = program("launch.plan", *argv)
     assert (code, output) == (2, "")
     assert error.startswith(f"error: {message}") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "planned", "message"),
+    [
+        ("lm/stdlib.py:tiny", programs.plan, "train.batch_size=8 is not divisible by data x fsdp x expert = 3 devices"),
+        ("chat/sft.py", programs.plan, "task 'chat' begins from another run: set upstream.base=DIR"),
+        (
+            "unclip/digits.py",
+            programs.search,
+            "--search lays out one run: choose a stage, FILE.py:STAGE, of clip, prior",
+        ),
+    ],
+)
+def test_what_cannot_be_planned_says_why(file, planned, message):
+    with pytest.raises(ValueError, match=message):
+        planned(command.load_config(f"configs/{file}"), topology.parse("cpu:3"), 1)
 
 
 def test_every_stage_of_a_stack_is_described_with_what_it_reads():
