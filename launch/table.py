@@ -36,7 +36,7 @@ def _size(leaf: spec.Spec) -> int:
 def _over(leaf: spec.Spec, shape: Mapping[str, int]) -> list[str]:
     """The mesh axes that a parameter is cut over."""
     parts = meshes.partition(leaf.axes, leaf.shape, dict(shape), "a parameter")
-    return [axis for part in parts if part for axis in part]
+    return [axis for part in parts if part for axis in ([part] if isinstance(part, str) else part)]
 
 
 def _held(leaf: spec.Spec, shape: Mapping[str, int]) -> int:

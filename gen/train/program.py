@@ -37,7 +37,7 @@ class Program:
     def of(cls, task: Task, cfg: RunConfig, mesh: Mesh) -> "Program":
         steps = cfg.train.steps
         init = lambda key, origin: states.init(task, cfg.optim, steps, key, origin)
-        shapes = jax.eval_shape(init, jax.random.key(0), {n: spec.abstract(r.specs) for n, r in task.origin.items()})
+        shapes = jax.eval_shape(init, abstract_key(mesh), {n: spec.abstract(r.specs) for n, r in task.origin.items()})
         placed = states.shardings(task, shapes, mesh)
         once = step.make(task, cfg.optim, steps, cfg.train.accumulate)
         return cls(
@@ -62,6 +62,11 @@ def abstract_frozen(reads: Mapping[str, Upstream], mesh: Mesh) -> dict[str, Any]
 def abstract_batch(task: Task, size: int, mesh: Mesh) -> dict[str, Any]:
     """A global batch as gen.train.feed places it, in shapes alone."""
     return {name: _placed(x, meshes.batch_sharding(mesh)) for name, x in task.batch(size).items()}
+
+
+def abstract_key(mesh: Mesh) -> jax.ShapeDtypeStruct:
+    """The run's key, which every device has; nothing is computed, as the mesh may be of devices that are not here."""
+    return _placed(jax.eval_shape(lambda: jax.random.key(0)), NamedSharding(mesh, P()))
 
 
 def _placed(x: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from gen import mesh as meshes
 from gen.plan import plan as plans
@@ -79,7 +79,7 @@ def plan_training(one: Described, task: Task, mesh: Mesh, machine: Machine) -> P
         "other runs": frozen,
         "batch": batch,
     }
-    arguments = (training.state, frozen, batch, abstract_key(mesh))
+    arguments = (training.state, frozen, batch, program.abstract_key(mesh))
     useful = program.Program.of(one.task(remat=False), one.cfg, mesh).step
     return plans.of(training.step, arguments, groups, machine, useful)
 
@@ -92,11 +92,6 @@ def plan_sampling(one: Described, task: Task, mesh: Mesh, machine: Machine) -> P
     weights = {name: player.params for name, player in state.players.items()}
     frozen, batch = program.abstract_frozen(task.frozen, mesh), program.abstract_batch(task, rows, mesh)
     groups = {"parameters": weights, "other runs": frozen, "batch": batch}
-    arguments = (abstract_key(mesh), weights, frozen, state.extra, state.step, batch, state.step)
+    arguments = (program.abstract_key(mesh), weights, frozen, state.extra, state.step, batch, state.step)
     sampler = evaluation.sampling(task)
     return plans.of(sampler, arguments, groups, machine) if jax.eval_shape(sampler, *arguments) else None
-
-
-def abstract_key(mesh: Mesh) -> jax.ShapeDtypeStruct:
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    return jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=NamedSharding(mesh, PartitionSpec()))

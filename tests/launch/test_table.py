@@ -1,0 +1,32 @@
+"""The table of parameters that a run prints as it starts."""
+
+import io
+
+import jax
+import pytest
+import rich.console
+
+from gen import mesh as meshes
+from gen.mesh import MeshConfig
+from gen.spec import Spec, zeros
+from launch import table
+
+SPECS = {"a": {"w": Spec((8, 16), ("embed", "mlp"), zeros)}, "b": {"w": Spec((4,), (None,), zeros)}}
+
+
+@pytest.mark.parametrize(
+    ("mesh", "held", "cut"),
+    [
+        ({"data": 8}, 8 * 16 * 4, "nothing"),
+        ({"data": 2, "fsdp": 4}, 8 * 16 * 4 // 4, "fsdp"),
+        ({"data": 1, "fsdp": 4, "tensor": 2}, 8 * 16 * 4 // 8, "fsdp, tensor"),
+    ],
+)
+def test_it_says_what_a_device_holds_and_what_cuts_it(mesh, held, cut):
+    made = table.parameters("lm: model", SPECS, meshes.make(MeshConfig(**mesh), jax.devices()))
+    console = rich.console.Console(file=io.StringIO(), width=100)
+    console.print(made)
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in console.file.getvalue().splitlines()]
+    assert ["a", "128", str(held), cut] in rows
+    assert ["b", "4", "16", "nothing"] in rows
+    assert ["all", "132", str(held + 16), cut] in rows
