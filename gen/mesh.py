@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
@@ -154,3 +155,10 @@ def check_batch(batch_size: int, accumulate: int, mesh: Mesh, rows: int | None =
 def put(x: np.ndarray, sharding: NamedSharding) -> jax.Array:
     """A global array from this process's NumPy copy of it."""
     return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+
+def fetch(x: jax.Array) -> np.ndarray:
+    """All of an array, also where parts of it lie with other processes, which then must ask for it as well."""
+    if x.is_fully_addressable or x.is_fully_replicated:
+        return np.asarray(x)
+    return multihost_utils.process_allgather(x, tiled=True)

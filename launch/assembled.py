@@ -55,6 +55,8 @@ def assemble(data: Mapping[str, Any], run: RunDir) -> Assembled:
 def take(run: RunDir, made: Assembled) -> None:
     """Makes the directory this run's, with its config and what its weights mean nothing without."""
     run.claim(config.to_dict(made.cfg), MAY_CHANGE, lambda old: config.to_dict(catalog.resolve(old)))
+    if jax.process_index() != 0:
+        return
     if isinstance(made.feed, LabelledPipeline):
         labels.keep(run.path, made.feed.labels)
     if made.tokenizer is not None:

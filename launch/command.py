@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any
 
 from absl import app, flags
 
+from gen import status
 from gen.config import nearest
-from gen.train import status
 from launch import memory
+
+SETTLE = 1.0  # seconds in which a lost process may explain an error, as one in a collective
 
 
 def split_overrides(argv: Sequence[str], prefix: str) -> tuple[list[str], list[tuple[str, str]]]:
@@ -72,9 +75,11 @@ def exit_status(error: Exception) -> int | None:
     should have seen it coming, and keeps its traceback.
     """
     # looked up, not imported: whoever mistypes a flag need not wait for jax
-    restore = sys.modules.get("gen.train.restore")
+    restore, hosts = sys.modules.get("gen.train.restore"), sys.modules.get("gen.hosts")
     if restore and isinstance(error, restore.NoIntactCheckpoint):
         return status.NO_CHECKPOINT
+    if hosts and isinstance(error, hosts.NotTogether):
+        return error.status
     if isinstance(error, OSError):
         return status.FAILED
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
@@ -89,7 +94,7 @@ def quiet() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if memory.computes_on_cpu():
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    for name in ("absl", "jax._src.xla_bridge", "orbax"):
+    for name in ("absl", "jax._src.xla_bridge", "jax._src.distributed", "orbax"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
@@ -98,7 +103,7 @@ def run(main: Callable[[Any, list[tuple[str, str]]], int | None], *, prefix: str
 
     `required` flags are named with what they are for.
 
-    What the user can mend is one sentence on standard error and an exit status of gen.train.status; no traceback.
+    What the user can mend is one sentence on standard error and an exit status of gen.status; no traceback.
     """
     argv, overrides = split_overrides(sys.argv, prefix)
 
@@ -111,12 +116,23 @@ def run(main: Callable[[Any, list[tuple[str, str]]], int | None], *, prefix: str
             for name, purpose in required.items():
                 if getattr(flags.FLAGS, name) is None:
                     raise ValueError(f"--{name} is missing: {purpose}")
-            sys.exit(main(flags.FLAGS, overrides) or 0)
+            code = main(flags.FLAGS, overrides) or 0
+            leave_others()
         except Exception as error:
-            code = exit_status(error)
-            if code is None:
-                raise
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(code)
+            known = exit_status(error)
+            print(f"error: {error}" if known is not None else traceback.format_exc().rstrip(), file=sys.stderr)
+            code = status.FAILED if known is None else known
+            leave_others(code, str(error).split("\n")[0] or type(error).__name__)
+        sys.exit(code)
 
     app.run(start, argv=argv, flags_parser=parse_flags)
+
+
+def leave_others(code: int = status.DONE, why: str | None = None) -> None:
+    """Parts from the other processes of the run, if there are any: `why` says that this one cannot go on."""
+    hosts = sys.modules.get("gen.hosts")
+    if hosts and why is None:
+        hosts.part()
+    elif hosts and hosts.joined():
+        time.sleep(SETTLE)
+        hosts.abandon(code, str(why))

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from gen import config
@@ -148,9 +149,11 @@ def cut_captions(pipeline: Pipeline, tokenizer: Tokenizer | None, context: int) 
 
 
 def shower(folder: Path, tokenizer: Tokenizer | None) -> Callable[[int, Mapping[str, np.ndarray]], str]:
-    """Writes samples of a step, a grid of pictures or a file of texts, and says where."""
+    """Writes samples of a step, a grid of pictures or a file of texts, and says where; process 0 does, for all."""
 
     def show(step: int, samples: Mapping[str, np.ndarray]) -> str:
+        if jax.process_index() != 0:
+            return ""
         if "text" not in samples:
             return png.write_comparison(folder / f"{step:08d}.png", samples)
         assert tokenizer is not None

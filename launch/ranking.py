@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import jax
 
-from gen import config
+from gen import config, status
 from gen import mesh as meshes
 from gen.data.conversations import open_conversations
 from gen.data.rankings import to_line
 from gen.evals.answers import AnswerConfig, Given, answer, as_told
 from gen.sample.choose import Choice
-from gen.train import files, status
+from gen.train import files
 from gen.train.run_dir import RunDir
 from launch import trained
 from launch.language import Language

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gen import config
+from gen import config, hosts
 from gen import mesh as meshes
 from gen.data.ahead import ReadAhead
 from gen.data.classes import LabelledPipeline
@@ -18,7 +18,7 @@ from gen.train import loop
 from gen.train.evaluation import Evaluation
 from gen.train.run_dir import RunDir
 from launch import catalog, feeds, labels, trained
-from launch.assembled import assemble, describe, take
+from launch.assembled import Assembled, assemble, describe, take
 
 READ_AHEAD = 2
 
@@ -36,14 +36,29 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     Raises ValueError in a sentence for everything that the user can mend.
     """
     run = RunDir(Path(workdir))
-    made = assemble(data, run)
-    cfg, mesh, task = made.cfg, made.mesh, made.task
-    held_out = made.feed.evaluate(cfg.train.batch_size)
+    made, held_out = hosts.first(lambda: prepared(data, run))
     # the directory is taken only now: a mistake up to here leaves nothing behind that the mended command must fit
-    take(run, made)
+    hosts.first(lambda: take(run, made))
+    try:
+        return train_here(made, held_out, run)
+    finally:
+        run.release()
+
+
+def prepared(data: Mapping[str, Any], run: RunDir) -> tuple[Assembled, Any]:
+    """A run put together, and its held-out data; what has to be encoded or learned first is then there for others."""
+    made = assemble(data, run)
+    return made, made.feed.evaluate(made.cfg.train.batch_size)
+
+
+def train_here(made: Assembled, held_out: Any, run: RunDir) -> int:
+    """Trains in a directory that has been taken."""
+    cfg, mesh, task = made.cfg, made.mesh, made.task
+    check_same(made)
     frozen = trained.load_upstream(task.frozen, made.upstream, mesh, run)
-    run.record_launch(dict(mesh.shape), made.feed.fingerprint)
-    describe(made)
+    if jax.process_index() == 0:
+        run.record_launch(dict(mesh.shape), made.feed.fingerprint)
+        describe(made)
     loader = made.feed.train(cfg.train.batch_size)
     around = loop.Surroundings(
         mesh=mesh,
@@ -60,6 +75,16 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     finally:
         report_replaced(loader)
         report_replaced(held_out)
+
+
+def check_same(made: Assembled) -> None:
+    """Raises ValueError where processes read other data, or with another tokenizer, than the first."""
+    tokenizer = "" if made.tokenizer is None else made.tokenizer.fingerprint
+    seen = hosts.gather("data", [made.feed.fingerprint, tokenizer])
+    for process, (data, words) in enumerate(seen):
+        if [data, words] != seen[0]:
+            what = "data" if data != seen[0][0] else "tokenizer"
+            raise ValueError(f"process {process} reads other {what} than process 0; give all hosts the same files")
 
 
 def report_replaced(records: Any) -> None:

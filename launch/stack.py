@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gen import config
+import jax
+
+from gen import config, hosts, status
 from gen.config import ConfigError
-from gen.train import files, status
+from gen.train import files
 from gen.train.config import RunConfig
 from launch import catalog, ranking, runs, trained
 
@@ -28,9 +30,10 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     root = Path(workdir)
     stages, places = stage_configs(data, root)
     resolve(stages, places)
-    root.mkdir(parents=True, exist_ok=True)
-    inside = [[name, name if place == root / name else str(place.resolve())] for name, place in places.items()]
-    files.write_json(root / STACK, {"stages": inside})
+    if jax.process_index() == 0:
+        root.mkdir(parents=True, exist_ok=True)
+        inside = [[name, name if place == root / name else str(place.resolve())] for name, place in places.items()]
+        files.write_json(root / STACK, {"stages": inside})
     for name, stage in stages.items():
         set_aside_if_stale(name, places[name])
         work = ranking.stage if "rank" in stage else runs.train
@@ -84,6 +87,8 @@ def resolve(stages: Mapping[str, Mapping[str, Any]], places: Mapping[str, Path])
     cfgs: dict[str, RunConfig] = {}
     for name, stage in stages.items():
         if "rank" in stage:
+            if hosts.joined():
+                raise ConfigError(f"stage {name} ranks answers, which one process does alone; train this stack in one")
             config.build(ranking.RankStage, stage, name)
             continue
         done = {str(places[before]): config.to_dict(cfg) for before, cfg in cfgs.items()}
@@ -99,5 +104,7 @@ def set_aside_if_stale(name: str, place: Path) -> None:
         return
     old = trained.read_upstream(place)[upstream]["digest"]
     aside = place.with_name(f"{place.name}.stale-{old[:8]}")
-    print(f"stage {name} is stale: the weights of {upstream} changed; its run so far is kept in {aside}")
-    place.rename(aside)
+    if jax.process_index() == 0:
+        print(f"stage {name} is stale: the weights of {upstream} changed; its run so far is kept in {aside}")
+        place.rename(aside)
+    hosts.gather("set aside", None)

@@ -3,12 +3,13 @@
 python -m launch.train --config=configs/unclip/digits.py --workdir=runs/digits
 python -m launch.train --config=configs/unclip/digits.py:decoder --workdir=runs/decoder --config.upstream.clip=runs/clip
 
-The same command again resumes. Any key of the config can be set with --config.KEY=VALUE.
+The same command again resumes. Any key of the config can be set with --config.KEY=VALUE. Several processes on one host
+or many train together where a cluster starts them, or with --coordinator, --processes and --process.
 """
 
 from absl import flags
 
-from launch import command
+from launch import cluster, command
 
 
 def main(args, overrides) -> int:
@@ -16,6 +17,7 @@ def main(args, overrides) -> int:
     from launch import runs, stack
 
     data = runs.with_overrides(data, overrides)
+    cluster.join(args, data)
     if args.plan:
         from launch.plan import show
 
@@ -29,4 +31,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("config", None, "config file, FILE.py or FILE.py:VARIANT")
     flags.DEFINE_string("workdir", None, "directory of the run; made if need be, resumed if it holds one")
     flags.DEFINE_bool("plan", False, "compile first, and refuse what does not fit into the devices' memory")
+    cluster.define()
     command.run(main, config="the config file, as configs/unclip/digits.py", workdir="the directory of the run")

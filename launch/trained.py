@@ -168,7 +168,8 @@ def record(run: RunDir, records: Mapping[str, Mapping[str, Any]]) -> None:
     check(run.path, records)
     # from here, so that the directories of a stack can be moved together
     moved = {name: {**read, "path": os.path.relpath(read["path"], run.path)} for name, read in records.items()}
-    files.write_json(run.path / UPSTREAM, read_upstream(run.path) | moved)
+    if jax.process_index() == 0:
+        files.write_json(run.path / UPSTREAM, read_upstream(run.path) | moved)
 
 
 def check(place: Path, records: Mapping[str, Mapping[str, Any]]) -> None:

@@ -6,8 +6,8 @@
     checkpointer.save(step, state)          # when the rule says so; returns before the files are written
     checkpointer.close()                    # raises unless the last save is on disk
 
-The directory is a POSIX one that all hosts share. Every host takes part in saving and loading arrays; process 0 alone
-writes and removes other files. gen.train.step_dir is one step on disk, gen.train.restore the reading of them.
+The directory is a POSIX one that all hosts share. Every process takes part in saving and loading arrays, and all agree
+on what failed; process 0 alone removes. gen.train.step_dir is one step on disk, gen.train.restore the reading of them.
 """
 
 import concurrent.futures
@@ -21,7 +21,8 @@ from typing import Any
 
 import jax
 
-from gen.train import restore, step_dir
+from gen import hosts
+from gen.train import proof, restore, step_dir
 from gen.train.files import CannotWrite
 from gen.train.restore import Warn
 from gen.train.step_dir import Payload, first_line
@@ -63,11 +64,10 @@ class Checkpointer:
         self._damaged: set[int] = set()
         self._background = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=directory).close()
-            self._clear_leftovers()
+            hosts.together("checkpoints", self._open, OSError)
         except OSError as error:
-            raise ValueError(f"cannot write checkpoints to {directory}: {error.strerror}; choose another") from error
+            reason = error.strerror or str(error)
+            raise ValueError(f"cannot write checkpoints to {directory}: {reason}; choose another") from error
 
     def save(self, step: int, state: Any, *, force: bool = False, extra_json: Mapping[str, Any] | None = None) -> bool:
         """Starts to save `state` if the rule, or `force`, asks for it; returns whether it did.
@@ -115,14 +115,18 @@ class Checkpointer:
 
     def extra(self, step: int) -> Mapping[str, Any]:
         """The JSON that was saved with a step."""
-        return step_dir.check(self.directory / str(step)).extra
+        return proof.read(self.directory / str(step)).extra
 
     def _start(self, step: int, payload: Payload) -> _Pending:
         """Whatever goes wrong, now or in the background, is left for `_settle` to find."""
         path = self.directory / str(step)
-        try:
+
+        def make_way() -> None:
             self._clear_leftovers()
             self._remove(path)  # damaged, or of a history that this run left when it resumed from an older step
+
+        try:
+            hosts.together("make way", make_way, OSError)
             committed = self._background.submit(self._commit, step, step_dir.save_async(path, payload))
         except Exception as error:
             committed = concurrent.futures.Future()
@@ -131,10 +135,8 @@ class Checkpointer:
 
     def _commit(self, step: int, wait: Callable[[], None]) -> None:
         """In the background: waits for the commit, then records the files and applies the rule of what to keep."""
-        wait()
+        hosts.together("commit", wait, Exception)
         self._damaged.discard(step)
-        if jax.process_index() != 0:
-            return
         try:
             step_dir.record_files(self.directory / str(step))
             for old in self._superseded(step):
@@ -165,6 +167,11 @@ class Checkpointer:
         last = max(self._intact, default=None)
         remains = "nothing is saved yet" if last is None else f"the last good one is {last}"
         return f"cannot write to {self.directory} ({first_line(error)}); {remains}; make room or mend the permissions"
+
+    def _open(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=self.directory).close()
+        self._clear_leftovers()
 
     def _superseded(self, step: int) -> list[int]:
         present = restore.steps(self.directory)

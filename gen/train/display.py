@@ -9,8 +9,10 @@ with Display("decoder", steps=1000) as display:
 import time
 from collections.abc import Mapping
 
+import jax
 import rich
 from rich import progress
+from rich.console import Console
 
 # Seconds between the lines of a log that is no terminal.
 QUIET = 10.0
@@ -24,7 +26,8 @@ class Display:
         self._flops, self._peak = 0, 0.0
         self._first: tuple[int, float] | None = None  # the first step shown, and when
         self._last = -QUIET
-        self._console = rich.get_console()
+        # of several processes the first speaks for all
+        self._console = rich.get_console() if jax.process_index() == 0 else Console(quiet=True)
         self._bar = progress.Progress(
             progress.TextColumn("[bold]{task.description}"),
             progress.BarColumn(),

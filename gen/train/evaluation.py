@@ -77,7 +77,7 @@ class Evaluation:
         """What `metrics` makes of `totals`."""
         if not totals:
             return {}
-        values = {name: np.asarray(m.value()) for name, m in totals.items()}
+        values = {name: meshes.fetch(m.value()) for name, m in totals.items()}
         shown = {name: float(x) for name, x in values.items() if not name.startswith("_")}
         return shown | self._derived(values | shown)
 
@@ -90,8 +90,8 @@ class Evaluation:
         for position in range(min(-(-count // rows), len(self._held_out)) if count else 0):
             batch = self._read(position, rows)
             drawn = self._sample(self._key, weights, self._frozen, extra, step, batch, np.int32(position))
-            real_B = np.asarray(batch["weight"]) > 0
-            parts.append({name: np.asarray(x)[real_B] for name, x in drawn.items()})
+            drawn, weight_B = jax.tree.map(meshes.fetch, (drawn, batch["weight"]))
+            parts.append({name: x[weight_B > 0] for name, x in drawn.items()})
         return {name: np.concatenate([part[name] for part in parts])[:count] for name in (parts[0] if parts else ())}
 
     def _read(self, position: int, rows: int) -> Mapping[str, jax.Array]:

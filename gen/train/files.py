@@ -9,7 +9,7 @@ Directories here may come from elsewhere, so nothing in them is trusted to name 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,15 @@ def regular_files(directory: Path) -> dict[str, Path]:
     return {str(path.relative_to(directory)): path for path in sorted(_walk(directory))}
 
 
-def hashes(directory: Path) -> dict[str, str]:
-    """{relative path: SHA-256} for every file under `directory`."""
-    return {name: sha256(path) for name, path in regular_files(directory).items()}
+def hashes(directory: Path, index: int = 0, count: int = 1) -> dict[str, str]:
+    """{relative path: SHA-256} for every file under `directory`, or for the share of one of `count` processes."""
+    found = regular_files(directory)
+    return {name: sha256(found[name]) for name in share(list(found), index, count)}
+
+
+def share(names: Sequence[str], index: int, count: int) -> Sequence[str]:
+    """The names that process `index` of `count` looks after."""
+    return sorted(names)[index::count]
 
 
 def sha256(path: Path) -> str:

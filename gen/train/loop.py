@@ -14,12 +14,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from gen import chips, flops
+from gen import chips, flops, hosts, status
 from gen import mesh as meshes
 from gen.spec import Params
 from gen.tasks.base import Task
 from gen.train import state as states
-from gen.train import status
 from gen.train.checkpoint import Checkpointer
 from gen.train.config import RunConfig
 from gen.train.display import Display
@@ -76,7 +75,8 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
     checkpoints = Checkpointer(around.run.checkpoints, every=every, keep=keep, keep_every=keep_every, warn=display.say)
     resumed = checkpoints.restore(program.state)
     start, state = resumed if resumed else (0, program.begin(key, around.origin()))
-    if start >= steps and any(row["step"] >= steps for row in read(around.run.metrics_jsonl)):
+    closed = any(row["step"] >= steps for row in read(around.run.metrics_jsonl))
+    if start >= steps and hosts.gather("closed", closed)[0]:
         display.say(f"{cfg.task.name}: finished at step {start}")
         checkpoints.close()
         return status.DONE
@@ -106,6 +106,7 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
         traced = program.step.trace(state, around.frozen, batches(start), key)
         display.begin(start, flops.of_program(traced.jaxpr).flops, chips.peak_flops(around.mesh.devices.flatten()))
         step_fn = traced.lower().compile()
+        stop = False
         for now in range(start, steps):
             if now and now % cfg.evals.every == 0:
                 evaluate(state)
@@ -115,16 +116,17 @@ def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
             if now + 1 < steps and checkpoints.due(now + 1):
                 log.settle()  # so that no checkpoint knows of a step that the log does not
                 checkpoints.save(now + 1, state)
-            if preemption.requested or log.streak >= cfg.train.nonfinite_limit:
+            stop = preemption.requested()
+            if stop or log.streak >= cfg.train.nonfinite_limit:
                 break
         log.settle()
         done = int(state.step)
         checkpoints.save(done, state, force=True)
-        if preemption.requested:
+        if stop:
             display.say(f"{cfg.task.name}: {preemption.reason} at step {done}; state saved, run the same command again")
             return status.PREEMPTED
         if log.streak >= cfg.train.nonfinite_limit:
             display.say(f"{cfg.task.name}: {log.streak} steps in a row not finite; stopped at step {done}, state kept")
             return status.DIVERGED
         evaluate(state)
-        return status.PREEMPTED if preemption.requested else status.DONE
+        return status.PREEMPTED if preemption.requested() else status.DONE

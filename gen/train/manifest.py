@@ -1,6 +1,7 @@
 """What a launch ran with: enough to say later why two runs differ, or that they should not.
 
 launch(mesh={"data": 8}, data_fingerprint="5f0c...")  ->  {"time": ..., "versions": {...}, "code": {...}, ...}
+software()                                            ->  the part that can be told before jax is used
 """
 
 import datetime
@@ -8,6 +9,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,10 +31,10 @@ def launch(mesh: Mapping[str, int], data_fingerprint: str) -> dict[str, Any]:
     """
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
         "argv": sys.argv,
-        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
-        "code": code_state(CODE),
-        "lockfile_sha256": files.sha256(CODE / "uv.lock") if (CODE / "uv.lock").exists() else None,
+        **software(),
         "devices": {
             "platform": jax.default_backend(),
             "kind": jax.devices()[0].device_kind,
@@ -40,9 +42,26 @@ def launch(mesh: Mapping[str, int], data_fingerprint: str) -> dict[str, Any]:
         },
         "process_count": jax.process_count(),
         "mesh": dict(mesh),
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "data_fingerprint": data_fingerprint,
     }
+
+
+def software() -> dict[str, Any]:
+    """Versions, code and flags: what all processes of a run must have in common, and what bits depend on."""
+    return {
+        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
+        "code": {**code_state(CODE), "source_sha256": source_digest(CODE)},
+        "lockfile_sha256": files.sha256(CODE / "uv.lock") if (CODE / "uv.lock").exists() else None,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def source_digest(root: Path) -> str:
+    """The SHA-256 of what is executed, which is there without git as well."""
+    digest = hashlib.sha256()
+    for path in sorted(path for room in ("gen", "launch") for path in (root / room).rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + files.sha256(path).encode())
+    return digest.hexdigest()
 
 
 def code_state(root: Path) -> dict[str, str | None]:

@@ -18,10 +18,10 @@ from flax import traverse_util
 from jax.sharding import Sharding, SingleDeviceSharding
 from jaxtyping import Array
 
-from gen import tree
+from gen import hosts, tree
 from gen.train import digest, step_dir
 from gen.train.files import UnsafePath
-from gen.train.step_dir import Contents, Damaged
+from gen.train.proof import Contents, Damaged
 
 Warn = Callable[[str], None]
 
@@ -70,7 +70,7 @@ def load_params(
 
 
 def _newest_intact[T](directory: Path, step: int | None, read: Callable[[Path], T], warn: Warn) -> tuple[int, T] | None:
-    present = steps(directory)
+    present = hosts.gather("steps", steps(directory))[0]  # a directory may look different from another host
     if step is not None and step not in present:
         raise ValueError(f"there is no checkpoint {step} in {directory}; there are {present or 'none'}")
     tried = sorted(present, reverse=True) if step is None else [step]

@@ -5,6 +5,7 @@ DIR/manifest.json    one entry per launch (gen.train.manifest)
 DIR/metrics.jsonl    one object per logged step (gen.train.metrics)
 DIR/checkpoints/     gen.train.checkpoint
 DIR/samples/         pictures and text
+DIR/lock             held by the job that writes here
 
 run = RunDir(Path("runs/digits"))
 run.claim(config, may_change=("train.steps", "checkpoint", "log"))
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import jax
 
 from gen import tree
@@ -37,6 +39,7 @@ class RunDir:
         self.metrics_jsonl = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
+        self._lock = filelock.FileLock(path / "lock")
 
     def claim(
         self, config: Mapping[str, Any], may_change: Sequence[str], complete: Callable[[Any], Any] = lambda old: old
@@ -45,8 +48,9 @@ class RunDir:
 
         config: resolved, of nested mappings and JSON values. may_change: dotted keys, such as "train.steps", or whole
         sections, such as "log", that a run may take up anew. complete: gives the config that is there already the keys
-        that have come into being since, with what they mean when nothing is said. Raises OtherConfig naming the keys
-        that differ, and ValueError where the directory cannot be written.
+        that have come into being since, with what they mean when nothing is said. The directory stays this job's until
+        `release`. Raises OtherConfig naming the keys that differ, ValueError where the directory cannot be written or
+        another job has it.
         """
         plain = json.loads(json.dumps(config))  # as it will be read back: tuples are lists
         try:
@@ -54,9 +58,25 @@ class RunDir:
             if self.config_json.exists():
                 self._refuse_other(json.loads(json.dumps(complete(self.config()))), plain, may_change)
             if jax.process_index() == 0:
+                self._take()
                 files.write_json(self.config_json, plain)
         except OSError as error:
             raise ValueError(f"cannot write to {self.path}: {error.strerror}; choose another directory") from error
+
+    def release(self) -> None:
+        """Leaves the directory to other jobs, as the end of the process does by itself."""
+        self._lock.release()
+
+    def _take(self) -> None:
+        """A lock of the kernel's, which a job that is killed leaves behind for nobody."""
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            who = self.launches()[-1:]
+            since = f", which {who[0]['host']} started at {who[0]['time']} as process {who[0]['pid']}" if who else ""
+            raise ValueError(f"{self.path} is in use by another job{since}; wait for it, or choose another") from error
+        except NotImplementedError:
+            print(f"note: the file system of {self.path} has no locks: see to it that one job alone writes there")
 
     def config(self) -> dict[str, Any]:
         """The resolved config of the run; ValueError if there is none or it cannot be read."""

@@ -1,11 +1,12 @@
 """One checkpoint on disk: an Orbax step directory that can prove its own contents.
 
-    DIR/N/               what Orbax wrote; a rename commits all of it at once
+    DIR/N/               what Orbax wrote, a rename commits all of it at once
+    DIR/N/proof/         shape, dtype and digest of every array (gen.train.proof), without which nothing is intact
     DIR/N.files.json     the SHA-256 of every file in N, written after that; without it the arrays alone are verified
 
-Orbax does not notice a changed bit in an array's data. So each step carries, in its metadata, the shape, dtype and
-digest of every array (gen.train.digest) and a SHA-256 of that list; a step without them counts as damaged. Arrays are
-stored as nested dicts by path, so a checkpoint depends on no Python class, and nothing in it is executed.
+Orbax does not notice a changed bit in an array's data. Arrays are stored as nested dicts by path, so a checkpoint
+depends on no Python class, and nothing in it is executed. Of several processes each writes and reads its own shards,
+and a share of the files' digests.
 
     save_async(Path("DIR/100"), pack(state, {}))()
     contents = check(Path("DIR/100"))
@@ -13,60 +14,38 @@ stored as nested dicts by path, so a checkpoint depends on no Python class, and 
 """
 
 import dataclasses
-import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import traverse_util
 from jax.sharding import Sharding
 from jaxtyping import Array
 from orbax.checkpoint import v1 as ocp
 
-from gen import tree
-from gen.train import digest, files
+from gen import hosts, tree
+from gen.train import digest, files, proof
+from gen.train.files import UnsafePath
+from gen.train.proof import Contents, Damaged, Proof
 
-
-class Damaged(ValueError):
-    """A checkpoint does not hold what was saved; the message names the file or the array."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Stored:
-    """One array of a checkpoint: its shape, the name of its dtype, its digest."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    digest: str
-
-    @property
-    def empty(self) -> bool:
-        return 0 in self.shape
-
-
-@dataclasses.dataclass(frozen=True)
-class Contents:
-    """What a step says that it holds: {path: Stored}, and the JSON that the run saved with its arrays."""
-
-    arrays: Mapping[str, Stored]
-    extra: Mapping[str, Any]
+STATE = "state"  # the arrays' folder within a step
 
 
 @dataclasses.dataclass(frozen=True)
 class Payload:
-    """What one save writes: the arrays as nested dicts, and the metadata that proves them."""
+    """What one save writes: {path: array}, and JSON beside them."""
 
-    arrays: Mapping[str, Any]
-    metadata: Mapping[str, Any]
+    arrays: Mapping[str, Array]
+    extra: Mapping[str, Any]
 
     @property
     def alive(self) -> bool:
         """Whether the arrays can still be read: a state that was donated since is gone."""
-        return not any(x.is_deleted() for x in jax.tree.leaves(self.arrays))
+        return not any(x.is_deleted() for x in self.arrays.values())
 
 
 def pack(state: Any, extra: Mapping[str, Any]) -> Payload:
@@ -77,28 +56,32 @@ def pack(state: Any, extra: Mapping[str, Any]) -> Payload:
     leaves = list(tree.paths(state))
     if len({path.replace("/", ".") for path, _ in leaves}) < len(leaves):
         raise ValueError('two arrays of the state have the same name, where "/" and "." count as equal; rename one')
-    arrays = {path: _data(leaf) for path, leaf in leaves}
-    digests = digest.digests(arrays)
-    stored = {path: Stored(x.shape, x.dtype.name, digests[path]) for path, x in arrays.items()}
-    listed = {"arrays": {path: dataclasses.asdict(s) for path, s in stored.items()}, "extra": dict(extra)}
-    # Orbax refuses arrays without elements; the list says all there is to know about them.
-    kept = {path: x for path, x in arrays.items() if not stored[path].empty}
-    return Payload(traverse_util.unflatten_dict(kept, sep="/"), {**listed, "sha256": _json_sha256(listed)})
+    return Payload({path: _data(leaf) for path, leaf in leaves}, extra)
 
 
 def save_async(step_dir: Path, payload: Payload) -> Callable[[], None]:
     """Starts to save, and returns a function that waits for the commit or raises what went wrong.
 
-    The arrays may be donated once this returns. Raises OSError when the disk has not the room for them.
+    Waits until the arrays are computed and copied to their hosts, after which they may be donated. Raises OSError, in
+    all processes, when the disk has not the room for them or cannot be written.
     """
-    _check_room(step_dir.parent, payload)
+    hosts.together("room", lambda: _check_room(step_dir.parent, payload), OSError)
+    # Orbax refuses arrays without elements; the proof says all there is to know about them
+    kept = {path: x for path, x in payload.arrays.items() if x.size}
+    shapes = {path: (x.shape, x.dtype.name) for path, x in payload.arrays.items()}
+    proven = Proof(shapes, digest.pieces(payload.arrays), payload.extra)
     with _context():
-        return ocp.save_async(step_dir.absolute(), payload.arrays, custom_metadata=payload.metadata).result
+        parts = {STATE: tree.nested(kept), proof.FOLDER: proven}
+        return ocp.save_checkpointables_async(step_dir.absolute(), parts).result
 
 
 def record_files(step_dir: Path) -> None:
     """Writes the SHA-256 of every file of a committed step beside it."""
-    files.write_json(files_record(step_dir), files.hashes(step_dir))
+    hashed = lambda: files.hashes(step_dir, jax.process_index(), jax.process_count())
+    parts = hosts.gather("files", hosts.together("hash", hashed, OSError))
+    if jax.process_index() == 0:
+        every = {name: sha256 for part in parts for name, sha256 in part.items()}
+        files.write_json(files_record(step_dir), dict(sorted(every.items())))
 
 
 def files_record(step_dir: Path) -> Path:
@@ -109,21 +92,15 @@ def files_record(step_dir: Path) -> Path:
 def check(step_dir: Path) -> Contents:
     """Checks the files of a step, where they are recorded, and returns what it says that it holds.
 
-    Raises Damaged, naming the file, or UnsafePath where something is not a regular file.
+    Raises Damaged, naming the file, or UnsafePath where something is not a regular file, in all processes.
     """
-    present = files.regular_files(step_dir)
-    for name, expected in _recorded_files(step_dir).items():
-        if name not in present:
-            raise Damaged(f"the file {name} is missing")
-        if files.sha256(present[name]) != expected:
-            raise Damaged(f"the file {name} has changed since it was saved")
-    return _contents(step_dir)
+    return hosts.together("check", lambda: _check(step_dir), Damaged, UnsafePath, OSError)
 
 
 def load(step_dir: Path, contents: Contents, shardings: Mapping[str, Sharding]) -> dict[str, Array]:
     """Reads the arrays named in `shardings`, in the dtype they were saved in, and verifies the digest of each.
 
-    Raises Damaged, naming the array.
+    Raises Damaged, naming the array, in all processes.
     """
     wanted = {path: (contents.arrays[path], sharding) for path, sharding in shardings.items()}
     abstract = {
@@ -131,11 +108,15 @@ def load(step_dir: Path, contents: Contents, shardings: Mapping[str, Sharding]) 
         for path, (stored, sharding) in wanted.items()
         if not stored.empty
     }
-    arrays = _read(step_dir, abstract) if abstract else {}
+    arrays = hosts.together("load", lambda: _read(step_dir, abstract), Damaged) if abstract else {}
     for path, (stored, sharding) in wanted.items():
         if stored.empty:
             arrays[path] = jax.device_put(jnp.zeros(stored.shape, stored.dtype), sharding)
-    for path, found in digest.digests(arrays).items():
+    try:
+        digests = digest.digests(arrays)
+    except digest.Divergent as error:
+        raise Damaged(str(error)) from error
+    for path, found in digests.items():
         if found != contents.arrays[path].digest:
             raise Damaged(f"the array {path} has digest {found}, but {contents.arrays[path].digest} was saved")
     return arrays
@@ -146,10 +127,23 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0][:300] or type(error).__name__
 
 
+def _check(step_dir: Path) -> Contents:
+    present = files.regular_files(step_dir)
+    recorded = _recorded_files(step_dir)
+    for name in recorded:
+        if name not in present:
+            raise Damaged(f"the file {name} is missing")
+    for name in files.share(list(recorded), jax.process_index(), jax.process_count()):
+        if files.sha256(present[name]) != recorded[name]:
+            raise Damaged(f"the file {name} has changed since it was saved")
+    return proof.read(step_dir)
+
+
 def _read(step_dir: Path, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Array]:
     try:
         with _context():
-            nested = ocp.load(step_dir.absolute(), traverse_util.unflatten_dict(dict(abstract), sep="/"))
+            wanted = {STATE: tree.nested(abstract)}
+            nested = ocp.load_checkpointables(step_dir.absolute(), wanted)[STATE]
     except (MemoryError, jax.errors.JaxRuntimeError):
         raise  # says nothing about the checkpoint
     except Exception as error:
@@ -167,22 +161,10 @@ def _recorded_files(step_dir: Path) -> dict[str, str]:
         raise Damaged(f"{record.name} beside it cannot be read: {first_line(error)}") from error
 
 
-def _contents(step_dir: Path) -> Contents:
-    try:
-        listed = dict(ocp.metadata(step_dir.absolute()).custom_metadata or {})
-        if listed.pop("sha256", None) != _json_sha256(listed):
-            raise Damaged("its list of array digests is missing or has changed")
-        arrays = {path: Stored(tuple(s["shape"]), s["dtype"], s["digest"]) for path, s in listed["arrays"].items()}
-        return Contents(arrays, listed["extra"])
-    except Damaged:
-        raise
-    except Exception as error:
-        raise Damaged(f"its metadata cannot be read: {first_line(error)}") from error
-
-
 def _check_room(directory: Path, payload: Payload) -> None:
     """Orbax would find a full disk, too, but with a page of tracebacks from its threads."""
-    shards = (shard for x in jax.tree.leaves(payload.arrays) for shard in x.addressable_shards)
+    tempfile.TemporaryFile(dir=directory).close()
+    shards = (shard for x in payload.arrays.values() for shard in x.addressable_shards)
     needed = sum(shard.data.nbytes for shard in shards if shard.replica_id == 0)
     free = shutil.disk_usage(directory).free
     if needed > free:
@@ -201,7 +183,3 @@ def _context() -> ocp.Context:
 def _data(leaf: Any) -> Array:
     x = jnp.asarray(leaf)
     return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
-
-
-def _json_sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

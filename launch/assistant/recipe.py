@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gen import config
-from gen.train import status
+from gen import config, status
 from launch import runs, stack
 
 BASE = "base"

@@ -8,12 +8,12 @@ import jax
 import rich
 from rich.table import Table
 
-from gen import spec
+from gen import spec, status
 from gen.plan import topology
 from gen.plan.plan import Plan, TooLarge
 from gen.plan.search import Tried
 from gen.plan.topology import Machine
-from gen.train import files, status
+from gen.train import files
 from launch import table
 from launch.plan.described import described
 from launch.plan.programs import Planned, plan_run, search

@@ -4,13 +4,14 @@ import json
 
 import pytest
 
+from gen import status
 from gen.data.conversations import Conversation
 from gen.data.questions import KINDS
 from gen.data.rankings import open_rankings
 from gen.evals.answers import Given
 from gen.sample.writer import Written
 from gen.tokenizers.template import Message
-from gen.train import files, metrics, status
+from gen.train import files, metrics
 from launch import command, ranking, runs, stack, trained
 from launch.assistant import measure, recipe, report
 from tests import small

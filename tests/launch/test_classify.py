@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from gen.train import status
+from gen import status
 from launch import command, evaluate, labels, runs, sample
 from tests import small
 from tests.data.test_conversations import write

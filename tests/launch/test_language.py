@@ -7,8 +7,8 @@ import jax
 import pytest
 
 from gen import mesh as meshes
+from gen import status
 from gen.data.text import TextConfig
-from gen.train import status
 from launch import command, data, evaluate, feeds, runs, sample, suite
 from launch.language import Language
 from tests import small

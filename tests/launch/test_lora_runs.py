@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from gen import mesh as meshes
+from gen import status
 from gen.config import to_dict
 from gen.interop.pretrained import load_pretrained
 from gen.models.lm import lm_spec
 from gen.tokenizers import Bytes
-from gen.train import digest, files, restore, status, step_dir
+from gen.train import digest, files, restore, step_dir
 from gen.train.run_dir import RunDir
 from launch import catalog, command, convert, runs, trained
 from launch.language import Language

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from gen import mesh as meshes
+from gen import status
 from gen.mesh import MeshConfig
-from gen.train import restore, status
+from gen.train import restore
 from gen.train.restore import NoIntactCheckpoint
 from launch import command, runs, sample, stack, trained
 from launch.unclip import Unclip

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from gen import mesh as meshes
-from gen import spec, tree
+from gen import spec, status, tree
 from gen.mesh import MeshConfig
 from gen.spec import Spec
 from gen.tasks.base import Player, Task, Upstream, mean_of
 from gen.tasks.lora import LoRAConfig, LoRATask
 from gen.tasks.started import StartedTask
 from gen.train import state as states
-from gen.train import status, step
+from gen.train import step
 from gen.train.optim import OptimConfig
 from tests import small
 from tests.peers import hasty

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import small
 
-from gen.train import metrics, status
+from gen import status
+from gen.train import metrics
 from gen.train.checkpoint import Checkpointer
 
 SIZE = 8

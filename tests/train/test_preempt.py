@@ -1,19 +1,21 @@
-"""Signals set a flag, once; a second Ctrl-C interrupts; the handlers of before come back."""
+"""Signals ask to stop, once; a second Ctrl-C interrupts; the handlers of before come back."""
 
 import os
 import signal
 
 import pytest
 
-from gen.train.preempt import SIGNALS, Preemption
+from gen.train.preempt import Preemption
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_asks_to_stop(number):
     with Preemption() as preemption:
-        assert not preemption.requested and preemption.reason == ""
+        assert not preemption.requested()
         os.kill(os.getpid(), number)
-        assert preemption.requested and preemption.reason == number.name
+        assert preemption.requested() and preemption.reason == number.name
 
 
 def test_a_second_interrupt_is_not_waited_for():

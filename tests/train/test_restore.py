@@ -1,6 +1,5 @@
 """What is read back equals what was saved, on any mesh; damage is found and named."""
 
-import json
 import os
 import shutil
 
@@ -221,12 +220,19 @@ def test_a_damaged_record_of_files_is_named(copy):
     assert "1.files.json" in read(copy)[2][0]
 
 
-def test_without_digests_inside_it_is_not_intact(copy):
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda path: path.unlink(), "0.json is missing, without which nothing is proven"),
+        (lambda path: path.write_text("{}"), "0.json cannot be read"),
+        (lambda path: path.write_text(path.read_text().replace('"shape"', '"shapf"')), "0.json has changed"),
+    ],
+)
+def test_without_proof_inside_it_is_not_intact(copy, damage, told):
     (copy / "1.files.json").unlink()
-    path = copy / "1" / "_CHECKPOINT_METADATA"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"custom_metadata": {}}))
+    damage(copy / "1" / "proof" / "0.json")
     step, _, said = read(copy)
-    assert step == 0 and "list of array digests is missing" in said[0]
+    assert step == 0 and told in said[0]
 
 
 @pytest.mark.parametrize("what", ["file", "directory", "step", "pipe"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import small
 
-from gen.train import status
+from gen import status
 
 STEPS = 5
 STOP = np.random.default_rng(20).integers(1, STEPS - 1, len(small.FAMILIES)).tolist()

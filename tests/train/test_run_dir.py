@@ -23,7 +23,7 @@ def run(tmp_path):
 def test_the_same_config_is_taken_again(run):
     run.claim(CONFIG, MAY_CHANGE)
     assert run.config() == CONFIG | {"mesh": [2, 1]}
-    assert [p.name for p in run.path.iterdir()] == ["config.json"]
+    assert sorted(p.name for p in run.path.iterdir()) == ["config.json", "lock"]
 
 
 def test_another_config_is_refused_and_every_key_named(run):

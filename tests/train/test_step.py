@@ -9,10 +9,10 @@ import optax
 import pytest
 import small
 
-from gen import flops
+from gen import flops, status
 from gen.tasks.base import Player
 from gen.train import state as states
-from gen.train import status, step
+from gen.train import step
 from gen.train.optim import OptimConfig
 
 CFG = OptimConfig(lr=0.1, schedule="linear", warmup=2, weight_decay=0.1, clip=0.5, ema=0.5)

@@ -8,4 +8,7 @@ FAILED = 1  # something could not be read or written (as on a full disk): mend t
 USAGE = 2  # bad usage or config: starting again cannot help
 DIVERGED = 3  # non-finite losses beyond the limit; the last good state is kept
 NO_CHECKPOINT = 4  # checkpoints exist and none is intact
+LOST = 69  # another process of the run is gone or never came: start all of them again (EX_UNAVAILABLE)
 PREEMPTED = 75  # stopped by a signal with the state saved: start again (EX_TEMPFAIL of sysexits.h)
+
+FINAL = (DONE, USAGE, DIVERGED, NO_CHECKPOINT)  # starting again would change nothing

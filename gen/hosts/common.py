@@ -1,0 +1,34 @@
+"""What the processes of a run must have in common, and who differs.
+
+differences(["process 0 (a)", "process 1 (b)"], [{"jax": "0.12.0"}, {"jax": "0.11.2"}])
+# "process 1 (b) has jax=0.11.2, process 0 (a) has 0.12.0"
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def name(hello: Mapping[str, Any]) -> str:
+    return f"process {hello['process']} ({hello['host']})"
+
+
+def differences(names: Sequence[str], records: Sequence[Mapping[str, Any]], most: int = 6) -> str:
+    """Who differs from the rest, and in what; "" if nobody does. What most of them have is taken for right."""
+    flat = [_flat(record) for record in records]
+    found = []
+    for key in sorted({key for record in flat for key in record}):
+        values = [record.get(key) for record in flat]
+        usual = max(values, key=values.count)
+        found += [
+            f"{name} has {key}={value}, {names[values.index(usual)]} has {usual}"
+            for name, value in zip(names, values, strict=True)
+            if value != usual
+        ]
+    return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat

@@ -1,0 +1,139 @@
+"""What holds the processes of a run together once they have met: each notices at once when another is gone.
+
+Process 0 has a line to each of the others. Whoever dies closes its socket, and whoever hangs falls silent; either way
+the rest end as well, with one sentence and one status, instead of waiting in a collective for someone who will not
+come. jax's own heartbeat finds that out after minutes, and aborts.
+
+    tether = Tether(place, met, heartbeat=30.0, ended=print)
+    tether.gather("step", 100)          # [100, 100, 98, 100]: what each says, in their order
+"""
+
+import collections
+import contextlib
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from gen import status
+from gen.hosts.meeting import Met, Place
+
+DRAIN = 5.0  # seconds in which the others may read why a run ends, before process 0 is gone
+
+
+class End(NamedTuple):
+    """Why a process must end: what it exits with, and a sentence."""
+
+    status: int
+    sentence: str
+
+
+class Tether:
+    """The lines of one process. `ended` is called once, in a thread of the tether, when the run cannot go on."""
+
+    def __init__(self, place: Place, met: Met, heartbeat: float, ended: Callable[[End], None]):
+        self._place, self._names, self._lines = place, met.names, dict(met.lines)
+        self._ended = ended
+        self._lock = threading.RLock()
+        self._over = False
+        self._arrived: dict[str, dict[int, Any]] = collections.defaultdict(dict)  # in process 0
+        self._answers: dict[str, queue.SimpleQueue] = collections.defaultdict(queue.SimpleQueue)
+        self._listeners = [self._start(self._listen, index) for index in self._lines]
+        self._start(self._beat, heartbeat / 4)
+
+    def gather(self, what: str, value: Any) -> list[Any]:
+        """What every process says, in their order, as JSON brings it back. Each must ask for the same; one waits for
+        all. Different things may be gathered at the same time by different threads."""
+        with self._lock:
+            answers = self._answers[what]
+        message = {"gather": what, "value": value}
+        if self._place.index == 0:
+            self._take(0, json.loads(json.dumps(message)))
+        else:
+            self._lines[0].send(message)
+        return answers.get()
+
+    def abandon(self, code: int, why: str) -> None:
+        """Ends the run from here: the others exit with `code` and are told why. This process goes on, to its end."""
+        self._finish(End(code, f"{self._names[self._place.index]} stopped: {why}"))
+
+    def close(self) -> None:
+        """Waits for all to come to their end, and lets go."""
+        self.gather("the end", None)
+        for line in self._lines.values():
+            line.close()
+
+    def _listen(self, index: int) -> None:
+        try:
+            while True:
+                self._take(index, self._lines[index].receive())
+        except OSError as error:
+            self._lost(index, error)
+
+    def _take(self, index: int, message: Mapping[str, Any]) -> None:
+        """A message of process `index`; without any content it says that its sender lives."""
+        if "end" in message:
+            self._end(End(int(message["end"]), str(message["why"])))
+        elif "gathered" in message:
+            self._over |= message["gathered"] == "the end"
+            self._answer(message["gathered"], message["values"])
+        elif "gather" in message:
+            with self._lock:
+                arrived = self._arrived[message["gather"]]
+                arrived[index] = message["value"]
+                if len(arrived) < self._place.count:
+                    return
+                del self._arrived[message["gather"]]
+            self._spread(message["gather"], [arrived[i] for i in range(self._place.count)])
+
+    def _spread(self, what: str, values: list[Any]) -> None:
+        self._over |= what == "the end"
+        for index, line in self._lines.items():
+            try:
+                line.send({"gathered": what, "values": values})
+            except OSError as error:
+                self._lost(index, error)
+        self._answer(what, values)
+
+    def _answer(self, what: str, values: list[Any]) -> None:
+        with self._lock:
+            self._answers[what].put(values)
+
+    def _beat(self, pause: float) -> None:
+        while not self._over:
+            time.sleep(pause)
+            for index, line in self._lines.items():
+                try:
+                    line.send({})
+                except OSError as error:
+                    self._lost(index, error)
+
+    def _lost(self, index: int, error: OSError) -> None:
+        silent = "is silent" if isinstance(error, TimeoutError) else "is gone"
+        self._end(End(status.LOST, f"{self._names[index]} {silent}; the others end as well, start them all again"))
+
+    def _end(self, end: End) -> None:
+        if self._finish(end):
+            self._ended(end)
+
+    def _finish(self, end: End) -> bool:
+        """Tells the others, once; whether this was the first reason to end."""
+        with self._lock:
+            first, self._over = not self._over, True
+        if first:
+            for line in self._lines.values():
+                with contextlib.suppress(OSError):
+                    line.send({"end": end.status, "why": end.sentence})
+            if self._place.index == 0:
+                deadline = time.monotonic() + DRAIN
+                for listener in self._listeners:
+                    if listener is not threading.current_thread():
+                        listener.join(max(0.0, deadline - time.monotonic()))
+        return first
+
+    def _start(self, target: Callable[[Any], None], argument: Any) -> threading.Thread:
+        thread = threading.Thread(target=target, args=(argument,), daemon=True)
+        thread.start()
+        return thread

@@ -1,0 +1,70 @@
+"""Several processes as one run: which of them this is, from flags or from the cluster that started it.
+
+python -m launch.train ...                                          # Slurm, Open MPI, Kubernetes, Cloud TPU: by itself
+python -m launch.train ... --coordinator=node0:1234 --processes=4 --process=1          # anywhere else
+
+One process to a host, or to a GPU; each with the same command, but for --process.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+
+def define() -> None:
+    """The flags of a program that several processes run together."""
+    flags.DEFINE_enum("cluster", "auto", ["auto", "none"], "ask the cluster for other processes, or be one alone")
+    flags.DEFINE_string("coordinator", None, "HOST:PORT at which process 0 listens for the others")
+    flags.DEFINE_integer("processes", None, "how many processes there are", lower_bound=1)
+    flags.DEFINE_integer("process", None, "which of them this is, from 0 on", lower_bound=0)
+    flags.DEFINE_string("bind", None, "the address that process 0 listens at; all of its host's if not said")
+    flags.DEFINE_float("join_timeout", 300.0, "seconds to wait for all processes", lower_bound=1.0)
+    flags.DEFINE_float("heartbeat", 60.0, "seconds without a sign of life after which a process is lost", lower_bound=1)
+
+
+def join(args: Any, data: Mapping[str, Any]) -> None:
+    """Meets the other processes, if there are any; all must have the same code, config and directory.
+
+    Raises ValueError for flags that do not fit each other.
+    """
+    from gen import hosts
+    from gen.train import manifest
+
+    place, local_devices = find(args)
+    if place is None:
+        return
+    config = hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
+    record = {**manifest.software(), "config_sha256": config, "workdir": args.workdir}
+    how = {"limit": args.join_timeout, "heartbeat": args.heartbeat, "local_devices": local_devices}
+    for note in hosts.join(place, record, **how):
+        print(f"note: {note}")
+
+
+def find(args: Any) -> tuple[Any, list[int] | None]:
+    """The hosts.Place of this process, None where it is alone, and which of its host's devices it has, None for all."""
+    from gen.hosts import Place
+
+    coordinator, count, index, local_devices = args.coordinator, args.processes, args.process, None
+    if args.cluster == "auto" and None in (coordinator, count, index):
+        coordinator, count, index, local_devices = detect(coordinator, count, index, args.join_timeout)
+    if count in (None, 1) and coordinator is None:
+        return None, None
+    if coordinator is None or count is None or index is None:
+        raise ValueError("several processes need all of --coordinator=HOST:PORT, --processes and --process")
+    if not coordinator.rpartition(":")[2].isdigit():
+        raise ValueError(f"--coordinator={coordinator} is not HOST:PORT")
+    if index >= count:
+        raise ValueError(f"--process={index}: of --processes={count} the last is {count - 1}")
+    return (None, None) if count == 1 else (Place(index, count, coordinator, args.bind), local_devices)
+
+
+def detect(coordinator: str | None, count: int | None, index: int | None, limit: float) -> tuple[Any, ...]:
+    """What jax finds out of the cluster, in place of what is None. jax has no public name for this: its own
+    jax.distributed.initialize does the rest at once, and ends the process where another does not come."""
+    from jax._src.clusters import ClusterEnv
+
+    found = ClusterEnv.auto_detect_unset_distributed_params(coordinator, count, index, None, None, int(limit))
+    return found[0], found[1], found[2], None if found[3] is None else list(found[3])

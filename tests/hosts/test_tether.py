@@ -1,0 +1,138 @@
+"""Processes agree, notice each other's death, and end with one status; here each process is a thread with sockets."""
+
+import socket
+import threading
+import time
+
+import pytest
+from test_meeting import SAME, free_port
+
+from gen import status
+from gen.hosts import meeting
+from gen.hosts.meeting import Place
+from gen.hosts.tether import Tether
+
+HEARTBEAT = 1.0
+
+
+class Process:
+    """One end of the tethers, with why it had to end."""
+
+    def __init__(self, place, met, heartbeat):
+        self.ends, self.met = [], met
+        self.ended = threading.Event()
+        self.tether = Tether(place, met, heartbeat, self._end)
+
+    def _end(self, end):
+        self.ends.append(end)
+        self.die()
+        self.ended.set()
+
+    def die(self):
+        """As the kernel closes the sockets of a process that is killed, and which says no more."""
+        self.tether._over = True
+        for line in self.met.lines.values():
+            line.close()
+
+
+@pytest.fixture
+def start():
+    started = []
+
+    def start_(count, heartbeat=HEARTBEAT):
+        port, found = free_port(), {}
+        places = [Place(i, count, f"127.0.0.1:{port}", "127.0.0.1") for i in range(count)]
+        come = lambda place: found.update({place.index: meeting.meet(place, SAME, 5.0, heartbeat)})
+        threads = [threading.Thread(target=come, args=(place,)) for place in places]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        started.extend(Process(place, found[place.index], heartbeat) for place in places)
+        return started
+
+    yield start_
+    for process in started:
+        process.die()
+
+
+def everywhere(processes, work):
+    results = {}
+    threads = [
+        threading.Thread(target=lambda i=i, p=p: results.update({i: work(i, p.tether)}))
+        for i, p in enumerate(processes)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    return [results[i] for i in range(len(processes))]
+
+
+def test_everyone_gets_what_everyone_says(start):
+    processes = start(3)
+    for turn in range(20):  # what is asked for again is another question
+        said = everywhere(processes, lambda i, tether, turn=turn: tether.gather("x", {"turn": turn, "from": (i,)}))
+        assert said == 3 * [[{"turn": turn, "from": [i]} for i in range(3)]]
+
+
+def test_two_questions_at_a_time(start):
+    processes = start(2)
+
+    def both(i, tether):
+        other = {}
+        thread = threading.Thread(target=lambda: other.update(b=tether.gather("b", 10 * i)))
+        if i:  # in the other order
+            thread.start()
+            time.sleep(0.1)
+        a = tether.gather("a", i)
+        if not i:
+            thread.start()
+        thread.join()
+        return a, other["b"]
+
+    assert everywhere(processes, both) == 2 * [([0, 1], [0, 10])]
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_death_ends_all_at_once(start, dead):
+    processes = start(3, heartbeat=30.0)
+    begin = time.monotonic()
+    processes[dead].die()
+    for process in (p for p in processes if p is not processes[dead]):
+        assert process.ended.wait(5) and len(process.ends) == 1
+        code, sentence = process.ends[0]
+        assert code == status.LOST and f"process {dead} ({socket.gethostname()}) is gone" in sentence
+    assert time.monotonic() - begin < 5
+
+
+def test_silence_is_death_after_a_heartbeat(start, monkeypatch):
+    processes = start(3)
+    silent = processes[1].met.lines[0]
+    monkeypatch.setattr(silent, "send", lambda message: None)  # stopped, while its kernel keeps the socket open
+    assert processes[2].ended.wait(4 * HEARTBEAT)
+    assert "process 1" in processes[2].ends[0].sentence and "is silent" in processes[2].ends[0].sentence
+
+
+def test_heartbeats_keep_a_quiet_run_alive(start):
+    processes = start(2, heartbeat=0.4)
+    time.sleep(2)
+    assert not processes[0].ends and not processes[1].ends
+    assert everywhere(processes, lambda i, tether: tether.gather("x", i)) == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_whoever_cannot_go_on_tells_the_others_why(start, who):
+    processes = start(3)
+    processes[who].tether.abandon(status.USAGE, "there is no file data.txt")
+    for process in (p for p in processes if p is not processes[who]):
+        assert process.ended.wait(10)
+        assert process.ends == [(2, f"process {who} ({socket.gethostname()}) stopped: there is no file data.txt")]
+    assert not processes[who].ends
+
+
+def test_an_end_in_order_is_no_death(start):
+    processes = start(3)
+    everywhere(processes, lambda i, tether: tether.close())
+    time.sleep(0.3)
+    assert not any(process.ends for process in processes)
