@@ -19,7 +19,7 @@ from gen.tokenizers import Tokenizer
 from gen.train.config import MAY_CHANGE, RunConfig
 from gen.train.optim import optimizer
 from gen.train.run_dir import RunDir
-from launch import catalog, feeds, labels, table, trained
+from launch import ancestry, catalog, feeds, labels, table, trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +32,17 @@ class Assembled:
     tokenizer: Tokenizer | None
     task: Task
     feed: feeds.Feed
+    parent: ancestry.Parent | None
 
 
-def assemble(data: Mapping[str, Any], run: RunDir) -> Assembled:
-    """Raises ValueError in a sentence where its parts do not fit each other or this machine."""
+def assemble(data: Mapping[str, Any], run: RunDir, parent: ancestry.Parent | None = None) -> Assembled:
+    """Raises ValueError in a sentence where its parts do not fit each other or this machine. `parent` is what the run
+    branches off."""
     cfg = catalog.resolve(catalog.inherit(data, trained.config_of))
     mesh = meshes.make(cfg.mesh, jax.devices())
     catalog.check_upstream(cfg, cfg.upstream)
     upstream = trained.open_upstream(cfg)
-    tokenizer = feeds.find_tokenizer(cfg, run, upstream)
+    tokenizer = feeds.find_tokenizer(cfg, parent.run if parent and not run.config_json.exists() else run, upstream)
     feeds.check_vocabulary(cfg, tokenizer)
     task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()}, feeds.end_of(tokenizer))
     size = cfg.train.batch_size
@@ -49,12 +51,14 @@ def assemble(data: Mapping[str, Any], run: RunDir) -> Assembled:
     for name, player in task.players.items():
         meshes.shardings(player.specs, mesh)
         optimizer(cfg.optim.of(name), player.specs, task.updates(name, cfg.train.steps))
-    return Assembled(cfg, mesh, upstream, tokenizer, task, feed)
+    return Assembled(cfg, mesh, upstream, tokenizer, task, feed, parent)
 
 
 def take(run: RunDir, made: Assembled) -> None:
     """Makes the directory this run's, with its config and what its weights mean nothing without."""
     run.claim(config.to_dict(made.cfg), MAY_CHANGE, lambda old: config.to_dict(catalog.resolve(old)))
+    if made.parent is not None:
+        ancestry.record(run, made.parent, config.to_dict(made.cfg))
     if jax.process_index() != 0:
         return
     if isinstance(made.feed, LabelledPipeline):

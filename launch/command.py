@@ -107,16 +107,28 @@ def run(main: Callable[[Any, list[tuple[str, str]]], int | None], *, prefix: str
     """
     argv, overrides = split_overrides(sys.argv, prefix)
 
+    def program(words: list[str]) -> int | None:
+        if words:
+            raise ValueError(f"{words[0]!r} is not understood; flags look like --name=value, see --help")
+        for name, purpose in required.items():
+            if getattr(flags.FLAGS, name) is None:
+                raise ValueError(f"--{name} is missing: {purpose}")
+        return main(flags.FLAGS, overrides)
+
+    _run(program, argv)
+
+
+def run_words(main: Callable[[Any, list[str]], int | None]) -> None:
+    """The same for a program `main(flags, words)` that reads words beside flags, as `list DIR`."""
+    _run(lambda words: main(flags.FLAGS, words), sys.argv)
+
+
+def _run(program: Callable[[list[str]], int | None], argv: list[str]) -> None:
     def start(rest: list[str]) -> None:
         quiet()
         memory.keep_freed()
         try:
-            if len(rest) > 1:
-                raise ValueError(f"{rest[1]!r} is not understood; flags look like --name=value, see --help")
-            for name, purpose in required.items():
-                if getattr(flags.FLAGS, name) is None:
-                    raise ValueError(f"--{name} is missing: {purpose}")
-            code = main(flags.FLAGS, overrides) or 0
+            code = program(rest[1:]) or 0
             leave_others()
         except Exception as error:
             known = exit_status(error)

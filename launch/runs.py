@@ -17,7 +17,7 @@ from gen.mesh import MeshConfig
 from gen.train import loop
 from gen.train.evaluation import Evaluation
 from gen.train.run_dir import RunDir
-from launch import catalog, feeds, labels, trained
+from launch import ancestry, catalog, feeds, labels, trained
 from launch.assembled import Assembled, assemble, describe, take
 
 READ_AHEAD = 2
@@ -30,13 +30,14 @@ def with_overrides(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]]
     return dict(data)
 
 
-def train(data: Mapping[str, Any], workdir: str | Path) -> int:
-    """Trains one run, from its config as data; returns an exit status.
+def train(data: Mapping[str, Any], workdir: str | Path, branch: str | None = None) -> int:
+    """Trains one run, from its config as data; returns an exit status. `branch`, DIR or DIR@STEP, is a checkpoint of
+    another run at which it begins.
 
     Raises ValueError in a sentence for everything that the user can mend.
     """
     run = RunDir(Path(workdir))
-    made, held_out = hosts.first(lambda: prepared(data, run))
+    made, held_out = hosts.first(lambda: prepared(data, run, branch))
     # the directory is taken only now: a mistake up to here leaves nothing behind that the mended command must fit
     hosts.first(lambda: take(run, made))
     try:
@@ -45,9 +46,9 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
         run.release()
 
 
-def prepared(data: Mapping[str, Any], run: RunDir) -> tuple[Assembled, Any]:
+def prepared(data: Mapping[str, Any], run: RunDir, branch: str | None) -> tuple[Assembled, Any]:
     """A run put together, and its held-out data; what has to be encoded or learned first is then there for others."""
-    made = assemble(data, run)
+    made = assemble(data, run, ancestry.find(run, branch))
     return made, made.feed.evaluate(made.cfg.train.batch_size)
 
 
@@ -66,6 +67,7 @@ def train_here(made: Assembled, held_out: Any, run: RunDir) -> int:
         held_out=held_out,
         frozen=frozen,
         origin=lambda: trained.load_upstream(task.origin, made.upstream, mesh, run),
+        branch=made.parent.state if made.parent else lambda *_: None,
         run=run,
         ahead=lambda read: ReadAhead(read, READ_AHEAD),
         show=feeds.shower(run.samples, made.tokenizer),

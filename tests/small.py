@@ -275,7 +275,7 @@ class Pictures:
         return f"pictures of step {step}"
 
 
-def train(task: Task, cfg: RunConfig, directory, data=None, show=None, **mesh) -> int:
+def train(task: Task, cfg: RunConfig, directory, data=None, show=None, branch=lambda *_: None, **mesh) -> int:
     """Runs the loop in `directory`, on one device unless `mesh` says otherwise."""
     devices = jax.devices() if mesh else jax.devices()[:1]
     directory.mkdir(exist_ok=True)
@@ -285,6 +285,7 @@ def train(task: Task, cfg: RunConfig, directory, data=None, show=None, **mesh) -
         held_out=Noise(task, cfg.train.batch_size, seed=1),
         frozen=frozen(task),
         origin=lambda: origin(task),
+        branch=branch,
         run=RunDir(directory),
         ahead=contextlib.nullcontext,
         show=show or Pictures(),

@@ -54,6 +54,7 @@ CORE = (
     "sample.choose",
     "evals.f1",
     "train.config",
+    "train.spikes",
     "train.optim",
     "train.state",
     "train.step",

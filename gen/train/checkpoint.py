@@ -11,6 +11,7 @@ on what failed; process 0 alone removes. gen.train.step_dir is one step on disk,
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ import jax
 from gen import hosts
 from gen.train import proof, restore, step_dir
 from gen.train.files import CannotWrite
+from gen.train.proof import Damaged
 from gen.train.restore import Warn
 from gen.train.step_dir import Payload, first_line
 
@@ -113,6 +115,27 @@ class Checkpointer:
                 self._damaged.update(newer for newer in present if newer > found[0])
         return found
 
+    def newest(self, limit: int) -> int | None:
+        """The newest step up to `limit` that is not known to be damaged; None where there is none."""
+        self._settle()
+        present = [step for step in restore.steps(self.directory) if step <= limit and step not in self._damaged]
+        return hosts.gather("newest", max(present, default=None))[0]
+
+    def keep_only(self, belongs: Callable[[int, Mapping[str, Any]], bool]) -> None:
+        """Removes the steps of which `belongs(step, extra)` is false, as those that were taken back."""
+        self._settle()
+
+        def clear() -> list[int]:
+            removed = []
+            for step in restore.steps(self.directory) if jax.process_index() == 0 else ():
+                with contextlib.suppress(Damaged):  # restoring says so
+                    if not belongs(step, self.extra(step)):
+                        step_dir.remove(self.directory / str(step))
+                        removed.append(step)
+            return removed
+
+        self._intact.difference_update(hosts.gather("removed", hosts.together("keep only", clear, OSError))[0])
+
     def extra(self, step: int) -> Mapping[str, Any]:
         """The JSON that was saved with a step."""
         return proof.read(self.directory / str(step)).extra
@@ -180,16 +203,14 @@ class Checkpointer:
         return [s for s in present if s not in kept]
 
     def _remove(self, path: Path) -> None:
-        """Renames first, so that a removal cut short leaves nothing that looks like a checkpoint."""
-        if jax.process_index() != 0:
-            return
-        step_dir.files_record(path).unlink(missing_ok=True)
-        if path.exists():
-            shutil.rmtree(path.rename(path.with_name(path.name + ".removed")))
+        if jax.process_index() == 0:
+            step_dir.remove(path)
 
     def _clear_leftovers(self) -> None:
-        if jax.process_index() != 0:
-            return
-        for pattern in _LEFTOVERS:
-            for path in self.directory.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in leftovers(self.directory) if jax.process_index() == 0 else ():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def leftovers(directory: Path) -> list[Path]:
+    """What saves and removals that were cut short have left."""
+    return [path for pattern in _LEFTOVERS for path in directory.glob(pattern)]

@@ -5,6 +5,7 @@ from typing import Any
 
 from gen.mesh import MeshConfig
 from gen.train.optim import OptimConfig
+from gen.train.spikes import SpikeConfig
 
 
 def at_least_1(section: str, cfg: Any, *keys: str) -> None:
@@ -19,14 +20,15 @@ def at_least_1(section: str, cfg: Any, *keys: str) -> None:
 class TrainConfig:
     """`steps` global batches of `batch_size` rows, each taken in `accumulate` micro-batches.
 
-    A run ends as diverged after `nonfinite_limit` steps in a row with a non-finite loss or gradient. `trace` names
-    the first and last step of an xprof trace.
+    A run ends as diverged after `nonfinite_limit` steps in a row with a non-finite loss or gradient, or one that
+    `spikes` skips. `trace` names the first and last step of an xprof trace.
     """
 
     steps: int
     batch_size: int
     accumulate: int = 1
     nonfinite_limit: int = 10
+    spikes: SpikeConfig = SpikeConfig()
     trace: tuple[int, int] | None = None
 
     def __post_init__(self):

@@ -13,13 +13,15 @@ from gen.train.metrics import Metrics
 class Log:
     """Writes and shows metrics; those of a step are read when the next is under way, so that devices never wait.
 
-    `streak` is the longest row of steps that were not finite.
+    `streak` is the longest row of steps that changed nothing, `outlier` the first step whose gradient was one, since
+    the start or the last `rewind`.
     """
 
     def __init__(self, cfg: RunConfig, metrics: Metrics, display: Display):
         self._cfg, self._metrics, self._display = cfg, metrics, display
         self._pending: tuple[int, Mapping[str, jax.Array]] | None = None
         self.streak = 0
+        self.outlier: int | None = None
 
     def stepped(self, step: int, values: Mapping[str, jax.Array]) -> None:
         """Takes the metrics of a step just dispatched, and logs those of the one before."""
@@ -31,11 +33,19 @@ class Log:
         if self._pending is None:
             return
         (step, values), self._pending = self._pending, None
-        numbers = {name: float(v) for name, v in jax.device_get(dict(values)).items() if np.ndim(v) == 0}
+        numbers = scalars(values)
         if step % self._cfg.log.every == 0 or step + 1 == self._cfg.train.steps:
             self._metrics.write(step, numbers)
             self._display.update(step, {name: v for name, v in numbers.items() if name.endswith("loss")})
         self.streak = max(self.streak, int(numbers["streak"]))
+        if numbers["outlier"] and self.outlier is None:
+            self.outlier = step
+
+    def rewind(self, step: int) -> None:
+        """Forgets what was logged from `step` on."""
+        self._pending = None
+        self._metrics.cut(step)
+        self.streak, self.outlier = 0, None
 
     def evaluated(self, step: int, values: Mapping[str, float], samples: str) -> None:
         """Logs an evaluation of the state before `step`, after the steps that led to it."""
@@ -43,3 +53,8 @@ class Log:
         self._metrics.write(step, {f"eval/{name}": value for name, value in values.items()})
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         self._display.say(f"{self._cfg.task.name}  before step {step}  held out: {shown}  {samples}")
+
+
+def scalars(values: Mapping[str, jax.Array]) -> dict[str, float]:
+    """A step's metrics as they are logged."""
+    return {name: float(v) for name, v in jax.device_get(dict(values)).items() if np.ndim(v) == 0}

@@ -2,7 +2,7 @@
 
 The state is evaluated and saved as it was before step N, then step N is dispatched, and while it runs the metrics of
 step N - 1 are read and written. A batch is a function of the step, so resuming needs nothing but the state. The row of
-the evaluation after the last step closes a run.
+the evaluation after the last step closes a run. A run that rewinds goes on from an earlier state, with other batches.
 """
 
 import contextlib
@@ -24,10 +24,12 @@ from gen.train.config import RunConfig
 from gen.train.display import Display
 from gen.train.evaluation import Evaluation, HeldOut
 from gen.train.feed import place
+from gen.train.history import History, Skip
 from gen.train.log import Log
 from gen.train.metrics import Metrics, read
 from gen.train.preempt import Preemption
 from gen.train.program import Program
+from gen.train.restore import Warn
 from gen.train.run_dir import RunDir
 from gen.train.state import State
 from gen.train.trace import Trace
@@ -44,7 +46,8 @@ class Batches(Protocol):
 class Surroundings:
     """What a run is given beside its task and config.
 
-    `origin` reads the weights that the task begins from, for a run that is new. `ahead` wraps a function of the
+    `origin` reads the weights that the task begins from, for a run that is new, and `branch(state, warn)` the step and
+    state of another run at which this one branches off, None where it does not. `ahead` wraps a function of the
     position so that it reads ahead; `show` writes what is sampled and says where.
     """
 
@@ -53,6 +56,7 @@ class Surroundings:
     held_out: HeldOut
     frozen: Mapping[str, Params]
     origin: Callable[[], Mapping[str, Params]]
+    branch: Callable[[State, Warn], tuple[int, State] | None]
     run: RunDir
     ahead: Callable[[Callable[[int], Any]], contextlib.AbstractContextManager[Callable[[int], Any]]]
     show: Callable[[int, Mapping[str, np.ndarray]], str]
@@ -60,73 +64,128 @@ class Surroundings:
 
 def train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
     """Trains from the newest intact checkpoint, or from nothing, to the last step; returns an exit status."""
+    meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, around.mesh, task.rows(cfg.train.batch_size))
     with jax.set_mesh(around.mesh):
-        return _train(task, cfg, around)
+        return _Training(task, cfg, around).run()
 
 
-def _train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
-    key, size, steps = jax.random.key(cfg.seed), cfg.train.batch_size, cfg.train.steps
-    meshes.check_batch(size, cfg.train.accumulate, around.mesh, task.rows(size))
+class _Training:
+    """One run, from where it is taken up."""
 
-    # ---- the state: resumed if there is one, else drawn, sharded from the start
-    program = Program.of(task, cfg, around.mesh)
-    every, keep, keep_every = dataclasses.astuple(cfg.checkpoint)
-    display = Display(cfg.task.name, steps)
-    checkpoints = Checkpointer(around.run.checkpoints, every=every, keep=keep, keep_every=keep_every, warn=display.say)
-    resumed = checkpoints.restore(program.state)
-    start, state = resumed if resumed else (0, program.begin(key, around.origin()))
-    closed = any(row["step"] >= steps for row in read(around.run.metrics_jsonl))
-    if start >= steps and hosts.gather("closed", closed)[0]:
-        display.say(f"{cfg.task.name}: finished at step {start}")
-        checkpoints.close()
-        return status.DONE
-    if start:
-        display.say(f"{cfg.task.name}: resumed at step {start} of {steps}")
+    def __init__(self, task: Task, cfg: RunConfig, around: Surroundings):
+        self.cfg, self.around = cfg, around
+        self.key = jax.random.key(cfg.seed)
+        self.program = Program.of(task, cfg, around.mesh)
+        self.display = Display(cfg.task.name, cfg.train.steps)
+        self.evaluation = Evaluation(task, cfg, around.frozen, around.held_out, around.mesh)
+        self.checkpoints = Checkpointer(
+            around.run.checkpoints, **dataclasses.asdict(cfg.checkpoint), warn=self.display.say
+        )
+        self.history = History(around.run.path)
+        self.launch = len(around.run.launches()) - 1  # of this program, in the manifest
 
-    # ---- what is measured
-    evaluation = Evaluation(task, cfg, around.frozen, around.held_out, around.mesh)
+    def run(self) -> int:
+        cfg, steps = self.cfg, self.cfg.train.steps
+        with contextlib.closing(self.checkpoints):
+            start, state = self.begin()
+            if start >= steps and self.is_closed():
+                self.display.say(f"{cfg.task.name}: finished at step {start}")
+                return status.DONE
+            with (
+                Preemption() as preemption,
+                Metrics(self.around.run.metrics_jsonl, start) as metrics,
+                Trace(cfg.train.trace, self.around.run.path / "trace") as trace,
+                self.display,
+                self.around.ahead(self.batch) as batches,
+            ):
+                self.log = Log(cfg, metrics, self.display)
+                step_fn = self.compile(state, batches(self.history.position(start)), start)
+                now, stop = start, False
+                while now < steps and not stop and not self.diverged():
+                    if now and now % cfg.evals.every == 0:
+                        self.evaluate(state)
+                    trace.before(now, state)
+                    state, values = step_fn(state, self.around.frozen, batches(self.history.position(now)), self.key)
+                    self.log.stepped(now, values)
+                    now += 1
+                    if now < steps and self.checkpoints.due(now):
+                        self.save(now, state)
+                    if self.must_rewind() and not self.diverged():
+                        now, state = self.rewind()
+                    stop = preemption.requested()
+                self.log.settle()
+                self.save(now, state, force=True)
+                if stop:
+                    return self.end(status.PREEMPTED, f"{preemption.reason} at step {now}; state saved, run it again")
+                if why := self.diverged():
+                    return self.end(status.DIVERGED, f"{why}; stopped at step {now}, state kept")
+                self.evaluate(state)
+                return status.PREEMPTED if preemption.requested() else status.DONE
 
-    def evaluate(state: State) -> None:
+    def begin(self) -> tuple[int, State]:
+        """The state: resumed if there is one, else another run's, else drawn; sharded from the start."""
+        self.checkpoints.keep_only(lambda step, extra: self.history.knows(step, extra.get("skips", [])))
+        if resumed := self.checkpoints.restore(self.program.state):
+            self.display.say(f"{self.cfg.task.name}: resumed at step {resumed[0]} of {self.cfg.train.steps}")
+            return resumed
+        return self.fresh()
+
+    def fresh(self) -> tuple[int, State]:
+        """The state of a run that has saved none."""
+        if branched := self.around.branch(self.program.state, self.display.say):
+            self.display.say(f"{self.cfg.task.name}: branched off at step {branched[0]}")
+            return branched
+        return 0, self.program.begin(self.key, self.around.origin())
+
+    def is_closed(self) -> bool:
+        """Whether the last evaluation is there."""
+        rows = read(self.around.run.metrics_jsonl)
+        return hosts.gather("closed", any(row["step"] >= self.cfg.train.steps for row in rows))[0]
+
+    def batch(self, position: int) -> Any:
+        return place(self.around.data.batch, position, self.cfg.train.batch_size, self.around.mesh)
+
+    def compile(self, state: State, batch: Any, start: int) -> Callable[..., tuple[State, Mapping[str, jax.Array]]]:
+        traced = self.program.step.trace(state, self.around.frozen, batch, self.key)
+        work, peak = flops.of_program(traced.jaxpr).flops, chips.peak_flops(self.around.mesh.devices.flatten())
+        self.display.begin(start, work, peak)
+        return traced.lower().compile()
+
+    def evaluate(self, state: State) -> None:
         seen = (states.weights(state), state.extra, state.step)
-        samples = evaluation.samples(*seen, cfg.evals.samples)
-        shown = around.show(int(state.step), samples) if samples else ""
-        log.evaluated(int(state.step), evaluation.metrics(*seen, cfg.evals.batches), shown)
+        samples = self.evaluation.samples(*seen, self.cfg.evals.samples)
+        shown = self.around.show(int(state.step), samples) if samples else ""
+        self.log.evaluated(int(state.step), self.evaluation.metrics(*seen, self.cfg.evals.batches), shown)
 
-    # ---- the loop
-    batch_at = lambda position: place(around.data.batch, position, size, around.mesh)
-    with (
-        Preemption() as preemption,
-        Metrics(around.run.metrics_jsonl, start) as metrics,
-        Trace(cfg.train.trace, around.run.path / "trace") as trace,
-        display,
-        around.ahead(batch_at) as batches,
-        contextlib.closing(checkpoints),
-    ):
-        log = Log(cfg, metrics, display)
-        traced = program.step.trace(state, around.frozen, batches(start), key)
-        display.begin(start, flops.of_program(traced.jaxpr).flops, chips.peak_flops(around.mesh.devices.flatten()))
-        step_fn = traced.lower().compile()
-        stop = False
-        for now in range(start, steps):
-            if now and now % cfg.evals.every == 0:
-                evaluate(state)
-            trace.before(now, state)
-            state, values = step_fn(state, around.frozen, batches(now), key)
-            log.stepped(now, values)
-            if now + 1 < steps and checkpoints.due(now + 1):
-                log.settle()  # so that no checkpoint knows of a step that the log does not
-                checkpoints.save(now + 1, state)
-            stop = preemption.requested()
-            if stop or log.streak >= cfg.train.nonfinite_limit:
-                break
-        log.settle()
-        done = int(state.step)
-        checkpoints.save(done, state, force=True)
-        if stop:
-            display.say(f"{cfg.task.name}: {preemption.reason} at step {done}; state saved, run the same command again")
-            return status.PREEMPTED
-        if log.streak >= cfg.train.nonfinite_limit:
-            display.say(f"{cfg.task.name}: {log.streak} steps in a row not finite; stopped at step {done}, state kept")
-            return status.DIVERGED
-        evaluate(state)
-        return status.PREEMPTED if preemption.requested() else status.DONE
+    def save(self, step: int, state: State, force: bool = False) -> None:
+        self.log.settle()  # so that no checkpoint knows of a step that the log does not
+        extra = {"skips": self.history.before(step), "launch": self.launch}
+        self.checkpoints.save(step, state, force=force, extra_json=extra)
+
+    def diverged(self) -> str:
+        """Why the run cannot go on, "" while it can."""
+        limit, most = self.cfg.train.nonfinite_limit, self.cfg.train.spikes.most
+        if self.log.streak >= limit:
+            return f"{self.log.streak} steps in a row not finite, or outliers"
+        return f"another outlier after {most} rewinds" if self.must_rewind() and len(self.history.skips) >= most else ""
+
+    def must_rewind(self) -> bool:
+        return self.cfg.train.spikes.action == "rewind" and self.log.outlier is not None
+
+    def rewind(self) -> tuple[int, State]:
+        """Back to a checkpoint before the outlier; batches from there on are left out, the outlier's among them."""
+        spike, cfg = self.log.outlier, self.cfg.train.spikes
+        assert spike is not None
+        found = self.checkpoints.newest(spike - cfg.back)
+        restored = None if found is None else self.checkpoints.restore(self.program.state, found)
+        at, state = restored or self.fresh()
+        self.log.rewind(at)
+        # recorded before anything is made of it: a run killed from here on is taken up with the new batches
+        self.history.add(Skip(at, max(cfg.batches, spike + 1 - at), spike))
+        self.checkpoints.keep_only(lambda step, _: step <= at)
+        self.display.say(f"{self.cfg.task.name}: step {spike} is an outlier; back to step {at}, with other batches")
+        return at, state
+
+    def end(self, code: int, why: str) -> int:
+        self.display.say(f"{self.cfg.task.name}: {why}")
+        return code

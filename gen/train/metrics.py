@@ -27,15 +27,19 @@ class Metrics:
 
     def __init__(self, path: Path, start: int):
         """Cuts the file to the steps before `start` and opens it; ValueError if it is damaged or cannot be written."""
-        self._file = None
+        self._path, self._file = path, None
         if jax.process_index() != 0:
             return
         try:
-            end = _end_before(path, start)
             self._file = path.open("ab", buffering=0)
-            self._file.truncate(end)
+            self.cut(start)
         except OSError as error:
             raise ValueError(f"cannot write metrics to {path}: {error.strerror}; mend its permissions") from error
+
+    def cut(self, start: int) -> None:
+        """Takes back what was logged from step `start` on."""
+        if self._file is not None:
+            self._file.truncate(_end_before(self._path, start))
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Appends one step, which is on disk at once. Values are Python, NumPy or JAX scalars.

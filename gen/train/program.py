@@ -39,7 +39,7 @@ class Program:
         init = lambda key, origin: states.init(task, cfg.optim, steps, key, origin)
         shapes = jax.eval_shape(init, abstract_key(mesh), {n: spec.abstract(r.specs) for n, r in task.origin.items()})
         placed = states.shardings(task, shapes, mesh)
-        once = step.make(task, cfg.optim, steps, cfg.train.accumulate)
+        once = step.make(task, cfg.optim, steps, cfg.train.accumulate, cfg.train.spikes)
         return cls(
             state=jax.tree.map(_placed, shapes, placed),
             begin=jax.jit(init, out_shardings=placed),

@@ -11,11 +11,13 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from gen.train import digest, files
 from gen.train.digest import Piece
@@ -39,6 +41,10 @@ class Stored:
     def empty(self) -> bool:
         return 0 in self.shape
 
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * jnp.dtype(self.dtype).itemsize
+
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
@@ -46,6 +52,11 @@ class Contents:
 
     arrays: Mapping[str, Stored]
     extra: Mapping[str, Any]
+
+    def digest(self, prefix: str = "") -> str:
+        """One digest for the arrays under a prefix, the same on any mesh: what runs that read them record."""
+        under = {path: one for path, one in self.arrays.items() if path.startswith(prefix)}
+        return digest.combine({path.removeprefix(prefix): one.digest for path, one in under.items()})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from flax import traverse_util
 from jax.sharding import Sharding, SingleDeviceSharding
 from jaxtyping import Array
 
 from gen import hosts, tree
-from gen.train import digest, step_dir
+from gen.train import step_dir
 from gen.train.files import UnsafePath
 from gen.train.proof import Contents, Damaged
 
@@ -103,8 +102,7 @@ def _load_part(path: Path, subtree: str, shardings: Any) -> tuple[dict[str, Any]
     placement = _placement([name.removeprefix(prefix) for name in names], shardings)
     arrays = step_dir.load(path, contents, {prefix + name: sharding for name, sharding in placement.items()})
     part = {name.removeprefix(prefix): array for name, array in arrays.items()}
-    digests = {name: contents.arrays[prefix + name].digest for name in part}
-    return traverse_util.unflatten_dict(part, sep="/"), digest.combine(digests)
+    return tree.nested(part), contents.digest(prefix)
 
 
 def _placement(names: list[str], shardings: Any) -> dict[str, Sharding]:

@@ -58,7 +58,7 @@ class RunDir:
             if self.config_json.exists():
                 self._refuse_other(json.loads(json.dumps(complete(self.config()))), plain, may_change)
             if jax.process_index() == 0:
-                self._take()
+                self.take()
                 files.write_json(self.config_json, plain)
         except OSError as error:
             raise ValueError(f"cannot write to {self.path}: {error.strerror}; choose another directory") from error
@@ -67,8 +67,9 @@ class RunDir:
         """Leaves the directory to other jobs, as the end of the process does by itself."""
         self._lock.release()
 
-    def _take(self) -> None:
-        """A lock of the kernel's, which a job that is killed leaves behind for nobody."""
+    def take(self) -> None:
+        """Makes the directory this job's, by a lock of the kernel's, which a job that is killed does not leave behind.
+        Raises ValueError where another job has it."""
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:

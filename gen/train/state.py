@@ -30,11 +30,13 @@ class PlayerState(struct.PyTreeNode):
 
 
 class State(struct.PyTreeNode):
-    """`step` counts global batches; `skipped` steps met a non-finite loss or gradient, `streak` of them just now."""
+    """`step` counts global batches; `skipped` steps met a non-finite loss or gradient, or an outlier that is not
+    applied, `streak` of them just now. `norms` are the statistics of gradients by player (gen.train.spikes)."""
 
     step: Any  # int32 ()
     players: Mapping[str, PlayerState]
     extra: Params
+    norms: Any  # spikes.Statistics
     skipped: Any  # int32 ()
     streak: Any  # int32 ()
 
@@ -65,7 +67,8 @@ def init(
         ema = None if cfg.ema is None else jax.tree.map(jnp.copy, params)
         players[name] = PlayerState(params, transform.init(moving(cfg, player.specs)(params)), ema, jnp.int32(0))
     extra = spec.initialize(task.extra, rng.fold(key, "extra"))
-    return State(jnp.int32(0), players, extra, jnp.int32(0), jnp.int32(0))
+    norms = {name: jnp.zeros(3) for name in players}
+    return State(jnp.int32(0), players, extra, norms, jnp.int32(0), jnp.int32(0))
 
 
 def shardings(task: Task, abstract: State, mesh: Mesh) -> State:
@@ -90,4 +93,4 @@ def shardings(task: Task, abstract: State, mesh: Mesh) -> State:
             whole,
         )
     extra = jax.tree.map(lambda _: whole, abstract.extra)
-    return State(whole, placed, extra, whole, whole)
+    return State(whole, placed, extra, dict.fromkeys(placed, whole), whole, whole)

@@ -14,12 +14,15 @@ from jaxtyping import Array, Key
 from gen import config, rng
 from gen.spec import Params
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task
+from gen.train import spikes
 from gen.train.optim import OptimConfig, clipping, moving, optimizer, schedule
+from gen.train.spikes import SpikeConfig
 from gen.train.state import PlayerState, State
 
 
-def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int) -> Callable:
+def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int, spike: SpikeConfig = spikes.NOTE) -> Callable:
     """The step function (state, frozen, batch, key) -> (state, metrics); `key` is the run's, whatever the step."""
+    norm_names = {name: "grad_norm" if len(task.players) == 1 else f"{name}/grad_norm" for name in task.players}
 
     def step(
         state: State, frozen: Mapping[str, Params], batch: Batch, key: Key[Array, ""]
@@ -46,9 +49,12 @@ def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int) -> Call
         players, (finite, metrics) = _updates(update, dict(state.players), task.inner_updates)
         after = {name: p.params for name, p in players.items()}
         extra = task.after(after, prepared, metrics, context)
-        new = _commit(state, players, extra, finite)
+        norms = {name: metrics[shown].value() for name, shown in norm_names.items()}
+        outlier = spikes.outlier(state.norms, norms, spike)
+        keep = finite & ~outlier if spike.action == "skip" else finite
+        new = _commit(state, players, extra, spikes.counted(state.norms, norms, spike), keep)
         shown = {name: m.value() for name, m in metrics.items() if not name.startswith("_")}
-        return new, {**shown, "skipped": new.skipped, "streak": new.streak}
+        return new, {**shown, "outlier": outlier, "skipped": new.skipped, "streak": new.streak}
 
     return step
 
@@ -102,17 +108,22 @@ def average(ema: Params | None, params: Params, decay: float, updates: Array) ->
     return jax.tree.map(lambda e, p: e + share * (p - e), ema, params)
 
 
-def _commit(old: State, players: Mapping[str, PlayerState], extra: Params, finite: Array) -> State:
-    """The new state if every loss and gradient was finite, else the old one with the step counted as skipped."""
-    kept_players, kept_extra = jax.tree.map(
-        lambda new, before: jnp.where(finite, new, before), (dict(players), extra), (dict(old.players), old.extra)
+def _commit(
+    old: State, players: Mapping[str, PlayerState], extra: Params, norms: spikes.Statistics, keep: Array
+) -> State:
+    """The new state if it is to be kept, else the old one with the step counted as skipped."""
+    kept_players, kept_extra, kept_norms = jax.tree.map(
+        lambda new, before: jnp.where(keep, new, before),
+        (dict(players), extra, dict(norms)),
+        (dict(old.players), old.extra, dict(old.norms)),
     )
     return State(
         step=old.step + 1,
         players=kept_players,
         extra=kept_extra,
-        skipped=old.skipped + jnp.where(finite, 0, 1),
-        streak=jnp.where(finite, 0, old.streak + 1),
+        norms=kept_norms,
+        skipped=old.skipped + jnp.where(keep, 0, 1),
+        streak=jnp.where(keep, 0, old.streak + 1),
     )
 
 

@@ -89,6 +89,13 @@ def files_record(step_dir: Path) -> Path:
     return step_dir.with_name(step_dir.name + ".files.json")
 
 
+def remove(step_dir: Path) -> None:
+    """Renames first, so that a removal cut short leaves nothing that looks like a checkpoint."""
+    files_record(step_dir).unlink(missing_ok=True)
+    if step_dir.exists():
+        shutil.rmtree(step_dir.rename(step_dir.with_name(step_dir.name + ".removed")))
+
+
 def check(step_dir: Path) -> Contents:
     """Checks the files of a step, where they are recorded, and returns what it says that it holds.
 
@@ -129,7 +136,7 @@ def first_line(error: BaseException) -> str:
 
 def _check(step_dir: Path) -> Contents:
     present = files.regular_files(step_dir)
-    recorded = _recorded_files(step_dir)
+    recorded = recorded_files(step_dir)
     for name in recorded:
         if name not in present:
             raise Damaged(f"the file {name} is missing")
@@ -151,7 +158,8 @@ def _read(step_dir: Path, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[
     return {path: array for path, array in tree.paths(nested)}
 
 
-def _recorded_files(step_dir: Path) -> dict[str, str]:
+def recorded_files(step_dir: Path) -> dict[str, str]:
+    """{name: SHA-256} of the files of a step, none where they are not recorded. Raises Damaged."""
     record = files_record(step_dir)
     if not record.exists():
         return {}

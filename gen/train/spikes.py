@@ -1,0 +1,65 @@
+"""Steps whose gradient is far larger than those before them, which large runs meet now and then, and what to do about
+them (PaLM, arXiv 2204.02311, section 5.1).
+
+With x = log |g|, mean and variance of x are exponential averages (West 1979), plain ones until they are full:
+
+    share = 1 / min(n + 1, window)      d = x - mean
+    mean <- mean + share d              var <- (1 - share) (var + share d^2)
+
+and a step is an outlier when n >= window and x > mean + deviations sqrt(var). Norms are compared by their logarithm, as
+they vary by factors. What is not applied does not count.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+type Statistics = Mapping[str, Float[Array, "3"]]  # n, mean and variance, by player
+
+
+@dataclasses.dataclass(frozen=True)
+class SpikeConfig:
+    """`note` says in the metrics which steps are outliers; `skip` leaves the state as it was, inside the step; `rewind`
+    goes back to a checkpoint `back` steps or more before, and leaves out `batches` batches from there on, the outlier's
+    among them, as PaLM did by hand; after `most` times the run ends as diverged.
+    """
+
+    action: Literal["note", "skip", "rewind"] = "note"
+    deviations: float = 6.0
+    window: int = 100
+    back: int = 100
+    batches: int = 200
+    most: int = 20
+
+    def __post_init__(self):
+        if self.deviations <= 0 or self.window < 2 or self.back < 0 or self.batches < 1 or self.most < 1:
+            raise ValueError(f"train.spikes: {self} needs positive numbers, and a window of at least 2 steps")
+
+
+NOTE = SpikeConfig()
+
+
+def outlier(statistics: Statistics, norms: Mapping[str, Float[Array, ""]], cfg: SpikeConfig) -> Bool[Array, ""]:
+    """Whether the gradient of any player is one; a norm that is not finite, as where a player rests, is none."""
+    found = jnp.bool_(False)
+    for name, norm in norms.items():
+        n, mean, variance = statistics[name]
+        x = jnp.log(norm)
+        found |= (n >= cfg.window) & jnp.isfinite(x) & (x > mean + cfg.deviations * jnp.sqrt(variance))
+    return found
+
+
+def counted(statistics: Statistics, norms: Mapping[str, Float[Array, ""]], cfg: SpikeConfig) -> dict[str, Array]:
+    """The statistics with one step more."""
+    return {name: _counted(statistics[name], jnp.log(norm), cfg.window) for name, norm in norms.items()}
+
+
+def _counted(statistic: Float[Array, "3"], x: Float[Array, ""], window: int) -> Float[Array, "3"]:
+    n, mean, variance = statistic
+    share = 1 / jnp.minimum(n + 1, window)
+    apart = x - mean
+    new = jnp.stack([n + 1, mean + share * apart, (1 - share) * (variance + share * apart**2)])
+    return jnp.where(jnp.isfinite(x), new, statistic)

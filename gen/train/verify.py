@@ -1,0 +1,110 @@
+"""Checkpoints examined where they lie, without a model, without accelerators, and with little memory.
+
+    problems(Path("run/checkpoints/100"))       # [] for an intact one
+    differences(Path("a/checkpoints/100"), Path("b/checkpoints/100"))
+
+A step is read a part at a time, so that it may be larger than the memory.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import SingleDeviceSharding
+
+from gen.train import files, proof, step_dir
+from gen.train.files import UnsafePath
+from gen.train.proof import Contents, Damaged, Stored
+
+PART = 2**30  # bytes that are read at a time
+
+
+class Difference(NamedTuple):
+    """How an array differs between two steps; `largest` is the largest absolute difference, `relative` the root mean
+    square of the difference over that of the first; both None where shapes differ or one is not there."""
+
+    path: str
+    said: str
+    largest: float | None = None
+    relative: float | None = None
+
+
+def problems(path: Path) -> list[str]:
+    """What is wrong with a step, a sentence each: all damaged files, and all arrays that are not what was saved."""
+    try:
+        present = files.regular_files(path)
+        recorded = step_dir.recorded_files(path)
+    except (Damaged, UnsafePath, OSError) as error:
+        return [str(error)]
+    found = [f"the file {name} is missing" for name in recorded if name not in present]
+    for name, sha256 in recorded.items():
+        if name in present and files.sha256(present[name]) != sha256:
+            found.append(f"the file {name} has changed since it was saved")
+    try:
+        contents = proof.read(path)
+        for part in _parts(contents.arrays):
+            found += _wrong_arrays(path, contents, part)
+    except (Damaged, OSError) as error:
+        found.append(str(error))
+    return found
+
+
+def arrays(path: Path, contents: Contents, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """(path, array) of the arrays under a prefix, verified, a part in memory at a time. Raises Damaged."""
+    wanted = {name: stored for name, stored in contents.arrays.items() if name.startswith(prefix)}
+    for part in _parts(wanted):
+        for name, array in step_dir.load(path, contents, _here(part)).items():
+            yield name, np.asarray(array)
+
+
+def differences(one: Path, other: Path) -> list[Difference]:
+    """What differs between the arrays of two steps, by digest first. Raises Damaged where one is not intact."""
+    first, second = proof.read(one), proof.read(other)
+    found = [Difference(name, f"only in {one}") for name in sorted(first.arrays.keys() - second.arrays.keys())]
+    found += [Difference(name, f"only in {other}") for name in sorted(second.arrays.keys() - first.arrays.keys())]
+    for name in sorted(first.arrays.keys() & second.arrays.keys()):
+        here, there = first.arrays[name], second.arrays[name]
+        if (here.shape, here.dtype) != (there.shape, there.dtype):
+            found.append(Difference(name, f"{here.dtype}{list(here.shape)}, {there.dtype}{list(there.shape)}"))
+        elif here.digest != there.digest:
+            x = step_dir.load(one, first, _here([name]))[name]
+            y = step_dir.load(other, second, _here([name]))[name]
+            found.append(_apart(name, np.asarray(x), np.asarray(y)))
+    return found
+
+
+def _apart(name: str, x: np.ndarray, y: np.ndarray) -> Difference:
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    scale = float(np.sqrt(np.mean(x**2)))
+    largest, apart = float(np.abs(x - y).max()), float(np.sqrt(np.mean((x - y) ** 2)))
+    return Difference(name, f"{np.count_nonzero(x != y):,} of {x.size:,}", largest, apart / scale if scale else None)
+
+
+def _wrong_arrays(path: Path, contents: Contents, part: list[str]) -> list[str]:
+    """Those of a part that cannot be read or have another digest; read one by one where together they fail."""
+    try:
+        step_dir.load(path, contents, _here(part))
+        return []
+    except Damaged as error:
+        if len(part) == 1:
+            return [str(error)]
+        return [problem for name in part for problem in _wrong_arrays(path, contents, [name])]
+
+
+def _parts(stored: Mapping[str, Stored]) -> Iterator[list[str]]:
+    part: list[str] = []
+    size = 0
+    for name, one in stored.items():
+        part.append(name)
+        size += one.bytes
+        if size > PART:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _here(names: Any) -> dict[str, SingleDeviceSharding]:
+    return dict.fromkeys(names, SingleDeviceSharding(jax.devices("cpu")[0]))

@@ -1,0 +1,108 @@
+"""Runs that branch off another: its whole state at a step, optimizer included, taken further under another config.
+
+DIR/ancestry.json    {"run": "../lm", "step": 500, "digest": "...", "config": {"optim.lr": [1e-3, 1e-4]},
+                      "ancestry": that of the other run, or null}
+
+parent = find(RunDir(workdir), "runs/lm@500")
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gen import config
+from gen.train import files, history, proof, restore
+from gen.train.proof import Damaged
+from gen.train.restore import Warn
+from gen.train.run_dir import RunDir
+from gen.train.state import State
+
+ANCESTRY = "ancestry.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Parent:
+    """A step of another run, by the digest of all its arrays."""
+
+    run: RunDir
+    step: int
+    digest: str
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.run.checkpoints / str(self.step)
+
+    def state(self, abstract: State, warn: Warn) -> tuple[int, State]:
+        """Its state on this run's mesh. Raises ValueError where it is gone, damaged, or no longer what it was."""
+        now = proof.read(self.checkpoint).digest() if self.checkpoint.exists() else None
+        if now != self.digest:
+            raise ValueError(f"{self.checkpoint} is {'gone' if now is None else 'not what this run branched off'}")
+        found = restore.restore(self.run.checkpoints, abstract, self.step, warn)
+        assert found is not None
+        return found
+
+
+def find(run: RunDir, wanted: str | None) -> Parent | None:
+    """What a run branches off, or did when it was begun; None for one that does not.
+
+    Raises ValueError where `wanted`, DIR or DIR@STEP, is no checkpoint, or the run was begun otherwise.
+    """
+    record = run.path / ANCESTRY
+    if record.exists():
+        said = files.read_json(record)
+        parent = Parent(RunDir(run.path / said["run"]), said["step"], said["digest"])
+        if wanted is not None and not _same(wanted, parent):
+            raise ValueError(
+                f"{run.path} branched off {parent.run.path}@{parent.step}; give the same, or another directory"
+            )
+        return parent
+    if wanted is None:
+        return None
+    if run.config_json.exists():
+        raise ValueError(f"{run.path} was begun without --from; branch off into another directory")
+    where, step = split(wanted)
+    there = restore.steps(where / "checkpoints")
+    if not there or (step is not None and step not in there):
+        listed = f"it has {', '.join(map(str, there))}" if there else "it has none"
+        raise ValueError(f"--from={wanted}: there is no such checkpoint; {listed}")
+    step = there[-1] if step is None else step
+    try:
+        contents = proof.read(where / "checkpoints" / str(step))
+    except Damaged as error:
+        raise ValueError(f"--from={wanted}: checkpoint {step} is damaged: {error}; choose another") from error
+    return Parent(RunDir(where), step, contents.digest())
+
+
+def record(run: RunDir, parent: Parent, own: Mapping[str, Any]) -> None:
+    """Writes what a run branches off, and the batches that were left out on the way there; process 0 does."""
+    if jax.process_index() != 0 or (run.path / ANCESTRY).exists():
+        return
+    skips = proof.read(parent.checkpoint).extra.get("skips", [])
+    if skips:
+        files.write_json(run.path / history.SKIPS, {"skips": skips})
+    theirs, ours = config.flatten(parent.run.config()), config.flatten(own)
+    differing = {key: [theirs.get(key), ours.get(key)] for key in sorted(theirs.keys() | ours.keys())}
+    before = parent.run.path / ANCESTRY
+    said = {
+        "run": os.path.relpath(parent.run.path, run.path),
+        "step": parent.step,
+        "digest": parent.digest,
+        "config": {key: pair for key, pair in differing.items() if pair[0] != pair[1]},
+        "ancestry": files.read_json(before) if before.exists() else None,
+    }
+    files.write_json(run.path / ANCESTRY, said)
+
+
+def split(place: str) -> tuple[Path, int | None]:
+    """The directory and the step of DIR or DIR@STEP."""
+    where, at, step = place.rpartition("@")
+    return (Path(where), int(step)) if at and step.isdigit() else (Path(place), None)
+
+
+def _same(wanted: str, parent: Parent) -> bool:
+    where, step = split(wanted)
+    return where.resolve() == parent.run.path.resolve() and step in (None, parent.step)

@@ -1,0 +1,53 @@
+"""`gc`: old checkpoints go, and never the last that is intact."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from gen import status
+from gen.train import step_dir, verify
+from gen.train.checkpoint import leftovers
+from gen.train.run_dir import RunDir
+from launch import ancestry
+from launch.checkpoint import place
+
+
+def collect(places: Sequence[str], keep: int, keep_every: int | None, dry_run: bool) -> int:
+    """Returns status.NO_CHECKPOINT where a run has no intact checkpoint; there nothing is removed."""
+    code = status.DONE
+    for where in places:
+        if ancestry.split(where)[1] is not None:
+            raise ValueError(f"{where}: gc takes a run, not a step of one")
+        for folder, steps in place.found(where).items():
+            run = RunDir(folder.parent)
+            run.take()  # not under the hands of a job that writes there
+            try:
+                code = clear(folder, steps, keep, keep_every, dry_run) or code
+            finally:
+                run.release()
+    return code
+
+
+def clear(folder: Path, steps: Sequence[int], keep: int, keep_every: int | None, dry_run: bool) -> int:
+    stay = newest_intact(folder, steps, keep)
+    if not stay:
+        print(f"{folder}: no checkpoint is intact; nothing is removed, verify says what is wrong")
+        return status.NO_CHECKPOINT
+    stay |= {step for step in steps if keep_every and step % keep_every == 0}
+    gone = [folder / str(step) for step in steps if step not in stay]
+    size = sum(file.stat().st_size for path in gone for file in path.rglob("*") if file.is_file())
+    for path in () if dry_run else gone:
+        step_dir.remove(path)
+    for path in () if dry_run else leftovers(folder):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    names = ", ".join(path.name for path in gone) or "nothing"
+    print(f"{folder}: {'would remove' if dry_run else 'removed'} {names} ({size / 1e6:,.1f} MB)")
+    return status.DONE
+
+
+def newest_intact(folder: Path, steps: Sequence[int], count: int) -> set[int]:
+    found: set[int] = set()
+    for step in sorted(steps, reverse=True):
+        if len(found) < count and not verify.problems(folder / str(step)):
+            found.add(step)
+    return found

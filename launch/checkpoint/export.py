@@ -1,0 +1,43 @@
+"""`export`: arrays of a checkpoint as one safetensors file, which every framework reads."""
+
+import json
+from pathlib import Path
+
+from gen.interop import safetensors
+from gen.train import proof, verify
+from gen.train.proof import Contents, Damaged
+from launch.checkpoint import place
+
+
+def export(where: str, to: str | None, part: str | None) -> int:
+    if to is None:
+        raise ValueError("--to is missing: the file to write, as weights.safetensors")
+    step = place.one(where)
+    try:
+        contents = proof.read(step)
+        prefix = prefix_of(contents, part)
+        arrays = {name.removeprefix(prefix): array for name, array in verify.arrays(step, contents, prefix)}
+    except Damaged as error:
+        raise ValueError(f"{step} is damaged: {error}; export another step") from error
+    said = {"step": step.name, "part": prefix.rstrip("/"), "digest": contents.digest(prefix)}
+    partial = Path(to + ".partial")
+    safetensors.save(partial, arrays, {"gen": json.dumps(said)})
+    partial.replace(to)
+    print(f"wrote {len(arrays)} arrays of {step}, {said['part'] or 'the whole state'}, to {to}")
+    return 0
+
+
+def prefix_of(contents: Contents, part: str | None) -> str:
+    """The path of a part, by default that of the only player's weights: averaged ones where there are."""
+    paths = contents.arrays.keys()
+    if part is None:
+        players = sorted({path.split("/")[1] for path in paths if path.startswith("players/")})
+        if len(players) != 1:
+            raise ValueError(f"say --part=players/NAME/params, as there are several players: {', '.join(players)}")
+        ema = f"players/{players[0]}/ema/"
+        return ema if any(path.startswith(ema) for path in paths) else f"players/{players[0]}/params/"
+    prefix = part.strip("/") + "/" if part.strip("/") else ""
+    if not any(path.startswith(prefix) for path in paths):
+        tops = sorted({"/".join(path.split("/")[:3]) for path in paths if path.count("/") > 2})
+        raise ValueError(f"--part={part}: the checkpoint has no such part; it has {', '.join(tops[:8])}")
+    return prefix

@@ -1,0 +1,44 @@
+"""`list`: every checkpoint with its size, age and what is known of it, without reading its arrays."""
+
+import datetime
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import rich
+from rich.table import Table
+
+from gen.train import files, proof, step_dir
+from gen.train.files import UnsafePath
+from gen.train.proof import Damaged
+from launch.checkpoint import place
+
+
+def show(places: Sequence[str]) -> int:
+    for where in places:
+        for folder, steps in place.found(where).items():
+            rich.print(listing(folder, steps))
+    return 0
+
+
+def listing(folder: Path, steps: Sequence[int]) -> Table:
+    found = Table("step", "saved", "MB", "arrays", "numbers", "digest", "proof", title=str(folder))
+    for column in (found.columns[i] for i in (0, 2, 3, 4)):
+        column.justify = "right"
+    for step in steps:
+        found.add_row(str(step), *described(folder / str(step)))
+    return found
+
+
+def described(path: Path) -> tuple[str, ...]:
+    """When it was saved, its size, what it says that it holds, and whether its files are recorded."""
+    try:
+        size = sum(file.stat().st_size for file in files.regular_files(path).values())
+        saved = datetime.datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "seconds")
+        contents = proof.read(path)
+    except (Damaged, UnsafePath, OSError) as error:
+        return ("", "", "", "", "", f"damaged: {error}")
+    numbers = sum(math.prod(one.shape) for one in contents.arrays.values())
+    recorded = "arrays and files" if step_dir.files_record(path).exists() else "arrays"
+    held = f"{len(contents.arrays)}", f"{numbers / 1e6:,.2f} M"
+    return (saved, f"{size / 1e6:,.1f}", *held, contents.digest(), recorded)

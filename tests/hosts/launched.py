@@ -1,0 +1,29 @@
+"""Programs of several processes, for tests: launch.local as a user types it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment() -> dict[str, str]:
+    """Without the devices that tests give themselves; compiled quickly."""
+    return os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+
+
+def start(processes: int, devices: int, *command: str, local: tuple[str, ...] = ()) -> subprocess.Popen:
+    """launch.local with its own flags `local`, running a Python command."""
+    how = [f"--processes={processes}", f"--devices={devices}", *local]
+    line = [sys.executable, "-m", "launch.local", *how, "--", sys.executable, *command]
+    return subprocess.Popen(
+        line, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def run(processes: int, devices: int, *command: str, local: tuple[str, ...] = ()) -> tuple[int, str]:
+    """Exit status and output of launch.local."""
+    started = start(processes, devices, *command, local=local)
+    output, _ = started.communicate(timeout=1500)
+    return started.returncode, output
