@@ -41,7 +41,7 @@ def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
     from gen import mesh as meshes
     from gen.interop import huggingface
     from gen.interop.pretrained import find_tokenizer, load_pretrained
-    from gen.train import step_dir
+    from gen.train import manifest, step_dir
     from gen.train.run_dir import RunDir
     from launch import catalog, feeds, trained
 
@@ -62,7 +62,7 @@ def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
         run = RunDir(place)
         run.claim(config.to_dict(cfg), ())
         tokenizer.save(place / trained.TOKENIZER)
-        run.record_launch(dict(mesh.shape), data_fingerprint="")
+        run.record_launch(manifest.launch(dict(mesh.shape), config.to_dict(cfg), data_fingerprint=""))
         run.checkpoints.mkdir()
         step = run.checkpoints / "0"
         step_dir.save_async(step, step_dir.pack({"players": {"model": {"params": model.params}}}, {}))()

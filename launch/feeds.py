@@ -5,8 +5,10 @@ feed = open_feed(cfg, task, tokenizer)              # .train(batch_size), .evalu
 """
 
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,6 +29,8 @@ from gen.tokenizers import load as load_tokenizer
 from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 from launch import trained
+
+RECORD = "---- record "  # begins the last line of a file of texts
 
 type Feed = Pipeline | TextPipeline | ChatPipeline | RankingPipeline | PromptPipeline | LabelledPipeline
 
@@ -148,19 +152,27 @@ def cut_captions(pipeline: Pipeline, tokenizer: Tokenizer | None, context: int) 
     return f"{share:.0%} of the captions are longer than the model's {context} tokens and are cut, as {cut[0]!r}"
 
 
-def shower(folder: Path, tokenizer: Tokenizer | None) -> Callable[[int, Mapping[str, np.ndarray]], str]:
-    """Writes samples of a step, a grid of pictures or a file of texts, and says where; process 0 does, for all."""
+def shower(
+    folder: Path, tokenizer: Tokenizer | None, record: Mapping[str, Any]
+) -> Callable[[int, Mapping[str, np.ndarray], Mapping[str, str]], str]:
+    """Writes samples of a step, a grid of pictures or a file of texts, and says where; process 0 does, for all. They
+    carry `record`, and the digests of the weights that made them."""
 
-    def show(step: int, samples: Mapping[str, np.ndarray]) -> str:
+    def show(step: int, samples: Mapping[str, np.ndarray], weights: Mapping[str, str]) -> str:
+        said = {"kind": "evaluation", "step": step, "weights": dict(weights), **record}
         if jax.process_index() != 0:
             return ""
         if "text" not in samples:
-            return png.write_comparison(folder / f"{step:08d}.png", samples)
+            return png.write_comparison(folder / f"{step:08d}.png", samples, said)
         assert tokenizer is not None
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{step:08d}.txt"
-        texts = [tokenizer.decode(tokens_T) for tokens_T in samples["text"]]
-        path.write_text("".join(f"---- {i}\n{text}\n" for i, text in enumerate(texts)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{listed(samples['text'], tokenizer)}{RECORD}{json.dumps(said)}\n")
         return str(path)
 
     return show
+
+
+def listed(tokens_NT: np.ndarray, tokenizer: Tokenizer) -> str:
+    """Texts of one evaluation, one below the other."""
+    return "".join(f"---- {i}\n{tokenizer.decode(tokens_T)}\n" for i, tokens_T in enumerate(tokens_NT))

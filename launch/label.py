@@ -18,7 +18,7 @@ from launch import labels
 from launch.trained import Run
 
 
-def label(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, versions: dict[str, Any]) -> int:
+def label(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with: dict[str, Any]) -> int:
     """Shows the probability of each label for every prompt, and appends them to OUT/labels.jsonl."""
     asked = {f"sampler.{key}": True for key, _ in overrides} | {
         name: getattr(args, name) for name in ("from_text_embedding", "tokens", "stop", "system")
@@ -34,7 +34,7 @@ def label(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, versions:
     path = out / "labels.jsonl"
     with path.open("a") as file:
         file.writelines(
-            json.dumps({"label": guess.best, **guess._asdict(), "weights": weights, **versions}) + "\n"
+            json.dumps({"label": guess.best, **guess._asdict(), "weights": weights, **made_with}) + "\n"
             for guess in guesses
         )
     print(f"added {len(guesses)} texts to {path}")

@@ -40,8 +40,9 @@ class Language:
     template: Template | None = None
 
     @classmethod
-    def open(cls, place: str | Path, mesh: Mesh) -> "Language":
-        """Raises ValueError for a directory that holds no language model, or one without a tokenizer."""
+    def open(cls, place: str | Path, mesh: Mesh, step: int | None = None) -> "Language":
+        """Of the newest step of a run, or of this one. Raises ValueError for a directory that holds no language model,
+        or one without a tokenizer."""
         place = Path(place)
         if not is_run(place):
             read = pretrained.load_pretrained(place, mesh)
@@ -49,11 +50,11 @@ class Language:
                 raise ValueError(f"{place} has no tokenizer.json or tokenizer.model; put the model's own beside it")
             weights: dict[str, Any] = {"directory": place.name, "digest": digest.combine(digest.digests(read.params))}
             return cls(read.params, read.cfg, read.tokenizer, mesh, weights)
-        run = Run.open(place)
+        run = Run.open(place, step)
         if not catalog.FAMILIES[run.cfg.task.name].writes:
             raise ValueError(f"{place} holds a {run.cfg.task.name}, not a language model")
         params = run.load(lm_spec(run.cfg.model), mesh)
-        weights = {"step": run.step, "part": run.part, "digest": run.digest}
+        weights = {"step": run.step, "part": run.part, "digest": run.digest, "config_sha256": run.config_sha256}
         template = getattr(run.cfg.data, "template", None)
         return cls(params, run.cfg.model, run.tokenizer(), mesh, weights, run.cfg, template)
 

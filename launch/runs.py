@@ -14,7 +14,7 @@ from gen.data.classes import LabelledPipeline
 from gen.evals.classification import classification
 from gen.evals.fidelity import psnr
 from gen.mesh import MeshConfig
-from gen.train import loop
+from gen.train import loop, manifest
 from gen.train.evaluation import Evaluation
 from gen.train.run_dir import RunDir
 from launch import ancestry, catalog, feeds, labels, trained
@@ -57,9 +57,12 @@ def train_here(made: Assembled, held_out: Any, run: RunDir) -> int:
     cfg, mesh, task = made.cfg, made.mesh, made.task
     check_same(made)
     frozen = trained.load_upstream(task.frozen, made.upstream, mesh, run)
+    entry = manifest.launch(dict(mesh.shape), config.to_dict(cfg), made.feed.fingerprint)
     if jax.process_index() == 0:
-        run.record_launch(dict(mesh.shape), made.feed.fingerprint)
+        note_changes(run, entry)
+        run.record_launch(entry)
         describe(made)
+    record = {"samples": cfg.evals.samples, "made_with": manifest.surroundings(dict(mesh.shape))}
     loader = made.feed.train(cfg.train.batch_size)
     around = loop.Surroundings(
         mesh=mesh,
@@ -70,13 +73,23 @@ def train_here(made: Assembled, held_out: Any, run: RunDir) -> int:
         branch=made.parent.state if made.parent else lambda *_: None,
         run=run,
         ahead=lambda read: ReadAhead(read, READ_AHEAD),
-        show=feeds.shower(run.samples, made.tokenizer),
+        show=feeds.shower(run.samples, made.tokenizer, record),
     )
     try:
         return loop.train(task, cfg, around)
     finally:
         report_replaced(loader)
         report_replaced(held_out)
+
+
+def note_changes(run: RunDir, now: Mapping[str, Any]) -> None:
+    """What a run that is resumed can no longer promise."""
+    for before in run.launches()[-1:]:
+        if changed := manifest.changed(before, now):
+            print(
+                f"note: since the last launch {'; '.join(changed)}: batches and noise stay the same, but from here on"
+            )
+            print("note: this run need no longer equal, bit for bit, one that was never stopped")
 
 
 def check_same(made: Assembled) -> None:

@@ -18,28 +18,23 @@ from launch import command
 
 
 def main(args, overrides) -> int:
-    import importlib.metadata
-
     import jax
 
     from gen import mesh as meshes
+    from gen.train import manifest
     from launch import stack
 
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
-    versions = {
-        "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")},
-        "device": jax.devices()[0].device_kind,
-        "mesh": dict(mesh.shape),
-    }
+    made_with = {"made_with": manifest.surroundings(dict(mesh.shape))}
     if (Path(args.workdir) / "config.json").exists() and not (Path(args.workdir) / stack.STACK).exists():
         from launch.label import holds_classifier, label
         from launch.write import write
 
         show = label if holds_classifier(Path(args.workdir)) else write
-        return show(args, overrides, mesh, versions)
+        return show(args, overrides, mesh, made_with)
     from launch.draw import draw
 
-    return draw(args, overrides, mesh, versions)
+    return draw(args, overrides, mesh, made_with)
 
 
 if __name__ == "__main__":

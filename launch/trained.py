@@ -14,15 +14,15 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from gen import config, spec
 from gen import mesh as meshes
-from gen import spec
 from gen.spec import Params, Specs
 from gen.tasks.base import Upstream
 from gen.tasks.lora import LoRATask
 from gen.tokenizers import Tokenizer
 from gen.tokenizers import load as load_tokenizer
-from gen.train import digest, files, restore
-from gen.train.config import RunConfig
+from gen.train import digest, files, manifest, restore
+from gen.train.config import RunConfig, may_change
 from gen.train.run_dir import RunDir
 from launch import catalog
 
@@ -41,15 +41,22 @@ class Run:
     digest: str = ""
 
     @classmethod
-    def open(cls, place: str | Path) -> "Run":
-        """Raises ValueError when the directory holds no run or no checkpoint."""
+    def open(cls, place: str | Path, step: int | None = None) -> "Run":
+        """What is read will be of the newest step, or of this one. Raises ValueError when the directory holds no run or
+        no checkpoint."""
         path = Path(place)
         run = RunDir(path)
         if not run.config_json.exists():
             raise ValueError(f"{path} is not the directory of a run (it has no config.json); train it first")
         if not restore.steps(run.checkpoints):
             raise ValueError(f"{path} has no checkpoint yet; train it first")
-        return cls(path, catalog.resolve(run.config()))
+        return cls(path, catalog.resolve(run.config()), step)
+
+    @functools.cached_property
+    def config_sha256(self) -> str:
+        """The digest of the config by which it is read, without what a run may be taken up with anew."""
+        kept = {key: value for key, value in config.flatten(config.to_dict(self.cfg)).items() if not may_change(key)}
+        return manifest.config_digest(kept)
 
     def load(self, specs: Specs, mesh: Mesh, player: str = "model") -> Params:
         """The averaged weights of a player where the run keeps an average, else its weights; verified, on the mesh.

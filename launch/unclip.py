@@ -66,11 +66,12 @@ class Unclip:
     mesh: Mesh
 
     @classmethod
-    def open(cls, workdir: str | Path, mesh: Mesh) -> "Unclip":
-        """Reads the weights of every stage. Raises ValueError naming a stage that is missing or not trained yet."""
+    def open(cls, workdir: str | Path, mesh: Mesh, steps: Mapping[str, int] | None = None) -> "Unclip":
+        """Reads the weights of every stage, of the newest step or of that in `steps`. Raises ValueError naming a stage
+        that is missing or not trained yet."""
         stages: dict[str, Stage] = {}
         for name, place in places(Path(workdir)).items():
-            run = Run.open(place)
+            run = Run.open(place, (steps or {}).get(name))
             stages[name] = Stage(run, run.load(SPECS[run.cfg.task.name](run.cfg.model), mesh))
         check_fresh(stages)
         for kind in ("clip", "prior", "decoder"):
@@ -138,8 +139,11 @@ class Unclip:
         return embedding_BE, pictures
 
     def digests(self) -> dict[str, Mapping[str, Any]]:
-        """Which weights each stage has."""
-        return {name: {"step": s.run.step, "digest": s.run.digest} for name, s in self.stages.items()}
+        """Which weights each stage has, and by which config they are read."""
+        return {
+            name: {"step": s.run.step, "digest": s.run.digest, "config_sha256": s.run.config_sha256}
+            for name, s in self.stages.items()
+        }
 
     def _keys(self, seed: int, stage: str, index_B: np.ndarray) -> Array:
         rows = meshes.put(index_B.astype(np.int32), meshes.batch_sharding(self.mesh))

@@ -5,7 +5,7 @@ continues the prompt.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from launch.language import Language
 TOKENS = 128  # written when nobody says how many
 
 
-def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, versions: dict[str, Any]) -> int:
+def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with: dict[str, Any]) -> int:
     """Shows each text, the first as it is written, and appends all to OUT/texts.jsonl."""
     if args.from_text_embedding:
         raise ValueError(f"{args.workdir} is a language model: --from_text_embedding is for pictures")
@@ -29,18 +29,17 @@ def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, versions:
     if args.system is not None:
         template_of(language, args.workdir)
     choice = choice_of(language, overrides)
-    how = {"new": args.tokens or TOKENS, "seed": args.seed, "choice": choice, "stop": tuple(args.stop)}
-    said = {"seed": args.seed, "sampler": config.to_dict(choice), "new": how["new"], "stop": list(how["stop"])}
-    record = {**said, "weights": dict(language.weights), **versions}
+    said = {"seed": args.seed, "num": args.num, "sampler": config.to_dict(choice), "stop": list(args.stop)}
+    said |= {"new": args.tokens or TOKENS, "system": args.system}
+    record = {"kind": "text", **said, "weights": dict(language.weights), **made_with}
 
     lines = []
     for prompt in args.prompt:
         asked, shown, messages = _asked(prompt, args.system, language)
         print(shown, end="", flush=True)
-        written = language.writer.write([asked], copies=args.num, show=_show_first, **how)
-        for index, text in enumerate(written):
+        for index, text in enumerate(texts(language, {**record, "asked": prompt}, _show_first)):
             print(("" if index == 0 else shown + text.text) + f"\n---- {_describe(text)}")
-            lines.append({"index": index, **text._asdict(), **messages, **record})
+            lines.append({"index": index, "asked": prompt, **text._asdict(), **messages, **record})
     out = Path(args.out or Path(args.workdir) / "samples")
     out.mkdir(parents=True, exist_ok=True)
     path = out / "texts.jsonl"
@@ -48,6 +47,14 @@ def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, versions:
         file.writelines(json.dumps(line) + "\n" for line in lines)
     print(f"added {len(lines)} texts to {path}")
     return 0
+
+
+def texts(language: Language, record: Mapping[str, Any], show: Callable[[Piece], None] | None = None) -> list[Written]:
+    """All texts of one prompt, which its record says how to make."""
+    asked, _, _ = _asked(record["asked"], record["system"], language)
+    how = {name: record[name] for name in ("new", "seed")} | {"copies": record["num"], "stop": tuple(record["stop"])}
+    choice = config.build(Choice, record["sampler"], "sampler")
+    return language.writer.write([asked], choice=choice, show=show, **how)
 
 
 def choice_of(language: Language, overrides: Sequence[tuple[str, str]]) -> Choice:

@@ -270,7 +270,7 @@ class Pictures:
     def __init__(self):
         self.shown = {}
 
-    def __call__(self, step, pictures):
+    def __call__(self, step, pictures, weights):
         self.shown[step] = pictures
         return f"pictures of step {step}"
 

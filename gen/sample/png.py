@@ -1,10 +1,14 @@
-"""Pictures as files: grids, and single PNGs that carry how to make them again.
+"""Pictures as files: grids, and PNGs that carry how to make them again.
 
-write_comparison(Path("samples/100.png"), {"drawn": x_BYXC, "real": y_BYXC})
+write(Path("0.png"), x_YXC, {"prompt": "a snowman", "seed": 0})
+pixels, record = read(Path("0.png"))
+write_comparison(Path("samples/100.png"), {"drawn": x_BYXC, "real": y_BYXC}, record)
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -33,17 +37,45 @@ def grid(x_BYXC: Float[np.ndarray, "B Y X 3"], columns: int, gap: int = 2) -> UI
     return canvas
 
 
-def write_comparison(path: Path, pictures: Mapping[str, np.ndarray]) -> str:
+def comparison(pictures: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "V U 3"]:
+    """One row of pictures for each name, in order."""
+    return np.concatenate([grid(x, columns=len(x)) for x in pictures.values()])
+
+
+def write_comparison(path: Path, pictures: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> str:
     """Writes one row of pictures for each name, in order; returns a sentence that says so."""
-    rows = [grid(x, columns=len(x)) for x in pictures.values()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows)).save(path)
+    write_pixels(path, comparison(pictures), record)
     return f"pictures ({', '.join(pictures)}, row by row): {path}"
 
 
-def write(path: Path, x_YXC: Float[np.ndarray, "Y X 3"], record: str) -> None:
-    """Writes one picture with its record, JSON text, in a text chunk."""
+def write(path: Path, x_YXC: Float[np.ndarray, "Y X 3"], record: Mapping[str, Any]) -> None:
+    """Writes one picture with its record."""
+    write_pixels(path, to_uint8(x_YXC), record)
+
+
+def write_pixels(path: Path, pixels_YXC: UInt8[np.ndarray, "Y X 3"], record: Mapping[str, Any]) -> None:
+    """Writes pixels with their record, as JSON in a text chunk."""
     info = PngInfo()
-    info.add_text(RECORD, record)
+    info.add_text(RECORD, json.dumps(record))
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(to_uint8(x_YXC)).save(path, pnginfo=info)
+    Image.fromarray(pixels_YXC).save(path, pnginfo=info)
+
+
+def read(path: Path) -> tuple[UInt8[np.ndarray, "Y X 3"], dict[str, Any]]:
+    """A picture and its record. Raises ValueError for a file that is no PNG, or carries no record of gen's."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            image.load()
+            text = image.info.get(RECORD)
+            pixels = np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no file {path}") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is no PNG that can be read ({error})") from error
+    try:
+        record = json.loads(text or "")
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} carries no record: gen did not make it, or whoever saved it again left it out")
+    return pixels, record

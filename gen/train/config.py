@@ -91,3 +91,8 @@ class RunConfig:
 
 # What a run may be taken up with anew without becoming another run.
 MAY_CHANGE = ("train.steps", "train.trace", "train.nonfinite_limit", "checkpoint", "log", "evals", "mesh", "upstream")
+
+
+def may_change(key: str) -> bool:
+    """Whether a dotted key is one of those, or of their sections."""
+    return any(key == section or key.startswith(section + ".") for section in MAY_CHANGE)

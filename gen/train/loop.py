@@ -18,6 +18,7 @@ from gen import chips, flops, hosts, status
 from gen import mesh as meshes
 from gen.spec import Params
 from gen.tasks.base import Task
+from gen.train import digest
 from gen.train import state as states
 from gen.train.checkpoint import Checkpointer
 from gen.train.config import RunConfig
@@ -48,7 +49,8 @@ class Surroundings:
 
     `origin` reads the weights that the task begins from, for a run that is new, and `branch(state, warn)` the step and
     state of another run at which this one branches off, None where it does not. `ahead` wraps a function of the
-    position so that it reads ahead; `show` writes what is sampled and says where.
+    position so that it reads ahead; `show` writes what is sampled, with the digest of each player's weights, and says
+    where.
     """
 
     mesh: Mesh
@@ -59,7 +61,7 @@ class Surroundings:
     branch: Callable[[State, Warn], tuple[int, State] | None]
     run: RunDir
     ahead: Callable[[Callable[[int], Any]], contextlib.AbstractContextManager[Callable[[int], Any]]]
-    show: Callable[[int, Mapping[str, np.ndarray]], str]
+    show: Callable[[int, Mapping[str, np.ndarray], Mapping[str, str]], str]
 
 
 def train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
@@ -88,6 +90,7 @@ class _Training:
         cfg, steps = self.cfg, self.cfg.train.steps
         with contextlib.closing(self.checkpoints):
             start, state = self.begin()
+            self.around.run.record_start(start)
             if start >= steps and self.is_closed():
                 self.display.say(f"{cfg.task.name}: finished at step {start}")
                 return status.DONE
@@ -153,8 +156,10 @@ class _Training:
 
     def evaluate(self, state: State) -> None:
         seen = (states.weights(state), state.extra, state.step)
-        samples = self.evaluation.samples(*seen, self.cfg.evals.samples)
-        shown = self.around.show(int(state.step), samples) if samples else ""
+        shown = ""
+        if samples := self.evaluation.samples(*seen, self.cfg.evals.samples):
+            used = {name: digest.combine(digest.digests(own)) for name, own in states.weights(state).items()}
+            shown = self.around.show(int(state.step), samples, used)
         self.log.evaluated(int(state.step), self.evaluation.metrics(*seen, self.cfg.evals.batches), shown)
 
     def save(self, step: int, state: State, force: bool = False) -> None:

@@ -1,12 +1,14 @@
 """What a launch ran with: enough to say later why two runs differ, or that they should not.
 
-launch(mesh={"data": 8}, data_fingerprint="5f0c...")  ->  {"time": ..., "versions": {...}, "code": {...}, ...}
-software()                                            ->  the part that can be told before jax is used
+launch({"data": 8}, config, data_fingerprint="5f0c...")  ->  {"time": ..., "versions": {...}, "mesh": {...}, ...}
+surroundings({"data": 8})                                ->  the part of it that bits depend on
+software()                                               ->  what can be told of that before jax is used
 """
 
 import datetime
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import socket
@@ -18,32 +20,55 @@ from typing import Any
 
 import jax
 
+from gen import tree
 from gen.train import files
 
 CODE = Path(__file__).parents[2]  # the tree that holds gen/, launch/ and uv.lock
+BITS = ("versions", "code", "xla_flags", "devices", "process_count", "mesh")
+INDIRECT = ("code/commit", "code/dirty_sha256")  # say less than the digest of what is executed
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def launch(mesh: Mapping[str, int], data_fingerprint: str) -> dict[str, Any]:
+def launch(mesh: Mapping[str, int], config: Mapping[str, Any], data_fingerprint: str) -> dict[str, Any]:
     """One entry of the manifest, as JSON; what cannot be found out is None.
 
-    mesh: the size of each axis. data_fingerprint: whatever names the training data, from the data's own room.
+    mesh: the size of each axis. config: the run's, resolved. data_fingerprint: whatever names the training data, from
+    the data's own room.
     """
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "argv": sys.argv,
-        **software(),
-        "devices": {
-            "platform": jax.default_backend(),
-            "kind": jax.devices()[0].device_kind,
-            "count": jax.device_count(),
-        },
-        "process_count": jax.process_count(),
-        "mesh": dict(mesh),
+        **surroundings(mesh),
+        "steps": config["train"]["steps"],  # which schedules span, and a run may be taken up with anew
+        "config_sha256": config_digest(config),
         "data_fingerprint": data_fingerprint,
     }
+
+
+def surroundings(mesh: Mapping[str, int]) -> dict[str, Any]:
+    """What the bits of a result depend on beside config, weights and seed."""
+    devices = {"platform": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": jax.device_count()}
+    return {**software(), "devices": devices, "process_count": jax.process_count(), "mesh": dict(mesh)}
+
+
+def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What bits depend on and is not as it was, as "versions/jax was 0.11.2, is 0.12.0"."""
+    old, new = (
+        {path: value for path, value in tree.paths({key: entry.get(key) for key in BITS}, is_leaf=lambda x: x is None)}
+        for entry in (before, now)
+    )
+    return [
+        f"{path} was {old.get(path)}, is {new.get(path)}"
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path) and path not in INDIRECT
+    ]
+
+
+def config_digest(config: Mapping[str, Any]) -> str:
+    """The SHA-256 of a resolved config."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def software() -> dict[str, Any]:

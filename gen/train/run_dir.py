@@ -9,7 +9,7 @@ DIR/lock             held by the job that writes here
 
 run = RunDir(Path("runs/digits"))
 run.claim(config, may_change=("train.steps", "checkpoint", "log"))
-run.record_launch(mesh={"data": 8}, data_fingerprint="5f0c...")
+run.record_launch(manifest.launch({"data": 8}, config, "5f0c..."))
 """
 
 import json
@@ -21,7 +21,7 @@ import filelock
 import jax
 
 from gen import tree
-from gen.train import files, manifest
+from gen.train import files
 
 
 class OtherConfig(ValueError):
@@ -83,12 +83,15 @@ class RunDir:
         """The resolved config of the run; ValueError if there is none or it cannot be read."""
         return files.read_json(self.config_json)
 
-    def record_launch(self, mesh: Mapping[str, int], data_fingerprint: str) -> None:
-        """Adds this launch to the manifest."""
+    def record_launch(self, entry: Mapping[str, Any]) -> None:
+        """Adds this launch (gen.train.manifest) to the manifest."""
         if jax.process_index() == 0:
-            files.write_json(
-                self.manifest_json, {"launches": [*self.launches(), manifest.launch(mesh, data_fingerprint)]}
-            )
+            files.write_json(self.manifest_json, {"launches": [*self.launches(), dict(entry)]})
+
+    def record_start(self, step: int) -> None:
+        """Says of this launch from which step on it trains."""
+        if jax.process_index() == 0 and (before := self.launches()):
+            files.write_json(self.manifest_json, {"launches": [*before[:-1], before[-1] | {"start": step}]})
 
     def launches(self) -> list[dict[str, Any]]:
         """Every launch so far, oldest first."""

@@ -3,14 +3,23 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
+COMPILED = tempfile.TemporaryDirectory(prefix="gen-compiled-")  # programs that come again, as those of restarts
+
+
 def environment() -> dict[str, str]:
     """Without the devices that tests give themselves; compiled quickly."""
-    return os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    cache = {"JAX_COMPILATION_CACHE_DIR": COMPILED.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return (
+        os.environ
+        | cache
+        | {"XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    )
 
 
 def start(processes: int, devices: int, *command: str, local: tuple[str, ...] = ()) -> subprocess.Popen:
@@ -24,6 +33,6 @@ def start(processes: int, devices: int, *command: str, local: tuple[str, ...] = 
 
 def run(processes: int, devices: int, *command: str, local: tuple[str, ...] = ()) -> tuple[int, str]:
     """Exit status and output of launch.local."""
-    started = start(processes, devices, *command, local=local)
-    output, _ = started.communicate(timeout=1500)
+    with start(processes, devices, *command, local=local) as started:
+        output, _ = started.communicate(timeout=1500)
     return started.returncode, output

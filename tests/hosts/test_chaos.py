@@ -23,7 +23,6 @@ TRAIN = (
     *("--config.evals.every=100000", "--config.evals.batches=1", "--config.evals.samples=0"),
 )
 LOCAL = ("--idle_restarts=100", "--pause=0.1", "--grace=30")
-PAUSE = 10.0  # seconds between signals, at most
 
 
 @dataclasses.dataclass
@@ -36,26 +35,29 @@ class Seen:
     output: list[str] = dataclasses.field(default_factory=list)
 
 
-def train(workdir: Path, steps: int, signals: int = 0, seed: int = 0) -> Seen:
-    """Trains to the end, over as many random signals to random processes."""
-    started = launched.start(2, 2, *TRAIN, f"--workdir={workdir}", f"--config.train.steps={steps}", local=LOCAL)
-    seen = Seen()
-    draw = np.random.default_rng(seed)
-    killer = threading.Thread(target=disturb, args=(started, workdir / "checkpoints", signals, draw, seen))
-    killer.start()
-    assert started.stdout is not None
-    for line in started.stdout:
-        seen.output.append(line)
-        if found := re.search(r"resumed at step (\d+)", line):
-            seen.resumed.append((time.monotonic(), int(found[1])))
-    killer.join()
-    assert started.wait() == 0, "".join(seen.output)
+def train(workdir: Path, steps: int, signals: int = 0, seed: int = 0, pause: float = 10.0) -> Seen:
+    """Trains to the end, over so many random signals to random processes, at most `pause` seconds apart."""
+    seen, draw = Seen(), np.random.default_rng(seed)
+    command = (*TRAIN, f"--workdir={workdir}", f"--config.train.steps={steps}")
+    with launched.start(2, 1, *command, local=LOCAL) as started:
+        arguments = (started, workdir / "checkpoints", signals, pause, draw, seen)
+        killer = threading.Thread(target=disturb, args=arguments)
+        killer.start()
+        assert started.stdout is not None
+        for line in started.stdout:
+            seen.output.append(line)
+            if found := re.search(r"resumed at step (\d+)", line):
+                seen.resumed.append((time.monotonic(), int(found[1])))
+        killer.join()
+    assert started.returncode == 0, "".join(seen.output)
     return seen
 
 
-def disturb(started: subprocess.Popen, checkpoints: Path, signals: int, draw: np.random.Generator, seen: Seen) -> None:
+def disturb(
+    started: subprocess.Popen, checkpoints: Path, signals: int, pause: float, draw: np.random.Generator, seen: Seen
+) -> None:
     while len(seen.signals) < signals and started.poll() is None:
-        time.sleep(draw.uniform(0, PAUSE))
+        time.sleep(draw.uniform(0, pause))
         newest = max(restore.steps(checkpoints), default=0)
         children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
         processes = children.read_text().split() if children.exists() else []
@@ -81,8 +83,8 @@ def check(undisturbed: Path, workdir: Path, seen: Seen) -> None:
 
 
 def test_a_few_signals(tmp_path):
-    train(tmp_path / "alone", 120)
-    seen = train(tmp_path / "disturbed", 120, signals=2, seed=1)
+    train(tmp_path / "alone", 80)
+    seen = train(tmp_path / "disturbed", 80, signals=2, seed=1, pause=2.0)
     assert len(seen.signals) == 2 and seen.resumed
     check(tmp_path / "alone", tmp_path / "disturbed", seen)
 

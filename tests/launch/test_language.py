@@ -60,7 +60,7 @@ def test_training_measures_and_shows_text(workdir):
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["eval/perplexity"] > 1 and 0 < rows[-1]["eval/bits_per_byte"] < 10
     shown = (workdir / "samples" / "00000002.txt").read_text()
-    assert shown.count("----") == 2 and "---- 0\n" in shown
+    assert shown.count("----") == 3 and "---- 0\n" in shown and json.loads(shown.rpartition("record ")[2])["step"] == 2
 
 
 def test_samples_are_shown_and_kept_with_their_record(workdir, tmp_path, capsys):

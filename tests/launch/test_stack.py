@@ -15,6 +15,7 @@ from gen.mesh import MeshConfig
 from gen.train import restore
 from gen.train.restore import NoIntactCheckpoint
 from launch import command, runs, sample, stack, trained
+from launch.replay import picture
 from launch.unclip import Unclip
 from tests import small
 
@@ -125,6 +126,16 @@ def test_the_sample_program_writes_pictures_with_their_record(trained_stack, tmp
     record = json.loads(Image.open(pictures[1]).text["gen"])
     assert (record["prompt"], record["index"], record["seed"]) == (PROMPT, 1, 0)
     assert set(record["weights"]) == {"clip", "prior", "decoder", "upsampler"}
+    for path in (pictures[1], next(tmp_path.glob("*grid.png"))):
+        assert picture.replay(path, trained_stack) == status.DONE
+    assert capsys.readouterr().out.count("bit for bit") == 2
+
+
+def test_what_a_stage_has_shown_is_drawn_again(trained_stack, capsys):
+    for stage in ("prior", "decoder", "upsampler"):
+        for path in (trained_stack / stage / "samples").glob("*.png"):
+            assert picture.replay(path, trained_stack / stage) == status.DONE
+    assert "bit for bit" in capsys.readouterr().out
 
 
 def test_again_it_trains_nothing(copy):

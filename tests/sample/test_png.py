@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from PIL import Image
 
 from gen.sample import png
@@ -35,15 +36,31 @@ def test_a_small_picture_is_shown_enlarged():
 
 def test_a_picture_carries_its_record(tmp_path):
     x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(2, 2, 3)
-    png.write(tmp_path / "new" / "0.png", x, '{"prompt": "a snowman \u2603"}')
-    with Image.open(tmp_path / "new" / "0.png") as image:
-        assert image.text[png.RECORD] == '{"prompt": "a snowman \u2603"}'
-        np.testing.assert_array_equal(np.asarray(image), png.to_uint8(x))
+    png.write(tmp_path / "new" / "0.png", x, {"prompt": "a snowman \u2603"})
+    pixels, record = png.read(tmp_path / "new" / "0.png")
+    assert record == {"prompt": "a snowman \u2603"}
+    np.testing.assert_array_equal(pixels, png.to_uint8(x))
+
+
+def test_a_picture_without_a_record_is_refused(tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / "plain.png")
+    (tmp_path / "text.png").write_text("no picture")
+    png.write(tmp_path / "cut.png", np.zeros((64, 64, 3), np.float32), {})
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:80])
+    for name, message in (
+        ("plain.png", "plain.png carries no record"),
+        ("text.png", "text.png is no PNG that can be read"),
+        ("cut.png", "cut.png is no PNG that can be read"),
+        ("none.png", "there is no file"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            png.read(tmp_path / name)
 
 
 def test_a_comparison_is_one_row_for_each_name(tmp_path):
     rows = {"drawn": np.full((2, 64, 64, 3), -1, np.float32), "real": np.full((2, 64, 64, 3), 1, np.float32)}
-    said = png.write_comparison(tmp_path / "s.png", rows)
+    said = png.write_comparison(tmp_path / "s.png", rows, {"step": 7})
+    assert png.read(tmp_path / "s.png")[1] == {"step": 7}
     assert "drawn, real" in said and str(tmp_path / "s.png") in said
     with Image.open(tmp_path / "s.png") as image:
         shown = np.asarray(image)

@@ -135,7 +135,7 @@ def test_no_more_pictures_are_drawn_than_shown(tmp_path, samples, made):
 def test_a_signal_during_the_last_evaluation_is_heard(tmp_path):
     """Otherwise the next stage of a stack would begin."""
 
-    def stop(step, pictures):
+    def stop(step, pictures, weights):
         os.kill(os.getpid(), signal.SIGTERM)
         return ""
 

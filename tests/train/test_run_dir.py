@@ -74,15 +74,29 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 
 def test_each_launch_is_recorded(run):
-    run.record_launch({"data": 8}, "abc")
-    run.record_launch({"data": 4}, "abc")
+    run.record_launch(manifest.launch({"data": 8}, CONFIG, "abc"))
+    run.record_launch(manifest.launch({"data": 4}, CONFIG, "abc"))
+    run.record_start(7)
     first, second = run.launches()
+    assert second["start"] == 7 and "start" not in first and first["steps"] == 10
     assert first["mesh"] == {"data": 8} and second["mesh"] == {"data": 4}
     assert first["devices"]["count"] == 8 and first["process_count"] == 1 and first["data_fingerprint"] == "abc"
     assert "--xla_force_host_platform_device_count=8" in first["xla_flags"]
     assert first["versions"].keys() == {"python", *manifest.PACKAGES}
     assert len(first["lockfile_sha256"]) == 64
     json.dumps(first, allow_nan=False)
+
+
+def test_what_bits_depend_on_and_has_changed():
+    before = manifest.launch({"data": 8}, CONFIG, "abc")
+    assert manifest.changed(before, manifest.launch({"data": 8}, CONFIG, "other data")) == []
+    now = json.loads(json.dumps(before))
+    now["versions"]["jax"], now["code"]["commit"], now["mesh"] = "0.0.1", "elsewhere", {"data": 4, "fsdp": 2}
+    assert manifest.changed(before, now) == [
+        "mesh/data was 8, is 4",
+        "mesh/fsdp was None, is 2",
+        f"versions/jax was {before['versions']['jax']}, is 0.0.1",
+    ]
 
 
 def git(root, *arguments):
