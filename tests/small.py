@@ -278,9 +278,14 @@ class Pictures:
 def train(task: Task, cfg: RunConfig, directory, data=None, show=None, branch=lambda *_: None, **mesh) -> int:
     """Runs the loop in `directory`, on one device unless `mesh` says otherwise."""
     devices = jax.devices() if mesh else jax.devices()[:1]
+    return train_on(task, cfg, directory, meshes.make(MeshConfig(**mesh), devices), data, show, branch)
+
+
+def train_on(task: Task, cfg: RunConfig, directory, mesh, data=None, show=None, branch=lambda *_: None) -> int:
+    """The same on a mesh."""
     directory.mkdir(exist_ok=True)
     around = loop.Surroundings(
-        mesh=meshes.make(MeshConfig(**mesh), devices),
+        mesh=mesh,
         data=data or Noise(task, cfg.train.batch_size),
         held_out=Noise(task, cfg.train.batch_size, seed=1),
         frozen=frozen(task),

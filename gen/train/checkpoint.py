@@ -91,6 +91,10 @@ class Checkpointer:
         """Whether the rule asks for this step."""
         return step % self.every == 0
 
+    def settled(self) -> bool:
+        """Whether no save is under way."""
+        return self._pending is None or self._pending.committed.done()
+
     def wait(self) -> None:
         """Waits for the save under way, if any; raises SaveFailed if it is not on disk after that."""
         error = self._settle()

@@ -10,9 +10,9 @@ Of a stack: its stages' training steps, sample, compile, conv. FLOP/s are of mat
 beside those of a large float32 product that takes turns with what is timed.
 
 Of a language model: step (a training step), decode (prompts and greedy tokens at batch 1 and 16), curve (the losses of
-a small model trained by both sides) and memory (what long rows take). --peer names a Python with torch and transformers
-(third_party/bench), by default this one if it has them; "ratio" is its time by gen's, above 1 where gen is faster. Any
-key of the config can be set with --config.KEY=VALUE.
+a small model trained by both sides), memory (what long rows take) and save (what a checkpoint costs the loop). --peer
+names a Python with torch and transformers (third_party/bench), by default this one if it has them; "ratio" is its time
+by gen's, above 1 where gen is faster. Any key of the config can be set with --config.KEY=VALUE.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from absl import flags
 from launch import command
 
 STACK_PARTS = ("sample", "compile", "conv")
-LANGUAGE_PARTS = ("step", "decode", "curve", "memory")
+LANGUAGE_PARTS = ("step", "decode", "curve", "memory", "save")
 
 
 def main(args, overrides) -> int:
@@ -54,7 +54,9 @@ def selection(what: Iterable[str], known: tuple[str, ...]) -> set[str]:
 
 if __name__ == "__main__":
     flags.DEFINE_string("config", "configs/unclip/digits.py", "config file of a stack or of a language model")
-    flags.DEFINE_list("what", "all", "stages of a stack, sample, compile, conv; step, decode, curve, memory; or all")
+    flags.DEFINE_list(
+        "what", "all", "stages of a stack, sample, compile, conv; step, decode, curve, memory, save; or all"
+    )
     flags.DEFINE_integer("repeats", 5, "how often each thing is timed; the median counts", lower_bound=1)
     flags.DEFINE_string("json", None, "file for the figures")
     flags.DEFINE_string("peer", None, "a Python that has torch and transformers; none: gen alone")

@@ -17,25 +17,30 @@ from launch.bench.curve import EARLY, Curve, draw, measure_curve, prepare_curve
 from launch.bench.language import Comparison, measure_decode, measure_step, prepare, resolve
 from launch.bench.memory import measure_memory
 from launch.bench.peer import Peer, find
+from launch.bench.saving import measure_saving
+
+ALONE = {"memory", "save"}  # what has no peer
 
 
 def measure_language(
     data: Mapping[str, Any], overrides: Sequence[tuple[str, str]], wanted: set[str], args: Any
 ) -> None:
     python = None if args.peer == "none" else find(args.peer)
-    if python is None and wanted - {"memory"}:
+    if python is None and wanted - ALONE:
         print("gen alone is measured: this Python has no torch; name one that has with --peer=PYTHON")
     device = jax.devices()[0].device_kind
     record: dict[str, Any] = {"device": f"{device}, jax {jax.__version__}", "config": args.config}
     compiles = jax.default_backend() == "gpu" if args.compile is None else args.compile
     with contextlib.ExitStack() as stack:
-        peer = stack.enter_context(Peer(python, compiles)) if python and wanted - {"memory"} else None
+        peer = stack.enter_context(Peer(python, compiles)) if python and wanted - ALONE else None
         if peer is not None:
             record["peer"] = {**peer.describe(), "compile": compiles}
         if wanted & {"step", "decode"}:
             record |= measure_speed(data, overrides, wanted, peer, args)
         if "curve" in wanted:
             record["curve"] = measure_losses(data, overrides, peer, args)
+    if "save" in wanted:
+        record["save"] = measure_saves(data, overrides, args)
     if "memory" in wanted:
         rows = measure_memory(resolve(data, overrides, rows=1, length=args.length).model)
         record["memory"] = [row._asdict() for row in rows]
@@ -43,6 +48,17 @@ def measure_language(
             print(f"{row.length:6} tokens: {row.bytes / 2**20:7.1f} MiB, {row.bytes / row.length:.0f} bytes a token")
     if args.json:
         Path(args.json).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def measure_saves(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]], args: Any) -> dict[str, Any]:
+    found = measure_saving(prepare(data, overrides, args.rows, args.length), args.repeats)
+    ms = lambda seconds: f"{1e3 * seconds:,.1f} ms"
+    print(
+        f"a state of {found.bytes / 1e6:,.1f} MB: saving blocks for {ms(found.blocked)}, a copy takes {ms(found.copy)}"
+    )
+    print(f"a step takes {ms(found.step)}, beside a save that is being written {ms(found.beside)}")
+    print(f"a save is on disk after {ms(found.written)}")
+    return found._asdict()
 
 
 def measure_speed(

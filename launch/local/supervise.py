@@ -138,9 +138,10 @@ def start(
 def relay(index: int, child: subprocess.Popen) -> None:
     """Prints what a process says, with its number in front."""
     assert child.stdout is not None
-    for line in child.stdout:
-        sys.stdout.write(f"[{index}] {line}")
-        sys.stdout.flush()
+    with child.stdout as said:
+        for line in said:
+            sys.stdout.write(f"[{index}] {line}")
+            sys.stdout.flush()
 
 
 def saved(command: Sequence[str]) -> set[str]:

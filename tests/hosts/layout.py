@@ -33,11 +33,8 @@ def main(_):
         for family in args.families.split(","):
             task = small.FAMILIES[family]()
             data = small.Noise(task, 8)
-            how = {
-                "optim": {"lr": 1e-3, "schedule": "constant"},
-                "evals": {"every": 1000, "batches": 0},
-                "checkpoint": {"every": 100},
-            }
+            how = {"optim": {"lr": args.lr, "ema": args.ema, "schedule": "constant"}, "checkpoint": {"every": 100}}
+            how |= {"evals": {"every": 1000, "batches": 0}}
             for steps in (1, args.steps):  # what is saved after one step holds the gradient: Adam's first moment
                 cfg = small.config(train={"steps": steps, "batch_size": 8}, **how)
                 folder = out / family / str(steps)
@@ -56,6 +53,8 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "")
     flags.DEFINE_string("families", "lm", "")
     flags.DEFINE_integer("steps", 50, "")
+    flags.DEFINE_float("lr", 1e-3, "")
+    flags.DEFINE_float("ema", None, "")
     flags.DEFINE_string("mesh", '{"data": -1}', "")
     cluster.define()
     app.run(main)
