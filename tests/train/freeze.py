@@ -43,6 +43,7 @@ def main(_):
 
     from gen import hosts, tree
     from gen import mesh as meshes
+    from gen.train import step_dir
     from gen.train.checkpoint import Checkpointer
 
     mesh = meshes.make(meshes.MeshConfig(data=2, fsdp=2), jax.devices())
@@ -56,6 +57,10 @@ def main(_):
     checkpoints = Checkpointer(folder, every=1, keep=1, keep_every=None)
     checkpoints.save(STEP, state, extra_json={"skips": SKIPS, "launch": 1})
     checkpoints.close()
+    if jax.process_index() == 0:  # where Orbax has put the path of this machine
+        (folder / str(STEP) / "commit_success.txt").write_text("Checkpoint commit was successful")
+    hosts.gather("rewritten", None)
+    step_dir.record_files(folder / str(STEP))
     hosts.part()
 
 
