@@ -24,7 +24,6 @@ import json
 import os
 import re
 import shutil
-import time
 import uuid
 from array import array
 from collections.abc import Iterable, Iterator
@@ -84,9 +83,9 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> TokenStore:
         return TokenStore(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _clear_abandoned(folder)
         unfinished = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.unfinished")
         unfinished.mkdir()
+        _clear_abandoned(folder, unfinished.stat().st_mtime)
     except OSError as error:
         raise ValueError(f"cannot keep tokens in {cache}: {error}; set data.cache or GEN_CACHE to a folder") from error
     try:
@@ -97,11 +96,12 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> TokenStore:
     return TokenStore(folder)
 
 
-def _clear_abandoned(folder: Path) -> None:
-    """Removes what a killed process has left of its own attempt at `folder`: written to, but not for a day."""
+def _clear_abandoned(folder: Path, now: float) -> None:
+    """Removes what a killed process has left of its own attempt at `folder`: written to, but not for a day. `now` is
+    the time of the file system: the clock of this host may be another, or wrong."""
     for left in folder.parent.glob(f"{folder.name}.*.unfinished"):
         with contextlib.suppress(FileNotFoundError):  # another process has finished it, or removed it
-            if time.time() - max(path.stat().st_mtime for path in (left, *left.iterdir())) > DAY:
+            if now - max(path.stat().st_mtime for path in (left, *left.iterdir())) > DAY:
                 shutil.rmtree(left, ignore_errors=True)
 
 

@@ -111,7 +111,7 @@ def test_what_breaks_off_leaves_nothing_behind(tmp_path):
     assert not list((tmp_path / "tokens").iterdir())
 
 
-def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(tmp_path):
+def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(tmp_path, monkeypatch):
     prepare(Texts("a"), Bytes(), tmp_path)
     (folder,) = (tmp_path / "tokens").iterdir()
     old, recent = (folder.with_name(f"{folder.name}.{who}.unfinished") for who in ("old", "recent"))
@@ -122,6 +122,7 @@ def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(tmp
         os.utime(path, (0, 0))
     os.utime(recent, (0, 0))  # the folder is as old, but its file is being written to
     shutil.rmtree(folder)
+    monkeypatch.setattr("time.time", lambda: 0.0)  # a clock that is wrong: what counts is the file system's
     prepare(Texts("a"), Bytes(), tmp_path)
     assert not old.exists() and recent.exists()
 

@@ -144,6 +144,17 @@ def test_a_signal_during_the_last_evaluation_is_heard(tmp_path):
     assert small.train(Shown(), cfg, tmp_path) == status.DONE and small.left(tmp_path).step == 2
 
 
+def test_a_clock_that_is_wrong_changes_nothing(finished, tmp_path, monkeypatch):
+    """What is newest is told by the number of its step, not by its time."""
+    assert line(tmp_path / "run", small.Stop(noise(), 3)) == status.PREEMPTED
+    for age, path in enumerate(sorted((tmp_path / "run" / "checkpoints").iterdir())):
+        os.utime(path, (1e9 - age, 1e9 - age))
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    assert line(tmp_path / "run") == status.DONE
+    small.assert_equal(small.left(tmp_path / "run").state, small.left(finished).state)
+    assert small.left(tmp_path / "run").metrics == small.left(finished).metrics
+
+
 def test_no_checkpoint_knows_of_a_step_that_the_log_does_not(tmp_path, monkeypatch):
     """So that a process killed at any moment after a save has logged every step before it."""
     logged = []
