@@ -94,7 +94,7 @@ def quiet() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if memory.computes_on_cpu():
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    for name in ("absl", "jax._src.xla_bridge", "jax._src.distributed", "orbax"):
+    for name in ("absl", "jax._src.xla_bridge", "jax._src.distributed", "orbax", "asyncio"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -155,7 +155,12 @@ def _read(step_dir: Path, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[
         raise  # says nothing about the checkpoint
     except Exception as error:
         raise Damaged(f"its arrays cannot be read: {first_line(error)}") from error
-    return {path: array for path, array in tree.paths(nested)}
+    found = dict(tree.paths(nested))
+    # with some damage of its own metadata Orbax hands back what was asked for, unread
+    unread = [path for path in abstract if not isinstance(found.get(path), jax.Array)]
+    if unread:
+        raise Damaged(f"its arrays cannot be read: {unread[0]} is not there")
+    return found
 
 
 def recorded_files(step_dir: Path) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Makes the checkpoint that every later version must read (tests/train/frozen): once, by two processes.
 
-    python -m launch.local --processes=2 --devices=2 -- python tests/train/freeze.py --workdir=tests/train/frozen
+python -m launch.local --processes=2 --devices=2 -- python tests/train/freeze.py --workdir=tests/train/frozen
 """
 
 import pathlib
