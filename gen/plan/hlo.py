@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 BITS = {"pred": 8, "token": 0, "opaque": 0}  # other dtypes carry theirs in their names
 
 _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*-> .* \{$")
+_END = re.compile(r"^\}(, execution_thread=.*)?$")
 _LINE = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
 _OPCODE = re.compile(r"(?<=[\s)])([a-z][\w\-]*)\(")
 _ARRAY = re.compile(r"([a-z]\w*)\[([\d,]*)\](\{[^{}]*\})?")
@@ -126,20 +127,26 @@ def parse(text: str) -> Module:
     """The module that XLA has printed."""
     entry, name = "", ""
     computations: dict[str, Computation] = {}
-    lines: dict[str, Instruction] = {}
+    lines: list[str] = []
     for line in text.splitlines():
         if header := _HEADER.match(line):
-            name, lines = header[2], {}
+            name, lines = header[2], []
             entry = name if header[1] else entry
-        elif line.startswith("}") and name:
-            computations[name] = Computation(name, lines)
+        elif name and _END.match(line):
+            found = (_instruction(whole) for whole in lines)
+            computations[name] = Computation(name, {instruction.name: instruction for instruction in found})
             name = ""
-        elif name and (found := _LINE.match(line)):
-            lines[found[2]] = _instruction(found[2], found[3], bool(found[1]))
+        elif name and _LINE.match(line):
+            lines.append(line)
+        elif name and lines:  # what a kernel says of itself may go over several lines, and begin them with "}"
+            lines[-1] += line
     return Module(entry, computations)
 
 
-def _instruction(name: str, text: str, root: bool) -> Instruction:
+def _instruction(line: str) -> Instruction:
+    said = _LINE.match(line)
+    assert said is not None
+    name, text, root = said[2], said[3], bool(said[1])
     found = _OPCODE.search(text)
     assert found is not None, f"no instruction: {text}"
     start = found.end()

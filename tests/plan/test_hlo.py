@@ -93,3 +93,35 @@ def test_a_ring_passes_on_all_parts_but_its_own():
     of = {kind: traffic.share(kind, 8) for kind in traffic.KINDS}
     assert (of["all-gather"], of["all-reduce"], of["reduce-scatter"]) == (7 / 8, 7 / 4, 7)
     assert np.isclose(of["all-to-all"], 7 / 8) and of["collective-permute"] == 1
+
+
+def test_what_stands_over_several_lines_ends_nothing():
+    """As the metadata of Pallas kernels, whose lines may begin with a brace."""
+    text = """HloModule m
+
+%body (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %p = (s32[], f32[8]{0}) parameter(0)
+  %i = s32[] get-tuple-element(%p), index=0
+  %x = f32[8]{0} get-tuple-element(%p), index=1
+  %kernel = f32[8]{0} custom-call(%x), custom_call_target="tpu_custom_call", frontend_attributes={kernel_metadata={
+"xprof_metadata":"{\\"block_q\\": 128}"
+}}, metadata={op_name="attention"}
+  %r = f32[8]{0} all-reduce(%kernel), replica_groups={{0,1,2,3}}, to_apply=%add
+  ROOT %t = (s32[], f32[8]{0}) tuple(%i, %r)
+}
+
+%condition (q: (s32[], f32[8])) -> pred[] {
+  %q = (s32[], f32[8]{0}) parameter(0)
+  %j = s32[] get-tuple-element(%q), index=0
+  %n = s32[] constant(5)
+  ROOT %less = pred[] compare(%j, %n), direction=LT
+}, execution_thread="main"
+
+ENTRY %main (a: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %a = (s32[], f32[8]{0}) parameter(0)
+  ROOT %loop = (s32[], f32[8]{0}) while(%a), condition=%condition, body=%body
+}
+"""
+    moved = traffic.of_module(hlo.parse(text), devices=4)
+    assert moved.collectives == {"all-reduce": traffic.Collective(5, 5 * 32, 5 * 48)}
+    assert 'op_name="attention"' in hlo.parse(text).computations["body"].instructions["kernel"].rest
