@@ -11,7 +11,7 @@ import small
 
 from gen.train import metrics
 
-LAYOUT = str(Path(__file__).parent / "layout.py")
+LAYOUT = str(Path(launched.__file__).with_name("layout.py"))
 
 
 def train(folder: Path, processes: int, devices: int, families: str, steps: int, mesh: str) -> Path:

@@ -2,10 +2,10 @@
 
 import itertools
 import shutil
-import sys
 from pathlib import Path
 
 import jax
+import launched
 import numpy as np
 import pytest
 import small
@@ -16,9 +16,6 @@ from gen.mesh import MeshConfig
 from gen.train import digest, metrics, restore
 from gen.train.feed import place
 from gen.train.program import Program
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "hosts"))
-import launched
 
 MESHES = {
     "data8": {"data": 8},

@@ -1,6 +1,6 @@
 """Trains small tasks in this process and those that it meets, and leaves what they saw: run by launch.local.
 
-python -m launch.local --processes=2 --devices=4 -- python tests/hosts/layout.py --workdir=DIR --families=lm,clip
+python -m launch.local --processes=2 --devices=4 -- python tests/layout.py --workdir=DIR --families=lm,clip
 """
 
 import json

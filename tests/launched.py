@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 COMPILED = tempfile.TemporaryDirectory(prefix="gen-compiled-")  # programs that come again, as those of restarts
