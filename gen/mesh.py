@@ -124,6 +124,12 @@ def shard(x: Array, *axes: str | None) -> Array:
     return jax.lax.with_sharding_constraint(x, partition(axes, x.shape, dict(mesh.shape), "an activation"))
 
 
+def rows_here(rows: int) -> int:
+    """How many rows of a batch one device has, on the mesh in force."""
+    shape = jax.sharding.get_abstract_mesh().shape
+    return -(-rows // math.prod(shape.get(axis, 1) for axis in RULES["batch"]))
+
+
 def cut_rows(x: Array, count: int) -> Array:
     """(B, T, ...) as (count, B, T / count, ...), to be walked part by part; each takes every count-th token, so that it
     lies where the rows do when a mesh cuts them."""

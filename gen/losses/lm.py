@@ -37,7 +37,7 @@ def cross_entropy(
 ) -> tuple[Float[Array, ""], Totals]:
     """The loss with its z-loss, a sum, and what it is made of. Of the head's rows the first `vocab` count.
 
-    About `chunk` tokens are scored at a time.
+    About `chunk` tokens are scored at a time, on each device.
     """
     return _loss((vocab, z_loss, chunk), states_BTD, head_VD, target_BT, weight_BT)
 
@@ -63,7 +63,7 @@ def likelihood(
     A chunk's scores are made again in the backward pass. The entropy has no gradient.
     """
     count = _chunks(target_BT.shape[0], target_BT.shape[1], chunk)
-    head = head_VD.astype(states_BTD.dtype)[:vocab]
+    head = mesh.shard(head_VD.astype(states_BTD.dtype)[:vocab], "vocab" if vocab == len(head_VD) else None, None)
 
     @jax.checkpoint
     def visit(part: tuple[Array, Array]) -> Likelihood:
@@ -103,7 +103,8 @@ def _walk(static, states_BTD, head_VD, target_BT, weight_BT, *, gradients: bool)
     rows, tokens = target_BT.shape
     count = _chunks(rows, tokens, chunk)
     parts = [mesh.cut_rows(x, count) for x in (states_BTD, target_BT, weight_BT)]
-    head = head_VD.astype(states_BTD.dtype)
+    # gathered over what cuts its width once, not for every chunk
+    head = mesh.shard(head_VD.astype(states_BTD.dtype), "vocab", None)
     real_V = jnp.arange(head.shape[0]) < vocab
 
     def visit(carry, part):
@@ -136,8 +137,8 @@ def _walk(static, states_BTD, head_VD, target_BT, weight_BT, *, gradients: bool)
 
 
 def _chunks(rows: int, tokens: int, chunk: int) -> int:
-    """Into how many parts a row is cut: as few as leave no more than about `chunk` tokens in each part of a batch."""
-    wanted = min(tokens, -(-rows * tokens // chunk))
+    """Into how many parts a row is cut: as few as leave a device no more than about `chunk` tokens in each part."""
+    wanted = min(tokens, -(-mesh.rows_here(rows) * tokens // chunk))
     return next(n for n in range(wanted, tokens + 1) if tokens % n == 0)
 
 
