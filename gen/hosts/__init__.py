@@ -9,6 +9,7 @@ Like jax's own, this is state of the process: it is in one run at most.
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -53,10 +54,15 @@ def join(
         initialization_timeout=int(limit),
         heartbeat_timeout_seconds=int(SLOWER * heartbeat),
         shutdown_timeout_seconds=int(SLOWER * heartbeat),
-        coordinator_bind_address=f"{place.bind or '[::]'}:{met.port}",
+        coordinator_bind_address=f"{place.bind or everywhere()}:{met.port}",
     )
     _check_devices(met)
     return met.notes
+
+
+def everywhere() -> str:
+    """The address of all of a host's interfaces; where it has no IPv6, jax's own default ends the process."""
+    return "[::]" if socket.has_dualstack_ipv6() else "0.0.0.0"
 
 
 def joined() -> bool:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -71,6 +73,27 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot write to .*; choose another directory"):
         RunDir(tmp_path / "file" / "run").claim(CONFIG, MAY_CHANGE)
+
+
+def test_a_second_job_is_refused_until_the_first_has_gone(run):
+    second = RunDir(run.path)
+    with pytest.raises(ValueError, match="is in use by another job; wait for it, or choose another"):
+        second.claim(CONFIG, MAY_CHANGE)
+    run.record_launch(manifest.launch({"data": 8}, CONFIG, "abc"))
+    with pytest.raises(ValueError, match=f"which {socket.gethostname()} started at .* as process {os.getpid()}; wait"):
+        second.claim(CONFIG, MAY_CHANGE)
+    run.release()
+    second.claim(CONFIG, MAY_CHANGE)
+    second.release()
+
+
+def test_a_lock_goes_with_the_process_that_held_it(run):
+    run.release()
+    program = "import os, sys, pathlib; from gen.train.run_dir import RunDir; RunDir(pathlib.Path(sys.argv[1])).take()"
+    killed = "; os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", program + killed, str(run.path)], check=False)
+    assert done.returncode == -9
+    run.take()
 
 
 def test_each_launch_is_recorded(run):
