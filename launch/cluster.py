@@ -6,8 +6,6 @@ python -m launch.train ... --coordinator=node0:1234 --processes=4 --process=1   
 One process to a host, or to a GPU; each with the same command, but for --process.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,8 +34,7 @@ def join(args: Any, data: Mapping[str, Any]) -> None:
     place, local_devices = find(args)
     if place is None:
         return
-    config = hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
-    record = {**manifest.software(), "config_sha256": config, "workdir": args.workdir}
+    record = {**manifest.software(), "config_sha256": manifest.config_digest(data), "workdir": args.workdir}
     how = {"limit": args.join_timeout, "heartbeat": args.heartbeat, "local_devices": local_devices}
     for note in hosts.join(place, record, **how):
         print(f"note: {note}")

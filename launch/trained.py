@@ -22,7 +22,7 @@ from gen.tasks.lora import LoRATask
 from gen.tokenizers import Tokenizer
 from gen.tokenizers import load as load_tokenizer
 from gen.train import digest, files, manifest, restore
-from gen.train.config import RunConfig, may_change
+from gen.train.config import MAY_CHANGE, RunConfig, covered
 from gen.train.run_dir import RunDir
 from launch import catalog
 
@@ -55,8 +55,8 @@ class Run:
     @functools.cached_property
     def config_sha256(self) -> str:
         """The digest of the config by which it is read, without what a run may be taken up with anew."""
-        kept = {key: value for key, value in config.flatten(config.to_dict(self.cfg)).items() if not may_change(key)}
-        return manifest.config_digest(kept)
+        every = config.flatten(config.to_dict(self.cfg))
+        return manifest.config_digest({key: value for key, value in every.items() if not covered(key, MAY_CHANGE)})
 
     def load(self, specs: Specs, mesh: Mesh, player: str = "model") -> Params:
         """The averaged weights of a player where the run keeps an average, else its weights; verified, on the mesh.

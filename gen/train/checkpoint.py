@@ -211,10 +211,11 @@ class Checkpointer:
             step_dir.remove(path)
 
     def _clear_leftovers(self) -> None:
-        for path in leftovers(self.directory) if jax.process_index() == 0 else ():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if jax.process_index() == 0:
+            clear_leftovers(self.directory)
 
 
-def leftovers(directory: Path) -> list[Path]:
-    """What saves and removals that were cut short have left."""
-    return [path for pattern in _LEFTOVERS for path in directory.glob(pattern)]
+def clear_leftovers(directory: Path) -> None:
+    """Removes what saves and removals that were cut short have left."""
+    for path in (path for pattern in _LEFTOVERS for path in directory.glob(pattern)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,6 +1,7 @@
 """The keys that the configs of all runs share. `task`, `model` and `lora` belong to gen/tasks, `data` to gen/data."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from gen.mesh import MeshConfig
@@ -93,6 +94,6 @@ class RunConfig:
 MAY_CHANGE = ("train.steps", "train.trace", "train.nonfinite_limit", "checkpoint", "log", "evals", "mesh", "upstream")
 
 
-def may_change(key: str) -> bool:
-    """Whether a dotted key is one of those, or of their sections."""
-    return any(key == section or key.startswith(section + ".") for section in MAY_CHANGE)
+def covered(key: str, sections: Sequence[str]) -> bool:
+    """Whether a dotted key is one of `sections`, or lies in one."""
+    return any(key == section or key.startswith(section + ".") for section in sections)

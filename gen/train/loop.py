@@ -84,7 +84,6 @@ class _Training:
             around.run.checkpoints, **dataclasses.asdict(cfg.checkpoint), warn=self.display.say
         )
         self.history = History(around.run.path)
-        self.launch = len(around.run.launches()) - 1  # of this program, in the manifest
 
     def run(self) -> int:
         cfg, steps = self.cfg, self.cfg.train.steps
@@ -164,8 +163,7 @@ class _Training:
 
     def save(self, step: int, state: State, force: bool = False) -> None:
         self.log.settle()  # so that no checkpoint knows of a step that the log does not
-        extra = {"skips": self.history.before(step), "launch": self.launch}
-        self.checkpoints.save(step, state, force=force, extra_json=extra)
+        self.checkpoints.save(step, state, force=force, extra_json={"skips": self.history.before(step)})
 
     def diverged(self) -> str:
         """Why the run cannot go on, "" while it can."""

@@ -6,6 +6,7 @@ software()                                               ->  what can be told of
 """
 
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -71,7 +72,8 @@ def config_digest(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def software() -> dict[str, Any]:
+@functools.cache  # what this process runs, not what lies there later
+def software() -> Mapping[str, Any]:
     """Versions, code and flags: what all processes of a run must have in common, and what bits depend on."""
     return {
         "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},

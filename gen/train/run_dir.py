@@ -22,6 +22,7 @@ import jax
 
 from gen import tree
 from gen.train import files
+from gen.train.config import covered
 
 
 class OtherConfig(ValueError):
@@ -102,17 +103,13 @@ class RunDir:
         differing = [
             f"{key} was {_show(old, key)}, now {_show(new, key)}"
             for key in sorted(old.keys() | new.keys())
-            if _show(old, key) != _show(new, key) and not _covered(key, may_change)
+            if _show(old, key) != _show(new, key) and not covered(key, may_change)
         ]
         if differing:
             raise OtherConfig(
                 f"{self.path} belongs to another config: {'; '.join(differing)}; "
                 "give the same config, or another directory"
             )
-
-
-def _covered(key: str, sections: Sequence[str]) -> bool:
-    return any(key == section or key.startswith(section + ".") for section in sections)
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """`gc`: old checkpoints go, and never the last that is intact."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from gen import status
 from gen.train import step_dir, verify
-from gen.train.checkpoint import leftovers
+from gen.train.checkpoint import clear_leftovers
 from gen.train.run_dir import RunDir
 from launch import ancestry
 from launch.checkpoint import place
@@ -36,10 +35,10 @@ def clear(folder: Path, steps: Sequence[int], keep: int, keep_every: int | None,
     stay |= {step for step in steps if keep_every and step % keep_every == 0}
     gone = [folder / str(step) for step in steps if step not in stay]
     size = sum(file.stat().st_size for path in gone for file in path.rglob("*") if file.is_file())
-    for path in () if dry_run else gone:
-        step_dir.remove(path)
-    for path in () if dry_run else leftovers(folder):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not dry_run:
+        for path in gone:
+            step_dir.remove(path)
+        clear_leftovers(folder)
     names = ", ".join(path.name for path in gone) or "nothing"
     print(f"{folder}: {'would remove' if dry_run else 'removed'} {names} ({size / 1e6:,.1f} MB)")
     return status.DONE

@@ -13,12 +13,13 @@ from gen.train import digest
 from gen.train import state as states
 from gen.train.evaluation import Evaluation
 from launch import feeds
+from launch.assembled import Assembled
 from launch.replay import verdict
 from launch.replay.training import Replayed
 
 
 def replay_pictures(path: Path, then: np.ndarray, record: Mapping[str, Any], workdir: Path) -> int:
-    samples, changed = sampled(path, record, workdir)
+    samples, _, changed = sampled(path, record, workdir)
     return verdict.pixels(path, then, png.comparison(samples), changed)
 
 
@@ -31,8 +32,8 @@ def replay_texts(path: Path, workdir: Path) -> int:
         record = json.loads(said)
     except ValueError as error:
         raise ValueError(f"{path} carries no record: no run of gen's made it, or it has been changed") from error
-    samples, changed = sampled(path, record, workdir)
-    tokenizer = Replayed.open(workdir, record["step"]).made.tokenizer
+    samples, made, changed = sampled(path, record, workdir)
+    tokenizer = made.tokenizer
     assert tokenizer is not None
     now = feeds.listed(samples["text"], tokenizer)
     if now == then:
@@ -40,9 +41,11 @@ def replay_texts(path: Path, workdir: Path) -> int:
     return verdict.differs(f"{path}: other texts", changed)
 
 
-def sampled(path: Path, record: Mapping[str, Any], workdir: Path) -> tuple[Mapping[str, np.ndarray], list[str]]:
-    """The samples of a record, from the checkpoint of its step or from the steps after the one before; and what has
-    changed. Raises ValueError where the weights are not those of the record."""
+def sampled(
+    path: Path, record: Mapping[str, Any], workdir: Path
+) -> tuple[Mapping[str, np.ndarray], Assembled, list[str]]:
+    """The samples of a record, from the checkpoint of its step or from the steps after the one before; the run, and
+    what has changed. Raises ValueError where the weights are not those of the record."""
     verdict.field(record, path, "step", "samples", "weights", "made_with")
     step = record["step"]
     replayed = Replayed.open(workdir, step)
@@ -56,4 +59,4 @@ def sampled(path: Path, record: Mapping[str, Any], workdir: Path) -> tuple[Mappi
         held_out = made.feed.evaluate(made.cfg.train.batch_size)
         evaluation = Evaluation(made.task, made.cfg, replayed.frozen, held_out, made.mesh)
         samples = evaluation.samples(weights, state.extra, state.step, record["samples"])
-    return samples, verdict.changed(record["made_with"], dict(made.mesh.shape))
+    return samples, made, verdict.changed(record["made_with"], dict(made.mesh.shape))
