@@ -46,6 +46,18 @@ SIZE, CONTEXT, VOCAB, EMBED = 8, 5, 12, 8
 STEPS = 10  # of diffusion
 END = VOCAB - 1
 
+# What makes a launch of configs/lm/gpt2.py:tiny take a second.
+LM_RUN = (
+    ("model.context", "16"),
+    ("model.transformer.width", "16"),
+    ("model.transformer.layers", "1"),
+    ("data.source", "instructions"),
+    ("data.options.documents", "200"),
+    ("train.batch_size", "8"),
+    ("evals.batches", "1"),
+    ("log.every", "1"),
+)
+
 TOWER = TransformerConfig(width=8, layers=1, heads=2)
 CAUSAL = dataclasses.replace(TOWER, causal=True)
 CLIP = CLIPConfig(EMBED, VisionConfig(SIZE, 4, TOWER), TextConfig(VOCAB, CONTEXT, CAUSAL))

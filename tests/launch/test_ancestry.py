@@ -11,18 +11,7 @@ from launch import command, runs
 from tests import small
 
 CONFIG = "configs/lm/gpt2.py:tiny"
-SMALL = [
-    ("model.context", "16"),
-    ("model.transformer.width", "16"),
-    ("model.transformer.layers", "1"),
-    ("data.source", "instructions"),
-    ("data.options.documents", "200"),
-    ("optim.schedule", "constant"),
-    ("train.batch_size", "8"),
-    ("evals.batches", "1"),
-    ("evals.samples", "0"),
-    ("log.every", "1"),
-]
+SMALL = [*small.LM_RUN, ("optim.schedule", "constant"), ("evals.samples", "0")]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -19,16 +19,9 @@ from tests import small
 
 CONFIG = "configs/lm/gpt2.py:tiny"
 SMALL = [
-    ("model.context", "16"),
-    ("model.transformer.width", "16"),
-    ("model.transformer.layers", "1"),
-    ("data.source", "instructions"),
-    ("data.options.documents", "200"),
-    ("train.batch_size", "8"),
+    *small.LM_RUN,
     ("evals.every", "3"),
-    ("evals.batches", "1"),
     ("evals.samples", "2"),
-    ("log.every", "1"),
     ("checkpoint.every", "4"),
     ("task.prompt", "4"),
 ]
