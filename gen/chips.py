@@ -23,15 +23,17 @@ class Chip(NamedTuple):
 
 
 # By a pattern of `device.device_kind`; the first that matches holds.
-# NVIDIA: data sheets of A100 80GB SXM (2021), H100 (2023), H200 (2024) and DGX B200 (2025), without sparsity; NVLink's
+# NVIDIA: data sheets of A100 SXM (2021), H100 (2023), H200 (2024) and DGX B200 (2025), without sparsity; NVLink's
 # figure counts both directions, of which one is half.
 # Google: cloud.google.com/tpu/docs, the pages "TPU v4", "TPU v5e", "TPU v5p", "TPU v6e (Trillium)" and "TPU7x
 # (Ironwood)", whose newer figures of the interconnect count both directions. A chip of TPU7x is two devices.
 CHIPS = {
+    r"A100.*40GB": Chip(312e12, 40 * GB, 1555 * GB, 300 * GB),
     r"A100": Chip(312e12, 80 * GB, 2039 * GB, 300 * GB),
-    r"H100 PCIe": Chip(756e12, 80 * GB, 2000 * GB, 300 * GB),
-    r"H100": Chip(989e12, 80 * GB, 3350 * GB, 450 * GB),
-    r"H200": Chip(989e12, 141 * GB, 4800 * GB, 450 * GB),
+    r"\bH100 PCIe": Chip(756e12, 80 * GB, 2000 * GB, 300 * GB),
+    r"\bH100 NVL": Chip(835e12, 94 * GB, 3900 * GB, 300 * GB),
+    r"\bH100": Chip(989e12, 80 * GB, 3350 * GB, 450 * GB),
+    r"\bH200": Chip(989e12, 141 * GB, 4800 * GB, 450 * GB),
     r"B200": Chip(2250e12, 180 * GB, 8000 * GB, 900 * GB),
     r"TPU v4$": Chip(275e12, 32 * GIB, 1228 * GB, 300 * GB),
     r"TPU v5 ?(lite|e)": Chip(197e12, 16 * GIB, 819 * GB, 200 * GB),

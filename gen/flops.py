@@ -2,7 +2,7 @@
 
 Only matrix products and convolutions count, at two operations for each multiplication with its addition, as in model
 FLOPs utilisation (Chowdhery et al. 2022, arXiv 2204.02311, appendix B). What is computed again under remat counts
-again.
+again, and a kernel of attention counts for all pairs of a query and a key, whether they are seen or not.
 
     work = count(step, state, frozen, batch, key)       # arrays or jax.ShapeDtypeStruct; nothing is computed
     work.flops                                          # 6 x parameters x tokens, and attention, for a transformer
@@ -32,10 +32,7 @@ class Work(NamedTuple):
 
 
 def count(fn: Callable, *args: Any) -> Work:
-    """The work of one call of `fn`, jitted or not, without what no output needs.
-
-    All devices together, but for `shard_map`, inside of which it is what one device does.
-    """
+    """The work of one call of `fn`, jitted or not, without what no output needs; of all devices together."""
     return of_program(jax.make_jaxpr(fn)(*args))
 
 
@@ -54,15 +51,28 @@ def of_equation(equation: JaxprEqn) -> Work:
         return Work(dot(equation))
     if equation.primitive.name == "conv_general_dilated":
         return Work(convolution(equation))
+    if equation.primitive.name.startswith("dot_product_attention"):
+        return Work(cudnn_attention(equation))
     parts = [of_jaxpr(jaxpr) for jaxpr in inner(equation)]
     if equation.primitive.name == "cond":
         return max(parts)  # one branch runs; which one is not known here
     work = functools.reduce(Work.plus, parts, Work(0))
-    if equation.primitive.name == "scan":
-        return work._replace(flops=work.flops * equation.params["length"])
     if equation.primitive.name == "while" and work.flops:
         return work._replace(loops=work.loops + 1)
-    return work
+    return work._replace(flops=work.flops * repeats(equation))
+
+
+def repeats(equation: JaxprEqn) -> int:
+    """How often the body of an equation runs, on all devices together."""
+    match equation.primitive.name:
+        case "scan":
+            return equation.params["length"]
+        case "shard_map":  # its body is what one device does along these axes
+            axes = next(axes for name, axes in equation.params.items() if name.endswith("manual_axes"))
+            return math.prod(equation.params["mesh"].shape[axis] for axis in axes)
+        case "pallas_call":
+            return math.prod(equation.params["grid_mapping"].grid)
+    return 1
 
 
 def inner(equation: JaxprEqn) -> Iterator[Jaxpr]:
@@ -88,6 +98,13 @@ def convolution(equation: JaxprEqn) -> int:
     axes = equation.params["dimension_numbers"].rhs_spec  # output channels, input channels of a group, then space
     sums = math.prod(shape(equation.outvars[0])) * math.prod(kernel[axis] for axis in axes[1:])
     return 2 * sums // math.prod(equation.params["lhs_dilation"])
+
+
+def cudnn_attention(equation: JaxprEqn) -> int:
+    """Scores and what they weight; backward makes the scores again, and two gradients of each product."""
+    (batch, queries, heads, width), (_, keys, *_) = shape(equation.invars[0]), shape(equation.invars[1])
+    products = 5 if "bwd" in equation.primitive.name else 2
+    return 2 * products * batch * heads * queries * keys * width
 
 
 def shape(variable: Any) -> tuple[int, ...]:

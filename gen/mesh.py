@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
@@ -71,9 +71,14 @@ def sizes(cfg: MeshConfig, devices: int) -> dict[str, int]:
 
 
 def make(cfg: MeshConfig, devices: Sequence[jax.Device]) -> Mesh:
-    """A mesh of `devices` in the shape that `cfg` asks for."""
+    """A mesh of `devices` in the shape that `cfg` asks for, each axis along whole sides of a torus where it can be."""
     shape = sizes(cfg, len(devices))
-    return jax.make_mesh(tuple(shape.values()), tuple(shape), devices=devices, axis_types=(AxisType.Auto,) * len(shape))
+    types = (AxisType.Auto,) * len(shape)
+    try:
+        return jax.make_mesh(tuple(shape.values()), tuple(shape), devices=devices, axis_types=types)
+    except NotImplementedError:  # 64 of 4 x 4 x 8, say: a side is cut
+        cut = mesh_utils.create_device_mesh(tuple(shape.values()), devices, allow_split_physical_axes=True)
+        return Mesh(cut, tuple(shape), axis_types=types)
 
 
 def partition(axes: Sequence[str | None], shape: Sequence[int], mesh_shape: dict[str, int], name: str) -> P:

@@ -1,5 +1,6 @@
 """A run, trained and measured: what launch/assembled.py puts together, handed to the loop."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from gen.data.classes import LabelledPipeline
 from gen.evals.classification import classification
 from gen.evals.fidelity import psnr
 from gen.mesh import MeshConfig
+from gen.tasks.base import Task
 from gen.train import loop, manifest
 from gen.train.evaluation import Evaluation
 from gen.train.run_dir import RunDir
-from launch import ancestry, catalog, feeds, labels, trained
+from launch import ancestry, catalog, feeds, labels, remat, trained
 from launch.assembled import Assembled, assemble, describe, take
 
 READ_AHEAD = 2
@@ -74,12 +76,20 @@ def train_here(made: Assembled, held_out: Any, run: RunDir) -> int:
         run=run,
         ahead=lambda read: ReadAhead(read, READ_AHEAD),
         show=feeds.shower(run.samples, made.tokenizer, record),
+        once=once(made),
     )
     try:
         return loop.train(task, cfg, around)
     finally:
         report_replaced(loader)
         report_replaced(held_out)
+
+
+def once(made: Assembled) -> Task:
+    """The run's task with every product of its model computed once."""
+    cfg = dataclasses.replace(made.cfg, model=remat.once(made.cfg.model))
+    models = {name: other.cfg.model for name, other in made.upstream.items()}
+    return catalog.make(cfg, models, feeds.end_of(made.tokenizer))
 
 
 def note_changes(run: RunDir, now: Mapping[str, Any]) -> None:

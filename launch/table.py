@@ -29,6 +29,16 @@ def parameters(name: str, specs: Specs, mesh: Mesh) -> Table:
     return table
 
 
+def sharding(specs: Specs, mesh: Mesh) -> dict[str, dict[str, list]]:
+    """Every parameter by its path, for programs: its shape, and the mesh axes that cut each dimension."""
+
+    def of(path: str, leaf: spec.Spec) -> dict[str, list]:
+        parts = meshes.partition(leaf.axes, leaf.shape, dict(mesh.shape), path)
+        return {"shape": list(leaf.shape), "cut": [*parts, *[None] * (len(leaf.shape) - len(parts))]}
+
+    return {path: of(path, leaf) for path, leaf in spec.flatten(specs).items()}
+
+
 def _size(leaf: spec.Spec) -> int:
     return spec.count({"leaf": leaf})
 

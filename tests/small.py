@@ -306,6 +306,7 @@ def train_on(task: Task, cfg: RunConfig, directory, mesh, data=None, show=None, 
         run=RunDir(directory),
         ahead=contextlib.nullcontext,
         show=show or Pictures(),
+        once=task,
     )
     return loop.train(task, cfg, around)
 

@@ -8,6 +8,8 @@ from gen import chips
     "kind, teraflops, gigabytes",
     [
         ("NVIDIA A100-SXM4-80GB", 312, 80),
+        ("NVIDIA A100-SXM4-40GB", 312, 40),
+        ("NVIDIA H100 NVL", 835, 94),
         ("NVIDIA H100 80GB HBM3", 989, 80),
         ("NVIDIA H100 PCIe", 756, 80),
         ("NVIDIA H200", 989, 141),
@@ -27,7 +29,7 @@ def test_chips_are_told_by_the_kind_that_jax_reports(kind, teraflops, gigabytes)
     assert found.flops > 100 * found.bandwidth > 100 * found.link > 0
 
 
-@pytest.mark.parametrize("kind", ["TPU v4 lite", "NVIDIA GeForce GTX 1080", "cpu"])
+@pytest.mark.parametrize("kind", ["TPU v4 lite", "NVIDIA GH200 480GB", "NVIDIA GeForce GTX 1080", "cpu"])
 def test_other_kinds_are_unknown(kind):
     assert chips.chip(kind) is None
 

@@ -1,9 +1,16 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from jax._src.cudnn import fused_attention_stablehlo as fused
+from jax.sharding import PartitionSpec as P
 
 from gen import flops, spec
+from gen import mesh as meshes
+from gen.mesh import MeshConfig
+from gen.nn.attend import cudnn
 from gen.nn.conv import large_convolution, plain_convolution
+from gen.nn.sight import Rule
+from gen.nn.splash import splash
 from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
 
 
@@ -77,3 +84,43 @@ def test_products_for_each_tap_cost_what_the_convolution_costs():
 
     example = array(2, 8, 8, 32), array(3, 3, 32, 32), array(2, 8, 8, 32)
     assert flops.count(pull(large_convolution), *example) == flops.count(pull(plain_convolution), *example)
+
+
+def test_what_each_device_does_by_itself_counts_for_all_that_do_it():
+    mesh = meshes.make(MeshConfig(data=2, fsdp=2, tensor=2), jax.devices())
+    product = lambda x, y: jax.shard_map(jnp.matmul, in_specs=(P("data"), P()), out_specs=P("data"), check_vma=False)(
+        x, y
+    )
+    with jax.set_mesh(mesh):
+        # rows are cut over two devices; the other axes do the same again
+        assert flops.count(product, array(6, 5), array(5, 7)).flops == 4 * 2 * 6 * 5 * 7
+        along = lambda x, y: jax.shard_map(
+            jnp.matmul, in_specs=(P("data"), P()), out_specs=P("data"), axis_names={"data"}, check_vma=False
+        )(x, y)
+        assert flops.count(along, array(6, 5), array(5, 7)).flops == 2 * 6 * 5 * 7
+
+
+BATCH, TOKENS, HEADS, WIDTH = 8, 256, 4, 64
+PRODUCT = 2 * BATCH * HEADS * TOKENS**2 * WIDTH
+
+
+def of_attention(attend):
+    """Products of queries by keys that attention and its gradient count."""
+    x = jax.ShapeDtypeStruct((BATCH, TOKENS, HEADS, WIDTH), jnp.bfloat16)
+    forward = lambda *qkv: attend(*qkv, Rule(causal=True))
+    gradient = jax.grad(lambda *qkv: forward(*qkv).astype(jnp.float32).sum(), argnums=(0, 1, 2))
+    return [flops.count(f, x, x, x).flops / PRODUCT for f in (forward, gradient)]
+
+
+@pytest.mark.parametrize("mesh", [{}, {"fsdp": 4}, {"fsdp": 2, "tensor": 2}])
+def test_the_kernel_of_tpus_counts_every_block_on_every_device(mesh):
+    with jax.set_mesh(meshes.make(MeshConfig(**mesh), jax.devices())):
+        # its gradients of keys and of queries each make the scores and their gradient again: 4 and 3 products; those
+        # of rows with themselves (the sums of dO x O) are one of few numbers
+        assert of_attention(lambda *a: splash(*a, interpret=True)) == pytest.approx([2, 9], rel=0.01)
+
+
+def test_the_kernel_of_gpus_counts_though_nobody_sees_inside(monkeypatch):
+    monkeypatch.setattr(fused, "check_cudnn_version", lambda: 91_000)
+    monkeypatch.setattr(fused, "check_compute_capability", lambda *_: True)
+    assert of_attention(cudnn) == [2, 7]

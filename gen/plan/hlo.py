@@ -9,7 +9,6 @@ What is inside of a fusion is not visited: it is one pass over memory.
 """
 
 import dataclasses
-import functools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -122,7 +121,6 @@ class Module:
         return next(iter(constants.values())) if len(constants) == 1 else None
 
 
-@functools.lru_cache(1)
 def parse(text: str) -> Module:
     """The module that XLA has printed."""
     entry, name = "", ""

@@ -1,7 +1,7 @@
 """What a program needs and costs on a machine that nobody has to own: compiled for it, and read.
 
     with jax.set_mesh(mesh):
-        plan = of(program.step, arguments, machine, useful=flops.count(step_without_remat, *arguments).flops)
+        plan = of(program.step, arguments, machine, useful=program_without_remat)
     plan.fits, plan.bytes["temporaries"], plan.seconds, plan.mfu
 
 Bytes are those of the fullest device, as the compiler lays them out; FLOPs are of all devices together. The time is a
@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+from jax.extend.core import ClosedJaxpr
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from gen import chips, flops
 from gen.plan import hlo, traffic
@@ -82,12 +84,12 @@ def of(
     """The plan of a jitted program for abstract arguments with shardings, under the mesh that they are of.
 
     groups: the arguments, or parts of them, by what they are called in the plan; what is in none is "other".
-    useful: the same program without remat, if this one has it.
+    useful: the program that computes the same with every product once, if this one repeats some.
     """
-    start = time.perf_counter()
     traced = program.trace(*arguments)
-    hardware = flops.of_program(traced.jaxpr).flops
-    model = hardware if useful is None else flops.of_program(useful.trace(*arguments).jaxpr).flops
+    hardware = flops.of_program(traced.jaxpr)
+    model = hardware if useful is None else flops.of_program(useful.trace(*arguments).jaxpr)
+    start = time.perf_counter()
     try:
         compiled = traced.lower().compile()
     except jax.errors.JaxRuntimeError as error:
@@ -97,19 +99,19 @@ def of(
         return refused
     seconds = time.perf_counter() - start
     moved = traffic.of_module(hlo.parse(compiled.as_text()), machine.count)
-    held = _held(compiled.memory_analysis(), groups)
+    held = _held(compiled.memory_analysis(), _only(groups, _read(traced.jaxpr, arguments)))
     chip = machine.chip
     return Plan(
         devices=machine.count,
         bytes=held,
         total=sum(held.values()),
         capacity=machine.capacity,
-        model_flops=model,
-        hardware_flops=hardware,
+        model_flops=model.flops,
+        hardware_flops=hardware.flops,
         memory_bytes=moved.memory,
         collectives=moved.collectives,
-        loops=moved.loops,
-        roofs=roofs(chip, hardware / machine.count, moved.memory, moved.sent) if chip else {},
+        loops=max(hardware.loops, moved.loops),
+        roofs=roofs(chip, hardware.flops / machine.count, moved.memory, moved.sent) if chip else {},
         peak=chip.flops * machine.count if chip else 0.0,
         compile_seconds=seconds,
     )
@@ -125,6 +127,16 @@ def local_bytes(x: jax.ShapeDtypeStruct) -> int:
     shape = x.sharding.shard_shape(x.shape) if x.sharding else x.shape
     itemsize = 8 if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x.dtype.itemsize
     return math.prod(shape) * itemsize
+
+
+def _read(program: ClosedJaxpr, arguments: Sequence[Any]) -> set[int]:
+    """The ids of the arguments' arrays that a program reads: the others are dropped where it is compiled."""
+    _, read = dce_jaxpr(program.jaxpr, [True] * len(program.jaxpr.outvars))
+    return {id(x) for x, needed in zip(jax.tree.leaves(arguments), read, strict=True) if needed}
+
+
+def _only(groups: Mapping[str, Any], read: set[int]) -> dict[str, list[Any]]:
+    return {name: [x for x in jax.tree.leaves(part) if id(x) in read] for name, part in groups.items()}
 
 
 def _held(memory: Any, groups: Mapping[str, Any]) -> dict[str, int]:

@@ -64,8 +64,11 @@ class Machine:
     @property
     def capacity(self) -> float | None:
         """Bytes that a device has, if that is known."""
-        memory = self.memory or (self.chip and self.chip.memory)
-        return None if memory is None else float(memory)
+        if self.memory is not None:
+            return float(self.memory)
+        if self.chip is None:
+            return None
+        return self.chip.memory * (preallocated() if self.platform == "gpu" else 1.0)
 
     @property
     def exact(self) -> bool:
@@ -80,6 +83,7 @@ class Machine:
             os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5p-8")
             os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
             os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+            os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # two plans at once share no chip
         else:
             jax.config.update("jax_num_cpu_devices", self.count)
 
@@ -93,17 +97,24 @@ class Machine:
         try:
             return topologies.get_topology_desc(self.name, platform="tpu", **more).devices
         except jax.errors.JaxRuntimeError as error:
-            generation = self.name.split(":")[0]
-            raise ValueError(f"{_no_slice(self.name, generation)} (libtpu: {str(error).splitlines()[0]})") from error
+            said = str(error).splitlines()[0]
+            if "INVALID_ARGUMENT" not in said:
+                raise ValueError(f"topology {self.name}: libtpu cannot be used here: {said}") from error
+            raise ValueError(f"{_no_slice(self.name, self.name.split(':')[0])} (libtpu: {said})") from error
+
+
+def preallocated() -> float:
+    """The share of a GPU's memory that jax takes for its arrays, as the environment tells it."""
+    return float(os.environ.get("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.75"))
 
 
 def here() -> Machine:
-    """The devices that jax has found. CPUs share the memory of their host."""
-    devices = jax.devices()
-    memory = (devices[0].memory_stats() or {}).get("bytes_limit")
-    if memory is None and devices[0].platform == "cpu":
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / len(devices)
-    return Machine("this machine", devices[0].platform, devices[0].device_kind, len(devices), memory)
+    """The devices that jax has found, of all processes. CPUs share the memory of their host."""
+    own, count = jax.local_devices(), jax.device_count()
+    memory = (own[0].memory_stats() or {}).get("bytes_limit")
+    if memory is None and own[0].platform == "cpu":
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / len(own)
+    return Machine("this machine", own[0].platform, own[0].device_kind, count, memory)
 
 
 def parse(name: str) -> Machine:

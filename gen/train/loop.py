@@ -50,7 +50,7 @@ class Surroundings:
     `origin` reads the weights that the task begins from, for a run that is new, and `branch(state, warn)` the step and
     state of another run at which this one branches off, None where it does not. `ahead` wraps a function of the
     position so that it reads ahead; `show` writes what is sampled, with the digest of each player's weights, and says
-    where.
+    where. `once` is the task with every product of its model computed once, whose FLOPs are those of MFU.
     """
 
     mesh: Mesh
@@ -62,6 +62,7 @@ class Surroundings:
     run: RunDir
     ahead: Callable[[Callable[[int], Any]], contextlib.AbstractContextManager[Callable[[int], Any]]]
     show: Callable[[int, Mapping[str, np.ndarray], Mapping[str, str]], str]
+    once: Task
 
 
 def train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
@@ -149,8 +150,13 @@ class _Training:
 
     def compile(self, state: State, batch: Any, start: int) -> Callable[..., tuple[State, Mapping[str, jax.Array]]]:
         traced = self.program.step.trace(state, self.around.frozen, batch, self.key)
-        work, peak = flops.of_program(traced.jaxpr).flops, chips.peak_flops(self.around.mesh.devices.flatten())
-        self.display.begin(start, work, peak)
+        peak = chips.peak_flops(self.around.mesh.devices.flatten())
+        if peak:  # what is computed again is no use: MFU does not count it
+            once = Program.of(self.around.once, self.cfg, self.around.mesh).step
+            work = flops.of_program(once.trace(state, self.around.frozen, batch, self.key).jaxpr)
+        else:
+            work = flops.of_program(traced.jaxpr)
+        self.display.begin(start, work.flops, peak)
         return traced.lower().compile()
 
     def evaluate(self, state: State) -> None:

@@ -10,8 +10,10 @@ devices. A run that the config begins from is a directory, or the config of a ru
 says that something does not fit.
 """
 
+import rich
 from absl import flags
 
+from gen import status
 from launch import command
 
 
@@ -26,7 +28,11 @@ def main(args, overrides) -> int:
 
     data = runs.with_overrides(data, overrides)
     if args.search:
-        return show.search_and_show(data, machine, args.search)
+        tried = programs.search(data, machine, args.search)
+        rich.print(show.ranking(tried, machine))
+        if args.json:
+            show.write_search(tried, machine, args.json)
+        return status.DONE if tried and tried[0].fits else status.FAILED
     planned = programs.plan(data, machine, args.program)
     show.show(planned, machine)
     if args.json:

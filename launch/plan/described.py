@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from gen import config
 from gen.tasks.base import Task
 from gen.train.config import RunConfig
-from launch import catalog, command, stack, trained
+from launch import catalog, command, remat, stack, trained
 
 
 class Described(NamedTuple):
@@ -20,10 +20,12 @@ class Described(NamedTuple):
     cfg: RunConfig
     models: Mapping[str, Any]
 
-    def task(self, remat: bool = True) -> Task:
-        """As it is trained, or with everything kept that remat would compute twice."""
-        cfg = self.cfg if remat else dataclasses.replace(self.cfg, model=with_remat(self.cfg.model, "none"))
-        return catalog.make(cfg, self.models)
+    def task(self) -> Task:
+        return catalog.make(self.cfg, self.models)
+
+    def once(self) -> Task:
+        """The task with every product of its model computed once, whose FLOPs are the model's."""
+        return catalog.make(dataclasses.replace(self.cfg, model=remat.once(self.cfg.model)), self.models)
 
 
 def described(data: Mapping[str, Any]) -> dict[str, Described]:
@@ -49,14 +51,3 @@ def config_of(place: str) -> Mapping[str, Any]:
         return trained.config_of(place)
     (found,) = described(command.load_config(place)).values()
     return config.to_dict(found.cfg)
-
-
-def with_remat(model: Any, remat: str) -> Any:
-    """A model's config with another `remat` wherever it has one."""
-    if not dataclasses.is_dataclass(model) or isinstance(model, type):
-        return model
-    changed = {
-        field.name: remat if field.name == "remat" else with_remat(getattr(model, field.name), remat)
-        for field in dataclasses.fields(model)
-    }
-    return dataclasses.replace(model, **changed)

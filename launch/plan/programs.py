@@ -17,7 +17,8 @@ from gen.plan.plan import Plan, TooLarge
 from gen.plan.topology import Machine
 from gen.tasks.base import Task
 from gen.train import evaluation, program
-from launch.plan.described import Described, described, with_remat
+from launch.plan.described import Described, described
+from launch.remat import with_remat
 
 REMATS = ("none", "dots", "full")  # from the one that computes the least again
 
@@ -61,10 +62,19 @@ def search(data: Mapping[str, Any], machine: Machine, limit: int) -> list[ways.T
         model = one.cfg.model if way.remat is None else with_remat(one.cfg.model, way.remat)
         train = dataclasses.replace(one.cfg.train, accumulate=way.accumulate)
         cfg = dataclasses.replace(one.cfg, mesh=meshes.MeshConfig(**way.mesh), model=model, train=train)
+        check_state_fits(one._replace(cfg=cfg), machine, devices)
         return plan_run(one._replace(cfg=cfg), machine, devices, "train").plans["train"]
 
     own = lambda mesh: ways.within(mesh, one.cfg.train.batch_size, remats)
     return ways.search(ways.meshes(len(devices)), own, attempt, limit)
+
+
+def check_state_fits(one: Described, machine: Machine, devices: Any) -> None:
+    """Raises ValueError where what a run keeps between its steps is too large already; nothing is compiled."""
+    state = program.Program.of(one.task(), one.cfg, meshes.make(one.cfg.mesh, devices)).state
+    held = sum(map(plans.local_bytes, jax.tree.leaves(state)))
+    if machine.capacity is not None and held > machine.capacity:
+        raise ValueError(f"parameters and optimizer need {held / 2**30:,.1f} GiB of a device of {machine.name}")
 
 
 def plan_training(one: Described, task: Task, mesh: Mesh, machine: Machine) -> Plan | TooLarge:
@@ -80,7 +90,7 @@ def plan_training(one: Described, task: Task, mesh: Mesh, machine: Machine) -> P
         "batch": batch,
     }
     arguments = (training.state, frozen, batch, program.abstract_key(mesh))
-    useful = program.Program.of(one.task(remat=False), one.cfg, mesh).step
+    useful = program.Program.of(one.once(), one.cfg, mesh).step
     return plans.of(training.step, arguments, groups, machine, useful)
 
 

@@ -15,24 +15,44 @@ from gen.plan.search import Tried
 from gen.plan.topology import Machine
 from gen.train import files
 from launch import table
-from launch.plan.described import described
-from launch.plan.programs import Planned, plan_run, search
+from launch.plan.described import Described, described
+from launch.plan.programs import Planned, plan_run
 
 UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
 def check_fits_here(data: Mapping[str, Any]) -> None:
-    """Raises ValueError where the training of a config needs more memory than this machine's devices have."""
+    """Raises ValueError where the training of a config, or its sampling beside what training keeps, needs more memory
+    than this machine's devices have."""
     machine = topology.here()
-    planned = {n: plan_run(one, machine, jax.devices(), "train") for n, one in described(data).items()}
+    planned = {n: plan_run(one, machine, jax.devices(), which(one)) for n, one in described(data).items()}
     show(planned, machine)
     for name, run in planned.items():
-        one = run.plans["train"]
-        if one.fits is False:
+        train, sample = run.plans["train"], run.plans.get("sample")
+        if train.fits is False:
             raise ValueError(
-                f"{name or 'this run'} does not fit: {needs(one)} on a device; spread it over more devices (mesh.fsdp),"
-                " take more micro-batches (train.accumulate), or set remat"
+                f"{name or 'this run'} does not fit: {needs(train)} on a device; spread it over more devices"
+                " (mesh.fsdp), take more micro-batches (train.accumulate), or set remat"
             )
+        if sample is not None and not samples_beside(train, sample):
+            raise ValueError(
+                f"the samples that {name or 'this run'} shows do not fit beside what it trains: {needs(sample)} for"
+                " itself; show fewer (evals.samples) or none, or spread it over more devices (mesh.fsdp)"
+            )
+
+
+def which(one: Described) -> str:
+    """The programs that training runs."""
+    return "both" if one.cfg.evals.samples else "train"
+
+
+def samples_beside(train: Plan | TooLarge, sample: Plan | TooLarge) -> bool:
+    """Whether the sampler's own memory fits beside the state of the training step."""
+    if isinstance(train, TooLarge) or isinstance(sample, TooLarge):
+        return False
+    kept = train.total - train.bytes["temporaries"] - train.bytes["batch"]
+    own = sum(sample.bytes[part] for part in ("batch", "temporaries", "code"))
+    return train.capacity is None or kept + own <= train.capacity
 
 
 def verdict(planned: Mapping[str, Planned]) -> int:
@@ -67,7 +87,9 @@ def sheet(title: str, one: Plan, machine: Machine) -> Table:
     capacity = "" if one.capacity is None else f" of {gib(one.capacity)}: {'fits' if one.fits else 'DOES NOT FIT'}"
     found.add_row("in all, a device", gib(one.total) + capacity, end_section=True)
     found.add_row("model FLOPs", f"{one.model_flops:.4g}")
-    found.add_row("FLOPs with remat", f"{one.hardware_flops:.4g}" + (f", {one.loops} loops once" if one.loops else ""))
+    found.add_row(
+        "FLOPs of the program", f"{one.hardware_flops:.4g}" + (f", {one.loops} loops once" if one.loops else "")
+    )
     found.add_row("memory traffic, a device", gib(one.memory_bytes), end_section=True)
     for kind, c in one.collectives.items():
         found.add_row(f"{kind} x {c.count:,}", f"{gib(c.bytes)}, {gib(c.sent)} sent")
@@ -78,12 +100,6 @@ def sheet(title: str, one: Plan, machine: Machine) -> Table:
         found.add_row("MFU at most", f"{one.mfu:.1%}")
     found.add_row("compiled in", f"{one.compile_seconds:.0f} s")
     return found
-
-
-def search_and_show(data: Mapping[str, Any], machine: Machine, limit: int) -> int:
-    tried = search(data, machine, limit)
-    rich.print(ranking(tried, machine))
-    return status.DONE if tried and tried[0].fits else status.FAILED
 
 
 def ranking(tried: Sequence[Tried], machine: Machine) -> Table:
@@ -108,12 +124,23 @@ def write(planned: Mapping[str, Planned], machine: Machine, path: str) -> None:
     """The plans as JSON."""
     every = {}
     for name, run in planned.items():
-        own = {
-            which: {"fits": False, "reason": one.reason, "needs": one.needs}
-            if isinstance(one, TooLarge)
-            else one.as_json()
-            for which, one in run.plans.items()
+        players = run.described.task().players
+        every[name or run.described.cfg.task.name] = {
+            "parameters": sum(spec.count(player.specs) for player in players.values()),
+            "mesh": dict(run.mesh.shape),
+            "sharding": {name: table.sharding(player.specs, run.mesh) for name, player in players.items()},
+            **{which: as_json(one) for which, one in run.plans.items()},
         }
-        count = sum(spec.count(player.specs) for player in run.described.task().players.values())
-        every[name or run.described.cfg.task.name] = {"parameters": count, "mesh": dict(run.mesh.shape), **own}
     files.write_json(Path(path), {"topology": machine.name, "exact": machine.exact, "runs": every})
+
+
+def write_search(tried: Sequence[Tried], machine: Machine, path: str) -> None:
+    """The ranking as JSON, the best first."""
+    ranked = [{**one.way._asdict(), "train": as_json(one.plan)} for one in tried]
+    files.write_json(Path(path), {"topology": machine.name, "exact": machine.exact, "tried": ranked})
+
+
+def as_json(one: Plan | TooLarge) -> dict[str, Any]:
+    if isinstance(one, TooLarge):
+        return {"fits": False, "reason": one.reason, "needs": one.needs}
+    return one.as_json()

@@ -1,5 +1,6 @@
 """launch.plan and launch.train --plan, as a user starts them."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -81,6 +82,28 @@ def test_training_does_not_start_where_it_does_not_fit(monkeypatch, capsys):
     with pytest.raises(ValueError, match="this run does not fit: it needs 21.50 GiB .* on a device; spread it over"):
         show.check_fits_here(command.load_config("configs/lm/stdlib.py:tiny"))
     assert "it needs 21.50 GiB" in capsys.readouterr().out
+
+
+def test_a_search_is_shown_and_written(tmp_path):
+    path = tmp_path / "tried.json"
+    code, output, error = program("launch.plan", TINY, "--topology=gpu:h100x2", "--search=2", f"--json={path}")
+    assert (code, error) == (0, "") and "MFU at most" in output
+    tried = json.loads(path.read_text())["tried"]
+    assert len(tried) == 2 and {one["mesh"]["fsdp"] for one in tried} == {1, 2}
+    assert tried[0]["train"]["seconds"] <= tried[1]["train"]["seconds"]
+    code, output, error = program("launch.plan", TINY, "--topology=cpu:64", "--search=2")
+    assert (code, output) == (2, "") and "is not divisible by tensor=16; change the mesh" in error
+
+
+def test_samples_that_do_not_fit_beside_what_training_keeps_are_refused(monkeypatch):
+    data = command.load_config("configs/lm/stdlib.py:tiny")
+    (planned,) = programs.plan(data, topology.here(), "both").values()
+    train, sample = planned.plans["train"], planned.plans["sample"]
+    kept = train.total - train.bytes["temporaries"] - train.bytes["batch"]
+    assert kept >= train.bytes["parameters"] + train.bytes["optimizer"]
+    own = sample.bytes["batch"] + sample.bytes["temporaries"] + sample.bytes["code"]
+    for room, fits in ((kept + own, True), (kept + own - 1, False)):
+        assert show.samples_beside(dataclasses.replace(train, capacity=float(room)), sample) is fits
 
 
 def test_this_machine_s_memory_is_known():

@@ -8,7 +8,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from gen import mesh as meshes
 from gen.mesh import MeshConfig
-from gen.plan import hlo, traffic
+from gen.plan import collectives, hlo, traffic
 
 P = PartitionSpec
 F32 = 4
@@ -46,7 +46,7 @@ def test_groups_are_counted_in_every_notation(groups, members):
         f"HloModule m\n\nENTRY %main (p: f32[8]) -> f32[8] {{\n  ROOT %r = f32[8]{{0}} all-reduce(%p), {groups}\n}}\n"
     )
     module = hlo.parse(text)
-    assert traffic.group_size(module.computations["main"].root, devices=64) == members
+    assert collectives.group_size(module.computations["main"].root, devices=64) == members
 
 
 def test_a_sum_over_devices_is_an_all_reduce_of_its_result(mesh):
@@ -90,7 +90,7 @@ def test_an_element_by_element_function_reads_and_writes_once(mesh):
 
 
 def test_a_ring_passes_on_all_parts_but_its_own():
-    of = {kind: traffic.share(kind, 8) for kind in traffic.KINDS}
+    of = {kind: collectives.share(kind, 8) for kind in collectives.KINDS}
     assert (of["all-gather"], of["all-reduce"], of["reduce-scatter"]) == (7 / 8, 7 / 4, 7)
     assert np.isclose(of["all-to-all"], 7 / 8) and of["collective-permute"] == 1
 
@@ -125,3 +125,38 @@ ENTRY %main (a: (s32[], f32[8])) -> (s32[], f32[8]) {
     moved = traffic.of_module(hlo.parse(text), devices=4)
     assert moved.collectives == {"all-reduce": traffic.Collective(5, 5 * 32, 5 * 48)}
     assert 'op_name="attention"' in hlo.parse(text).computations["body"].instructions["kernel"].rest
+
+
+def moved_by(body: str, devices: int = 4) -> traffic.Traffic:
+    """The traffic of a program of one computation, of arrays in memory named %p, f32[250] and f32[2]."""
+    start = "  %p = f32[250]{0} parameter(0)\n  %q = f32[2]{0} parameter(1)\n"
+    return traffic.of_module(hlo.parse(f"HloModule m\n\nENTRY %main () -> f32[1] {{\n{start}{body}\n}}\n"), devices)
+
+
+@pytest.mark.parametrize("order", [("f32[250]{0}", "f32[2]{0}"), ("f32[2]{0}", "f32[250]{0}")])
+def test_an_all_reduce_of_several_arrays_counts_them_all(order):
+    found = moved_by(
+        f"  %s = ({', '.join(order)}) all-reduce-start(%p, %q), channel_id=1, replica_groups={{{{0,1,2,3}}}}\n"
+        f"  ROOT %d = ({', '.join(order)}) all-reduce-done(%s)"
+    )
+    assert found.collectives == {"all-reduce": traffic.Collective(1, 252 * F32, 252 * F32 * 3 // 2)}
+    assert found.memory == 2 * 252 * F32
+
+
+def test_an_all_gather_that_has_begun_counts_its_results_and_not_its_operands():
+    both = "(f32[250]{0}, f32[2]{0}), (f32[1000]{0}, f32[8]{0})"
+    found = moved_by(
+        f"  %s = ({both}) all-gather-start(%p, %q), channel_id=1, replica_groups={{{{0,1,2,3}}}}\n"
+        "  ROOT %d = (f32[1000]{0}, f32[8]{0}) all-gather-done(%s)"
+    )
+    assert found.collectives == {"all-gather": traffic.Collective(1, 1008 * F32, 1008 * F32 * 3 // 4)}
+    assert found.memory == (252 + 1008) * F32
+
+
+def test_of_an_array_that_is_sliced_beforehand_the_slice_is_read():
+    """As a TPU fetches the weights of the next layer."""
+    found = moved_by(
+        "  %s = ((f32[250]{0}), f32[10]{0:S(1)}, s32[]{:S(2)}) slice-start(%p), slice={[0:10]}\n"
+        "  ROOT %d = f32[10]{0:S(1)} slice-done(%s)"
+    )
+    assert found.memory == 10 * F32

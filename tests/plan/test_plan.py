@@ -13,6 +13,7 @@ from gen.plan import topology
 from launch import command, runs
 from launch.plan import described as runs_to_be
 from launch.plan import programs, show
+from launch.remat import once, with_remat
 
 LM = [
     ("model.vocab", "256"),
@@ -53,7 +54,9 @@ def test_each_group_has_the_bytes_that_its_shapes_and_shards_say(sharded):
     assert sharded.bytes["parameters"] == held
     # Adam's two moments, and counts
     assert 2 * held <= sharded.bytes["optimizer"] <= 2 * held + 64
-    assert sharded.bytes["batch"] == sum(x.size * x.dtype.itemsize for x in one.task().batch(8).values()) // 4
+    # of a batch what the program reads: with attention across documents neither segments nor positions
+    read = [x for name, x in one.task().batch(8).items() if name not in ("segments", "positions")]
+    assert sharded.bytes["batch"] == sum(x.size * x.dtype.itemsize for x in read) // 4
     assert sharded.total == sum(sharded.bytes.values())
     assert sharded.bytes["temporaries"] > 0
 
@@ -97,6 +100,15 @@ def test_what_does_not_fit_says_so_and_the_longest_roof_is_the_time(small_chip):
     assert show.verdict({"": programs.Planned(None, mesh, {"train": small, "sample": large})}) == 1
 
 
+def test_what_a_program_does_not_read_is_not_held(small_chip):
+    mesh = meshes.make(MeshConfig(data=2), jax.devices()[:2])
+    whole = lambda n: jax.ShapeDtypeStruct((n, n), jnp.float32, sharding=NamedSharding(mesh, PartitionSpec()))
+    arguments = whole(64), whole(4096)
+    with jax.set_mesh(mesh):
+        one = plans.of(jax.jit(lambda x, _: x @ x), arguments, {"x": arguments[0], "w": arguments[1]}, small_chip)
+    assert (one.bytes["x"], one.bytes["w"], one.fits) == (64 * 64 * 4, 0, True)
+
+
 @pytest.mark.parametrize(
     ("message", "needs"),
     [
@@ -127,6 +139,7 @@ def test_a_run_to_be_stands_for_one_that_is_there():
 def test_every_remat_of_a_model_is_taken_away():
     data = command.load_config("configs/clip/openai.py:b32")
     (one,) = runs_to_be.described(data).values()
-    kept = runs_to_be.with_remat(one.cfg.model, "none")
+    kept = with_remat(one.cfg.model, "none")
     assert "remat='full'" in str(one.cfg.model) and "remat='full'" not in str(kept)
-    assert runs_to_be.with_remat(kept, "full") == one.cfg.model
+    assert with_remat(kept, "full") == one.cfg.model
+    assert once(one.cfg.model) == with_remat(kept, "none", attention="dense")

@@ -2,8 +2,10 @@
 
 import importlib.util
 
+import jax
 import pytest
 
+from gen import mesh as meshes
 from gen.plan import topology
 
 
@@ -22,6 +24,34 @@ from gen.plan import topology
 def test_a_name_is_a_machine(name, count, teraflops):
     machine = topology.parse(name)
     assert (machine.count, machine.chip.flops, machine.exact) == (count, teraflops * 1e12, "gpu" not in name)
+
+
+def test_of_a_gpu_s_memory_counts_what_jax_takes_of_it(monkeypatch):
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_MEM_FRACTION", raising=False)
+    assert topology.parse("gpu:h100x8").capacity == 0.75 * 80e9
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.92")
+    assert topology.parse("gpu:h100x8").capacity == pytest.approx(0.92 * 80e9)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "ABORTED: Internal error when accessing libtpu multi-process lockfile.",
+            "libtpu cannot be used here: ABORTED",
+        ),
+        ("INVALID_ARGUMENT: not divisible by 2x2x1", "there is no such slice; there are v5p:2x2x1"),
+    ],
+)
+def test_only_a_shape_that_is_refused_lists_the_slices(said, told, monkeypatch):
+    def refuse(*_, **__):
+        raise jax.errors.JaxRuntimeError(said)
+
+    monkeypatch.setattr(topology.topologies, "get_topology_desc", refuse)
+    monkeypatch.setattr(topology.importlib.util, "find_spec", lambda _: True)
+    with pytest.raises(ValueError, match=told) as error:
+        topology.parse("v5p:4x4x4").devices()
+    assert ("there are" in str(error.value)) == ("INVALID" in said)
 
 
 def test_of_a_cpu_nothing_is_known_but_how_many():
@@ -54,6 +84,13 @@ def test_libtpu_knows_it_by_the_kind_that_the_table_has(name):
     devices = machine.devices()
     assert len(devices) == machine.count
     assert topology.chips.chip(devices[0].device_kind) == machine.chip
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is for x86-64 Linux")
+def test_a_mesh_whose_axes_cut_a_side_of_the_torus_is_one():
+    machine = topology.parse("v5p:4x4x8")
+    mesh = meshes.make(meshes.MeshConfig(data=2, fsdp=64), machine.devices())
+    assert (mesh.shape["data"], mesh.shape["fsdp"], len({d.id for d in mesh.devices.flatten()})) == (2, 64, 128)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is for x86-64 Linux")

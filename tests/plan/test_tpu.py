@@ -13,17 +13,18 @@ from gen.plan import plan as plans
 from gen.plan import topology
 
 P = PartitionSpec
+WHOLE = P()
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is for x86-64 Linux")
 
 
-def planned(name, function, *arguments, **mesh):
-    """The plan of a function of float32 arrays given as (shape, PartitionSpec)."""
+def planned(name, function, *arguments, out=WHOLE, **mesh):
+    """The plan of a function of float32 arrays given as (shape, PartitionSpec); `out` is where its result lies."""
     machine = topology.parse(name)
     machine.prepare()
-    over = meshes.make(MeshConfig(**mesh), machine.devices())
+    over = meshes.make(MeshConfig(**{"data": 1, **mesh}), machine.devices())
     abstract = [jax.ShapeDtypeStruct(s, jnp.float32, sharding=NamedSharding(over, p)) for s, p in arguments]
     with jax.set_mesh(over):
-        program = jax.jit(function, out_shardings=NamedSharding(over, P()))
+        program = jax.jit(function, out_shardings=NamedSharding(over, out))
         return plans.of(program, abstract, {"x": abstract[0], "w": abstract[1:]}, machine)
 
 
@@ -52,3 +53,19 @@ def test_what_fast_memory_holds_is_no_traffic():
     small = planned("v5e:1x1", lambda x, w: jnp.tanh(jnp.tanh(x @ w) @ w) @ w, ((256, 256), P()), ((256, 256), P()))
     # three products in a row: arguments in, result out, and what is between them may stay on the chip
     assert small.memory_bytes <= 8 * 256 * 256 * 4
+
+
+def test_a_gather_beside_other_work_is_counted_once():
+    """libtpu writes it into the fusions that begin, carry and end it."""
+    layers, width = 8, 2048
+
+    def loss(x, w):
+        return jnp.mean(jax.lax.scan(lambda h, w: (jnp.tanh(h @ w), None), x, w)[0] ** 2)
+
+    gradient = jax.grad(loss, argnums=1)
+    cut = P(None, "fsdp")
+    one = planned("v5e:4x4", gradient, ((1024, width), P("fsdp")), ((layers, width, width), cut), out=cut, fsdp=16)
+    weights = layers * width * width
+    # forward and backward, in 16 or 32 bits
+    assert one.collectives["all-gather"].bytes in (2 * 2 * weights, 2 * 4 * weights)
+    assert one.collectives["all-gather"].count == 2 * layers
