@@ -24,6 +24,7 @@ import jax
 
 from gen import hosts
 from gen.train import proof, restore, step_dir
+from gen.train.config import SAVE_TIMEOUT
 from gen.train.files import CannotWrite
 from gen.train.proof import Damaged
 from gen.train.restore import Warn
@@ -49,17 +50,27 @@ class _Pending:
 class Checkpointer:
     """Saves, keeps and restores the checkpoints of one run, which alone writes to its directory."""
 
-    def __init__(self, directory: Path, *, every: int, keep: int, keep_every: int | None, warn: Warn = warnings.warn):
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        every: int,
+        keep: int,
+        keep_every: int | None,
+        timeout: float = SAVE_TIMEOUT,
+        warn: Warn = warnings.warn,
+    ):
         """Makes the directory, and clears away what an interrupted save left in it.
 
         every: save at multiples of this step. keep: how many of the newest checkpoints to keep, at least 1.
-        keep_every: checkpoints at multiples of this step are kept for good; None: there are no such. warn: is told, in
-        a sentence, of each damaged checkpoint and failed save. Raises ValueError if the directory cannot be written.
+        keep_every: checkpoints at multiples of this step are kept for good; None: there are no such. timeout: seconds
+        after which a save that is not on disk has failed. warn: is told, in a sentence, of each damaged checkpoint and
+        failed save. Raises CannotWrite if the directory cannot be written.
         """
         if every < 1 or keep < 1 or (keep_every is not None and keep_every < 1):
             raise ValueError(f"checkpoint: every={every}, keep={keep}, keep_every={keep_every} must be at least 1")
         self.directory, self.every, self.keep, self.keep_every = directory, every, keep, keep_every
-        self._warn = warn
+        self._timeout, self._warn = timeout, warn
         self._pending: _Pending | None = None
         self._failed = 0
         self._intact: set[int] = set()  # saved or verified by this process
@@ -69,7 +80,18 @@ class Checkpointer:
             hosts.together("checkpoints", self._open, OSError)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise ValueError(f"cannot write checkpoints to {directory}: {reason}; choose another") from error
+            raise CannotWrite(
+                f"cannot write checkpoints to {directory}: {reason}; make room, mend it or choose another"
+            ) from error
+
+    def __enter__(self) -> "Checkpointer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._background.shutdown(wait=False)  # who interrupts does not wait for a save
+        else:
+            self.close()
 
     def save(self, step: int, state: Any, *, force: bool = False, extra_json: Mapping[str, Any] | None = None) -> bool:
         """Starts to save `state` if the rule, or `force`, asks for it; returns whether it did.
@@ -108,37 +130,30 @@ class Checkpointer:
         finally:
             self._background.shutdown()
 
-    def restore(self, abstract_state: Any, step: int | None = None) -> tuple[int, Any] | None:
-        """gen.train.restore.restore on this directory."""
+    def restore(self, abstract_state: Any, limit: int | None = None) -> tuple[int, Any] | None:
+        """(step, state) of the newest intact checkpoint, of those up to `limit` if there is one; None when there is no
+        checkpoint. Raises as gen.train.restore.restore."""
         self._settle()
         present = restore.steps(self.directory)
-        found = restore.restore(self.directory, abstract_state, step, self._warn)
+        found = restore.restore(self.directory, abstract_state, warn=self._warn, limit=limit)
         if found is not None:
             self._intact.add(found[0])
-            if step is None:
-                self._damaged.update(newer for newer in present if newer > found[0])
+            self._damaged.update(newer for newer in present if found[0] < newer and (limit is None or newer <= limit))
         return found
-
-    def newest(self, limit: int) -> int | None:
-        """The newest step up to `limit` that is not known to be damaged; None where there is none."""
-        self._settle()
-        present = [step for step in restore.steps(self.directory) if step <= limit and step not in self._damaged]
-        return hosts.gather("newest", max(present, default=None))[0]
 
     def keep_only(self, belongs: Callable[[int, Mapping[str, Any]], bool]) -> None:
         """Removes the steps of which `belongs(step, extra)` is false, as those that were taken back."""
         self._settle()
 
         def clear() -> list[int]:
-            removed = []
             for step in restore.steps(self.directory) if jax.process_index() == 0 else ():
                 with contextlib.suppress(Damaged):  # restoring says so
                     if not belongs(step, self.extra(step)):
                         step_dir.remove(self.directory / str(step))
-                        removed.append(step)
-            return removed
+            return restore.steps(self.directory)
 
-        self._intact.difference_update(hosts.gather("removed", hosts.together("keep only", clear, OSError))[0])
+        # what was superseded meanwhile is forgotten as well: a run that goes back saves its steps again
+        self._intact.intersection_update(hosts.gather("left", hosts.together("keep only", clear, OSError))[0])
 
     def extra(self, step: int) -> Mapping[str, Any]:
         """The JSON that was saved with a step."""
@@ -149,12 +164,12 @@ class Checkpointer:
         path = self.directory / str(step)
 
         def make_way() -> None:
-            self._clear_leftovers()
+            self._clear_leftovers()  # those that resist are in nobody's way
             self._remove(path)  # damaged, or of a history that this run left when it resumed from an older step
 
         try:
             hosts.together("make way", make_way, OSError)
-            committed = self._background.submit(self._commit, step, step_dir.save_async(path, payload))
+            committed = self._background.submit(self._commit, step, step_dir.save_async(path, payload, self._timeout))
         except Exception as error:
             committed = concurrent.futures.Future()
             committed.set_exception(error)
@@ -212,10 +227,16 @@ class Checkpointer:
 
     def _clear_leftovers(self) -> None:
         if jax.process_index() == 0:
-            clear_leftovers(self.directory)
+            for problem in clear_leftovers(self.directory):
+                self._warn(problem)
 
 
-def clear_leftovers(directory: Path) -> None:
-    """Removes what saves and removals that were cut short have left."""
+def clear_leftovers(directory: Path) -> list[str]:
+    """Removes what saves and removals that were cut short have left; returns what could not be removed, and why."""
+    problems = []
     for path in (path for pattern in _LEFTOVERS for path in directory.glob(pattern)):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        try:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        except OSError as error:
+            problems.append(f"{path} is left over and cannot be removed: {error}")
+    return problems

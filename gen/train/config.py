@@ -8,6 +8,8 @@ from gen.mesh import MeshConfig
 from gen.train.optim import OptimConfig
 from gen.train.spikes import SpikeConfig
 
+SAVE_TIMEOUT = 1200.0  # seconds
+
 
 def at_least_1(section: str, cfg: Any, *keys: str) -> None:
     """Raises ValueError for a number of steps or rows that is not positive; None means that there is none."""
@@ -38,14 +40,19 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointConfig:
-    """Saves at multiples of `every` and at the end; the newest `keep` stay, and multiples of `keep_every` for good."""
+    """Saves at multiples of `every` and at the end; the newest `keep` stay, and multiples of `keep_every` for good.
+
+    A save that is not on disk after `timeout` seconds has failed: where one of several processes fails, the others
+    wait for so long.
+    """
 
     every: int = 1000
     keep: int = 3
     keep_every: int | None = None
+    timeout: float = SAVE_TIMEOUT
 
     def __post_init__(self):
-        at_least_1("checkpoint", self, "every", "keep", "keep_every")
+        at_least_1("checkpoint", self, "every", "keep", "keep_every", "timeout")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,7 +88,7 @@ class _Training:
 
     def run(self) -> int:
         cfg, steps = self.cfg, self.cfg.train.steps
-        with contextlib.closing(self.checkpoints):
+        with self.checkpoints:
             start, state = self.begin()
             self.around.run.record_start(start)
             if start >= steps and self.is_closed():
@@ -111,13 +111,16 @@ class _Training:
                     state, values = step_fn(state, self.around.frozen, batches(self.history.position(now)), self.key)
                     self.log.stepped(now, values)
                     now += 1
-                    if now < steps and self.checkpoints.due(now):
-                        self.save(now, state)
-                    if self.must_rewind() and not self.diverged():
-                        now, state = self.rewind()
                     stop = preemption.requested()
-                self.log.settle()
+                    if stop or now == steps or self.checkpoints.due(now):
+                        self.log.settle()  # no checkpoint knows of a step that the log does not, or of an outlier
+                    if self.must_rewind() and not self.diverged():
+                        del state, values  # two states need not fit
+                        now, state = self.rewind()
+                    elif now < steps and self.checkpoints.due(now):
+                        self.save(now, state)
                 self.save(now, state, force=True)
+                self.checkpoints.wait()
                 if stop:
                     return self.end(status.PREEMPTED, f"{preemption.reason} at step {now}; state saved, run it again")
                 if why := self.diverged():
@@ -137,6 +140,7 @@ class _Training:
         """The state of a run that has saved none."""
         if branched := self.around.branch(self.program.state, self.display.say):
             self.display.say(f"{self.cfg.task.name}: branched off at step {branched[0]}")
+            self.save(*branched, force=True)  # the other run need not keep it
             return branched
         return 0, self.program.begin(self.key, self.around.origin())
 
@@ -168,7 +172,6 @@ class _Training:
         self.log.evaluated(int(state.step), self.evaluation.metrics(*seen, self.cfg.evals.batches), shown)
 
     def save(self, step: int, state: State, force: bool = False) -> None:
-        self.log.settle()  # so that no checkpoint knows of a step that the log does not
         self.checkpoints.save(step, state, force=force, extra_json={"skips": self.history.before(step)})
 
     def diverged(self) -> str:
@@ -185,12 +188,10 @@ class _Training:
         """Back to a checkpoint before the outlier; batches from there on are left out, the outlier's among them."""
         spike, cfg = self.log.outlier, self.cfg.train.spikes
         assert spike is not None
-        found = self.checkpoints.newest(spike - cfg.back)
-        restored = None if found is None else self.checkpoints.restore(self.program.state, found)
-        at, state = restored or self.fresh()
-        self.log.rewind(at)
+        at, state = self.checkpoints.restore(self.program.state, spike - cfg.back) or self.fresh()
         # recorded before anything is made of it: a run killed from here on is taken up with the new batches
         self.history.add(Skip(at, max(cfg.batches, spike + 1 - at), spike))
+        self.log.rewind(at)
         self.checkpoints.keep_only(lambda step, _: step <= at)
         self.display.say(f"{self.cfg.task.name}: step {spike} is an outlier; back to step {at}, with other batches")
         return at, state

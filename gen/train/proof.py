@@ -8,11 +8,13 @@ what it says.
 """
 
 import asyncio
+import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from gen.train import digest, files
 from gen.train.digest import Piece
 
 FOLDER, FORMAT = "proof", 1
+UNREADABLE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO)  # and will stay so
 
 
 class Damaged(ValueError):
@@ -94,19 +97,35 @@ def read(step_dir: Path) -> Contents:
     parts = [first, *(_read(step_dir / FOLDER / f"{process}.json") for process in range(1, first["processes"]))]
     arrays = {}
     for path, said in first["arrays"].items():
-        sums = sum(digest.from_hex(part["arrays"][path]["sums"]) for part in parts)
+        try:
+            sums = sum(digest.from_hex(part["arrays"][path]["sums"]) for part in parts)
+        except KeyError as error:
+            raise Damaged(f"the files of {FOLDER} are of different states: one of them lacks {path}") from error
         arrays[path] = Stored(tuple(said["shape"]), said["dtype"], digest.to_hex(sums))
     return Contents(arrays, first["extra"])
+
+
+@contextlib.contextmanager
+def present(what: str) -> Iterator[None]:
+    """Damaged in place of an OSError that says that something is not there, is no file, or is on a bad part of a disk.
+    Others, as too many open files or a server that does not answer, say nothing about what was saved."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        raise Damaged(f"{what} cannot be read: {error.strerror}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     name = f"{FOLDER}/{path.name}"
     try:
-        said = json.loads(path.read_bytes())
+        with present(f"the file {name}"):
+            said = json.loads(path.read_bytes())
         sha256 = said.pop("sha256")
-    except FileNotFoundError as error:
-        raise Damaged(f"the file {name} is missing, without which nothing is proven") from error
-    except (ValueError, KeyError, AttributeError) as error:
+    except Damaged:
+        raise
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise Damaged(f"the file {name} cannot be read") from error
     if sha256 != _sha256(said):
         raise Damaged(f"the file {name} has changed since it was saved")

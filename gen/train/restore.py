@@ -4,10 +4,12 @@
     step, params, digest = load_params(Path("clip/checkpoints"), subtree="ema/model")
 
 Damage (a missing, truncated or changed file or array, or no digests to verify by) is reported by name, and the
-checkpoint before is read instead. Nothing here writes, so another run may be training in the directory meanwhile.
+checkpoint before is read instead. What cannot be read for now, a disk or network that fails, is no damage: it is an
+OSError after a few tries. Nothing here writes, so another run may be training in the directory meanwhile.
 """
 
 import re
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,8 @@ from gen.train.proof import Contents, Damaged
 
 Warn = Callable[[str], None]
 
+PAUSES = (1.0, 5.0)  # seconds before another try
+
 
 class NoIntactCheckpoint(ValueError):
     """No checkpoint in a directory holds what was saved."""
@@ -37,15 +41,21 @@ def steps(directory: Path) -> list[int]:
 
 
 def restore(
-    directory: Path, abstract_state: Any, step: int | None = None, warn: Warn = warnings.warn
+    directory: Path,
+    abstract_state: Any,
+    step: int | None = None,
+    warn: Warn = warnings.warn,
+    *,
+    limit: int | None = None,
 ) -> tuple[int, Any] | None:
-    """(step, state) of the newest intact checkpoint, or of `step`; None when there is no checkpoint at all.
+    """(step, state) of the newest intact checkpoint, of those up to `limit` if there is one, or of `step`; None when
+    there is no such checkpoint.
 
     abstract_state: a tree of jax.ShapeDtypeStruct (or arrays), whose shardings the state gets; a leaf without one goes
     to the first device. Arrays are read in the dtype they were saved in, verified, and only then cast. Raises
     NoIntactCheckpoint when every checkpoint is damaged, ValueError when an intact one belongs to another model.
     """
-    return _newest_intact(directory, step, lambda path: _restore(path, abstract_state), warn)
+    return _newest_intact(directory, step, lambda path: _restore(path, abstract_state), warn, limit)
 
 
 def load_params(
@@ -68,20 +78,33 @@ def load_params(
     return found[0], *found[1]
 
 
-def _newest_intact[T](directory: Path, step: int | None, read: Callable[[Path], T], warn: Warn) -> tuple[int, T] | None:
+def _newest_intact[T](
+    directory: Path, step: int | None, read: Callable[[Path], T], warn: Warn, limit: int | None = None
+) -> tuple[int, T] | None:
     present = hosts.gather("steps", steps(directory))[0]  # a directory may look different from another host
     if step is not None and step not in present:
         raise ValueError(f"there is no checkpoint {step} in {directory}; there are {present or 'none'}")
-    tried = sorted(present, reverse=True) if step is None else [step]
+    tried = [one for one in sorted(present, reverse=True) if limit is None or one <= limit] if step is None else [step]
     for candidate in tried:
         path = directory / str(candidate)
         try:
-            return candidate, read(path)
-        except (Damaged, UnsafePath, OSError) as error:
+            return candidate, _patiently(lambda path=path: read(path), warn)
+        except (Damaged, UnsafePath) as error:
             warn(f"the checkpoint {path} is damaged and is not used: {error}")
     if tried:
         raise NoIntactCheckpoint(f"no checkpoint in {directory} is intact (tried {', '.join(map(str, tried))})")
     return None
+
+
+def _patiently[T](read: Callable[[], T], warn: Warn) -> T:
+    """Reads again what cannot be read for now, as with too many open files: nothing says that it is damaged."""
+    for pause in PAUSES:
+        try:
+            return read()
+        except OSError as error:
+            warn(f"reading fails and is tried again in {pause:g} s: {error}")
+            time.sleep(pause)
+    return read()
 
 
 def _restore(path: Path, abstract_state: Any) -> Any:

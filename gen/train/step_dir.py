@@ -15,6 +15,7 @@ and a share of the files' digests.
 
 import dataclasses
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -29,10 +30,13 @@ from orbax.checkpoint import v1 as ocp
 
 from gen import hosts, tree
 from gen.train import digest, files, proof
+from gen.train.config import SAVE_TIMEOUT
 from gen.train.files import UnsafePath
 from gen.train.proof import Contents, Damaged, Proof
 
 STATE = "state"  # the arrays' folder within a step
+# what tensorstore says of files that cannot be read for now, which is no damage
+_PASSING = re.compile(r"\b(EMFILE|ENFILE|EAGAIN|ENOMEM|ESTALE|ETIMEDOUT|EACCES|EPERM)\b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +63,21 @@ def pack(state: Any, extra: Mapping[str, Any]) -> Payload:
     return Payload({path: _data(leaf) for path, leaf in leaves}, extra)
 
 
-def save_async(step_dir: Path, payload: Payload) -> Callable[[], None]:
+def save_async(step_dir: Path, payload: Payload, timeout: float = SAVE_TIMEOUT) -> Callable[[], None]:
     """Starts to save, and returns a function that waits for the commit or raises what went wrong.
 
-    Waits until the arrays are computed and copied to their hosts, after which they may be donated. Raises OSError, in
-    all processes, when the disk has not the room for them or cannot be written.
+    Waits until the arrays are computed and copied to their hosts, after which they may be donated. `timeout` is in
+    seconds: a process that fails leaves the others waiting in Orbax for so long. Raises, in all processes, OSError when
+    the disk has not the room for them or cannot be written, and what else goes wrong in one before they meet there.
     """
-    hosts.together("room", lambda: _check_room(step_dir.parent, payload), OSError)
+    needed = sum(hosts.gather("bytes", _own_bytes(payload)))
+    hosts.together("room", lambda: _check_room(step_dir.parent, needed), OSError)
     # Orbax refuses arrays without elements; the proof says all there is to know about them
     kept = {path: x for path, x in payload.arrays.items() if x.size}
     shapes = {path: (x.shape, x.dtype.name) for path, x in payload.arrays.items()}
-    proven = Proof(shapes, digest.pieces(payload.arrays), payload.extra)
-    with _context():
+    held = hosts.together("pieces", lambda: digest.pieces(payload.arrays), Exception)
+    proven = Proof(shapes, held, payload.extra)
+    with _context(timeout):
         parts = {STATE: tree.nested(kept), proof.FOLDER: proven}
         return ocp.save_checkpointables_async(step_dir.absolute(), parts).result
 
@@ -92,14 +99,17 @@ def files_record(step_dir: Path) -> Path:
 def remove(step_dir: Path) -> None:
     """Renames first, so that a removal cut short leaves nothing that looks like a checkpoint."""
     files_record(step_dir).unlink(missing_ok=True)
-    if step_dir.exists():
+    if step_dir.is_symlink():
+        step_dir.unlink()
+    elif step_dir.exists():
         shutil.rmtree(step_dir.rename(step_dir.with_name(step_dir.name + ".removed")))
 
 
 def check(step_dir: Path) -> Contents:
     """Checks the files of a step, where they are recorded, and returns what it says that it holds.
 
-    Raises Damaged, naming the file, or UnsafePath where something is not a regular file, in all processes.
+    Raises Damaged, naming the file, or UnsafePath where something is not a regular file, in all processes; OSError
+    where it cannot be read for now.
     """
     return hosts.together("check", lambda: _check(step_dir), Damaged, UnsafePath, OSError)
 
@@ -107,7 +117,7 @@ def check(step_dir: Path) -> Contents:
 def load(step_dir: Path, contents: Contents, shardings: Mapping[str, Sharding]) -> dict[str, Array]:
     """Reads the arrays named in `shardings`, in the dtype they were saved in, and verifies the digest of each.
 
-    Raises Damaged, naming the array, in all processes.
+    Raises Damaged, naming the array, or OSError where it cannot be read for now, in all processes.
     """
     wanted = {path: (contents.arrays[path], sharding) for path, sharding in shardings.items()}
     abstract = {
@@ -115,7 +125,7 @@ def load(step_dir: Path, contents: Contents, shardings: Mapping[str, Sharding]) 
         for path, (stored, sharding) in wanted.items()
         if not stored.empty
     }
-    arrays = hosts.together("load", lambda: _read(step_dir, abstract), Damaged) if abstract else {}
+    arrays = hosts.together("load", lambda: _read(step_dir, abstract), Damaged, OSError) if abstract else {}
     for path, (stored, sharding) in wanted.items():
         if stored.empty:
             arrays[path] = jax.device_put(jnp.zeros(stored.shape, stored.dtype), sharding)
@@ -135,13 +145,16 @@ def first_line(error: BaseException) -> str:
 
 
 def _check(step_dir: Path) -> Contents:
-    present = files.regular_files(step_dir)
+    with proof.present(f"the step {step_dir.name}"):
+        present = files.regular_files(step_dir)
     recorded = recorded_files(step_dir)
     for name in recorded:
         if name not in present:
             raise Damaged(f"the file {name} is missing")
     for name in files.share(list(recorded), jax.process_index(), jax.process_count()):
-        if files.sha256(present[name]) != recorded[name]:
+        with proof.present(f"the file {name}"):
+            changed = files.sha256(present[name]) != recorded[name]
+        if changed:
             raise Damaged(f"the file {name} has changed since it was saved")
     return proof.read(step_dir)
 
@@ -154,6 +167,8 @@ def _read(step_dir: Path, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[
     except (MemoryError, jax.errors.JaxRuntimeError):
         raise  # says nothing about the checkpoint
     except Exception as error:
+        if passing := _PASSING.search(str(error)):
+            raise OSError(f"its arrays cannot be read for now ({passing[0]}): {first_line(error)}") from error
         raise Damaged(f"its arrays cannot be read: {first_line(error)}") from error
     found = dict(tree.paths(nested))
     # with some damage of its own metadata Orbax hands back what was asked for, unread
@@ -174,18 +189,24 @@ def recorded_files(step_dir: Path) -> dict[str, str]:
         raise Damaged(f"{record.name} beside it cannot be read: {first_line(error)}") from error
 
 
-def _check_room(directory: Path, payload: Payload) -> None:
-    """Orbax would find a full disk, too, but with a page of tracebacks from its threads."""
-    tempfile.TemporaryFile(dir=directory).close()
+def _own_bytes(payload: Payload) -> int:
+    """Bytes of the shards that this process writes."""
     shards = (shard for x in payload.arrays.values() for shard in x.addressable_shards)
-    needed = sum(shard.data.nbytes for shard in shards if shard.replica_id == 0)
+    return sum(shard.data.nbytes for shard in shards if shard.replica_id == 0)
+
+
+def _check_room(directory: Path, needed: int) -> None:
+    """For what all processes write. Orbax would find a full disk, too, but with a page of tracebacks of its threads."""
+    tempfile.TemporaryFile(dir=directory).close()
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise OSError(f"a checkpoint takes {needed / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB left")
 
 
-def _context() -> ocp.Context:
+def _context(timeout: float | None = None) -> ocp.Context:
     context = ocp.Context()
+    if timeout is not None:
+        context.async_options.timeout_secs = int(timeout)
     # Directories made in the foreground: a save that fails before its background part would otherwise leave threads
     # behind that wait twenty minutes for a directory nobody makes.
     context.async_options.create_directories_asynchronously = False

@@ -32,21 +32,31 @@ class Difference(NamedTuple):
 
 
 def problems(path: Path) -> list[str]:
-    """What is wrong with a step, a sentence each: all damaged files, and all arrays that are not what was saved."""
+    """What is wrong with a step, a sentence each: all damaged files, and all arrays that are not what was saved.
+
+    Raises OSError where it cannot be read for now."""
     try:
-        present = files.regular_files(path)
+        with proof.present(f"the step {path.name}"):
+            present = files.regular_files(path)
         recorded = step_dir.recorded_files(path)
-    except (Damaged, UnsafePath, OSError) as error:
+    except (Damaged, UnsafePath) as error:
         return [str(error)]
     found = [f"the file {name} is missing" for name in recorded if name not in present]
     for name, sha256 in recorded.items():
-        if name in present and files.sha256(present[name]) != sha256:
-            found.append(f"the file {name} has changed since it was saved")
+        if name not in present:
+            continue
+        try:
+            with proof.present(f"the file {name}"):
+                changed = files.sha256(present[name]) != sha256
+        except Damaged as error:
+            found.append(str(error))
+        else:
+            found += [f"the file {name} has changed since it was saved"] if changed else []
     try:
         contents = proof.read(path)
         for part in _parts(contents.arrays):
             found += _wrong_arrays(path, contents, part)
-    except (Damaged, OSError) as error:
+    except Damaged as error:
         found.append(str(error))
     return found
 
@@ -61,7 +71,7 @@ def arrays(path: Path, contents: Contents, prefix: str = "") -> Iterator[tuple[s
 
 def differences(one: Path, other: Path) -> list[Difference]:
     """What differs between the arrays of two steps, by digest first. Raises Damaged where one is not intact."""
-    first, second = proof.read(one), proof.read(other)
+    first, second = intact(one), intact(other)
     found = [Difference(name, f"only in {one}") for name in sorted(first.arrays.keys() - second.arrays.keys())]
     found += [Difference(name, f"only in {other}") for name in sorted(second.arrays.keys() - first.arrays.keys())]
     for name in sorted(first.arrays.keys() & second.arrays.keys()):
@@ -73,6 +83,16 @@ def differences(one: Path, other: Path) -> list[Difference]:
             y = step_dir.load(other, second, _here([name]))[name]
             found.append(_apart(name, np.asarray(x), np.asarray(y)))
     return found
+
+
+def intact(path: Path) -> Contents:
+    """What a step holds, once its files are those that were saved, or where they are not recorded its arrays. Raises
+    Damaged or UnsafePath."""
+    contents = step_dir.check(path)
+    if not step_dir.recorded_files(path):
+        for part in _parts(contents.arrays):
+            step_dir.load(path, contents, _here(part))
+    return contents
 
 
 def _apart(name: str, x: np.ndarray, y: np.ndarray) -> Difference:

@@ -38,7 +38,8 @@ def clear(folder: Path, steps: Sequence[int], keep: int, keep_every: int | None,
     if not dry_run:
         for path in gone:
             step_dir.remove(path)
-        clear_leftovers(folder)
+        for problem in clear_leftovers(folder):
+            print(f"note: {problem}")
     names = ", ".join(path.name for path in gone) or "nothing"
     print(f"{folder}: {'would remove' if dry_run else 'removed'} {names} ({size / 1e6:,.1f} MB)")
     return status.DONE

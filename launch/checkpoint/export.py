@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from gen.interop import safetensors
-from gen.train import proof, verify
+from gen.train import verify
 from gen.train.proof import Contents, Damaged
 from launch.checkpoint import place
 
@@ -14,7 +14,7 @@ def export(where: str, to: str | None, part: str | None) -> int:
         raise ValueError("--to is missing: the file to write, as weights.safetensors")
     step = place.one(where)
     try:
-        contents = proof.read(step)
+        contents = verify.intact(step)
         prefix = prefix_of(contents, part)
         arrays = {name.removeprefix(prefix): array for name, array in verify.arrays(step, contents, prefix)}
     except Damaged as error:

@@ -71,8 +71,8 @@ def test_list_says_what_each_holds_and_what_cannot_be_proven(runs, capsys):
     steps = {step: listing.described(runs / "lm" / "checkpoints" / str(step)) for step in (1, 2, 3)}
     digest = proof.read(runs / "lm" / "checkpoints" / "1").digest()
     assert steps[1][2:] == ("3", "0.00 M", digest, "arrays and files") and steps[3][-1] == "arrays"
-    assert "damaged: the file proof/0.json is missing" in steps[2][-1]
-    assert listing.show([str(runs)]) == 0 and "checkpoints" in capsys.readouterr().out
+    assert "damaged: the file proof/0.json cannot be read" in steps[2][-1]
+    assert listing.show([str(runs)]) == 0 and "lm/checkpoint" in capsys.readouterr().out
 
 
 def test_verify_names_every_damaged_file_and_array(runs, capsys):
@@ -84,7 +84,10 @@ def test_verify_names_every_damaged_file_and_array(runs, capsys):
     said = capsys.readouterr().out
     assert f"{folder}/2: DAMAGED\n" in said and f"{folder}/3: intact\n" in said
     assert "the file _CHECKPOINT_METADATA is missing" in said and f"the file {name} has changed" in said
-    assert verify.verify([f"{runs}/lm@2"]) == status.NO_CHECKPOINT and verify.verify([f"{runs}/lm@3"]) == status.DONE
+    assert verify.verify([f"{runs}/lm@2"]) == status.FAILED and verify.verify([f"{runs}/lm@3"]) == status.DONE
+    for step in (1, 3):
+        damage(folder / str(step))
+    assert verify.verify([f"{runs}/lm"]) == status.NO_CHECKPOINT
 
 
 def test_verify_names_arrays_where_no_file_is_recorded(runs, capsys):
@@ -92,7 +95,7 @@ def test_verify_names_arrays_where_no_file_is_recorded(runs, capsys):
     shutil.rmtree(folder / "2" / "state")
     shutil.copytree(folder / "3" / "state", folder / "2" / "state")
     (folder / "2.files.json").unlink()
-    assert verify.verify([f"{runs}/lm@2"]) == status.NO_CHECKPOINT
+    assert verify.verify([f"{runs}/lm@2"]) == status.FAILED
     said = capsys.readouterr().out
     assert "the array players/model/params/w has digest" in said and "the array step has digest" in said
     assert "params/b" not in said
@@ -120,6 +123,16 @@ def test_diff_measures_what_differs(runs, capsys):
     assert compare.compare(f"{runs}/lm@1", f"{runs}/third") == status.FAILED
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_damaged_copy_is_not_called_equal(runs, recorded):
+    copy = shutil.copytree(runs / "lm", runs / "copy") / "checkpoints"
+    damage(copy / "2")
+    if not recorded:
+        (copy / "2.files.json").unlink()
+    with pytest.raises(ValueError, match="cannot be compared: .* has changed|cannot be compared: the array"):
+        compare.compare(f"{runs}/lm@2", f"{runs}/copy@2")
+
+
 def test_export_is_what_was_saved(runs, tmp_path):
     assert export.export(f"{runs}/lm@2", str(tmp_path / "w.safetensors"), None) == 0
     arrays = safetensors.load(tmp_path / "w.safetensors")
@@ -130,7 +143,7 @@ def test_export_is_what_was_saved(runs, tmp_path):
     with pytest.raises(ValueError, match="--part=ema: the checkpoint has no such part; it has players/model/params"):
         export.export(f"{runs}/lm@2", str(tmp_path / "x"), "ema")
     damage(runs / "lm" / "checkpoints" / "2")
-    with pytest.raises(ValueError, match="2 is damaged: the array"):
+    with pytest.raises(ValueError, match="2 is damaged: the file"):
         export.export(f"{runs}/lm@2", str(tmp_path / "y"), None)
     assert not (tmp_path / "y").exists()
 

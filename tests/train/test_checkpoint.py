@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -12,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen.train import restore, step_dir
+from gen.train import files, restore, step_dir, verify
 from gen.train.checkpoint import Checkpointer, SaveFailed
+from gen.train.files import CannotWrite
 
 STATE = {"w": jnp.arange(6.0)}
 
@@ -37,9 +39,9 @@ def failing(monkeypatch, times):
     attempts = []
     save_async = step_dir.save_async
 
-    def sometimes(path, payload):
+    def sometimes(path, payload, timeout):
         attempts.append(int(path.name))
-        wait = save_async(path, payload)
+        wait = save_async(path, payload, timeout)
 
         def fail():
             wait()
@@ -84,7 +86,7 @@ def test_the_state_may_be_donated_while_it_is_saved(opened):
         state = train_step(state)
     c.close()
     for step in range(5):
-        assert np.all(np.asarray(c.restore(state, step)[1]) == np.float32(expected[step]))
+        assert np.all(np.asarray(restore.restore(c.directory, state, step)[1]) == np.float32(expected[step]))
 
 
 def test_a_failed_save_is_reported_and_tried_again(opened, monkeypatch):
@@ -158,9 +160,59 @@ def test_a_damaged_step_is_replaced_and_does_not_count_as_kept(opened):
     assert restore.steps(c.directory) == [2, 4]
 
 
+def test_what_cannot_be_tidied_up_is_told_and_in_nobody_s_way(opened, tmp_path, monkeypatch):
+    c = opened(keep=1)
+    c.save(1, STATE)
+    c.wait()
+    (c.directory / "7.removed").mkdir()
+    rmtree = shutil.rmtree
+
+    def busy(path, *args, **kwargs):
+        if Path(path).name == "7.removed":
+            raise OSError(16, "Device or resource busy", str(path))
+        return rmtree(path, *args, **kwargs)
+
+    monkeypatch.setattr(shutil, "rmtree", busy)
+    (c.directory / "1").rename(tmp_path / "elsewhere")
+    (c.directory / "1").symlink_to(tmp_path / "elsewhere")
+    for step in (2, 3):
+        assert c.save(step, STATE)
+    c.close()
+    assert restore.steps(c.directory) == [3] and (tmp_path / "elsewhere").is_dir()
+    assert {said.split(": ")[0] for said in c.said} == {
+        f"{c.directory / '7.removed'} is left over and cannot be removed"
+    }
+    assert opened().restore(STATE)[0] == 3
+
+
+def test_what_cannot_be_read_for_now_is_no_damage_and_stays(opened, monkeypatch):
+    c = opened(keep=3)
+    for step in (1, 2):
+        c.save(step, STATE)
+    c.close()
+    monkeypatch.setattr(restore, "PAUSES", (0.0, 0.0))
+    sha256, tries = files.sha256, []
+
+    def exhausted(path):
+        tries.append(path)
+        raise OSError(24, "Too many open files", str(path))
+
+    monkeypatch.setattr(files, "sha256", exhausted)
+    c = opened()
+    with pytest.raises(OSError, match="Too many open files"):
+        c.restore(STATE)
+    assert len(tries) == 3 and "tried again" in c.said[0]
+    with pytest.raises(OSError, match="Too many open files"):
+        verify.problems(c.directory / "2")
+    monkeypatch.setattr(files, "sha256", sha256)
+    assert c.restore(STATE)[0] == 2
+    c.close()
+    assert restore.steps(c.directory) == [1, 2]
+
+
 def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="cannot write checkpoints to .*; choose another"):
+    with pytest.raises(CannotWrite, match="cannot write checkpoints to .*; make room, mend it or choose another"):
         Checkpointer(tmp_path / "file" / "checkpoints", every=1, keep=1, keep_every=None)
     with pytest.raises(ValueError, match="keep=0"):
         Checkpointer(tmp_path / "checkpoints", every=1, keep=0, keep_every=None)

@@ -103,5 +103,13 @@ def test_what_lies_outside_of_a_foreign_checkpoint_is_not_read(run, tmp_path):
     files.write_json(copy / "4.files.json", record | {"../../outside": files.sha256(tmp_path / "outside")})
     values.said = []
     assert values(copy)[0] == 2 and "the file ../../outside is missing" in values.said[0]
-    contents = proof.read(copy / "4")
-    assert not any(".." in path for path in contents.arrays)
+    # a proof whose names lead out: they are names of arrays, and no file is looked for under them
+    (copy / "4.files.json").unlink()
+    said = files.read_json(copy / "4" / "proof" / "0.json")
+    name = next(iter(said["arrays"]))
+    said["arrays"]["../../../outside"] = said["arrays"].pop(name)
+    del said["sha256"]
+    files.write_json(copy / "4" / "proof" / "0.json", {**said, "sha256": proof._sha256(said)})
+    assert "../../../outside" in proof.read(copy / "4").arrays
+    assert any("../../../outside" in problem for problem in verify.problems(copy / "4"))
+    assert restore.load_params(copy)[0] == 2 and (tmp_path / "outside").read_text() == "x"

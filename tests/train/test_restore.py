@@ -223,7 +223,7 @@ def test_a_damaged_record_of_files_is_named(copy):
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda path: path.unlink(), "0.json is missing, without which nothing is proven"),
+        (lambda path: path.unlink(), "0.json cannot be read: No such file"),
         (lambda path: path.write_text("{}"), "0.json cannot be read"),
         (lambda path: path.write_text(path.read_text().replace('"shape"', '"shapf"')), "0.json has changed"),
     ],

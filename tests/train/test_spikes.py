@@ -1,7 +1,10 @@
 """Outliers among gradients are found by statistics that NumPy agrees with; they are noted, skipped, or rewound."""
 
 import json
+import os
+import signal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ import small
 
 from gen import status
 from gen.train import metrics, restore, spikes
+from gen.train.checkpoint import Checkpointer
+from gen.train.history import History
 from gen.train.spikes import SpikeConfig
 
 WINDOW = 8
@@ -46,11 +51,11 @@ def quick(tmp_path_factory):
         yield
 
 
-def train(directory, action, data, steps=STEPS, **how):
+def train(directory, action, data, steps=STEPS, checkpoint=None, **how):
     rule = {"action": action, "window": WINDOW, "back": 4, "batches": 3} | how
     train = {"steps": steps, "spikes": rule}
     evals, optim = {"every": 1000, "batches": 1, "samples": 0}, {"lr": 0.01, "clip": 1.0, "schedule": "constant"}
-    cfg = small.config(train=train, evals=evals, optim=optim, checkpoint={"every": 2, "keep": 99})
+    cfg = small.config(train=train, evals=evals, optim=optim, checkpoint={"every": 2, "keep": 99} | (checkpoint or {}))
     return small.train(small.Line(), cfg, directory, data=data)
 
 
@@ -148,14 +153,99 @@ def test_a_rewind_survives_being_killed(tmp_path, killed):
     assert small.left(tmp_path / "run").metrics == small.left(tmp_path / "whole").metrics
 
 
+def assert_same(one, other):
+    small.assert_equal(small.left(one).state, small.left(other).state)
+    assert small.left(one).metrics == small.left(other).metrics
+
+
+class Stopped(Spiky):
+    """The process is asked to stop as the batch of one position is read."""
+
+    def __init__(self, at, stop):
+        super().__init__(at)
+        self.stop = stop
+
+    def batch(self, position, rows):
+        if position == self.stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().batch(position, rows)
+
+
+@pytest.mark.parametrize("stop", [SPIKE - 1, SPIKE, SPIKE + 1])
+def test_a_rewind_survives_a_stop_at_the_spike(tmp_path, stop):
+    """The state that the spike has made is never saved."""
+    rare = {"every": 5}
+    assert train(tmp_path / "whole", "rewind", Spiky(SPIKE), checkpoint=rare) == status.DONE
+    assert train(tmp_path / "run", "rewind", Stopped(SPIKE, stop), checkpoint=rare) == status.PREEMPTED
+    assert train(tmp_path / "run", "rewind", Spiky(SPIKE), checkpoint=rare) == status.DONE
+    assert (tmp_path / "run" / "skips.json").read_text() == (tmp_path / "whole" / "skips.json").read_text()
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_rewind_that_is_killed_before_it_is_recorded_is_made_again(tmp_path, monkeypatch):
+    assert train(tmp_path / "whole", "rewind", Spiky(SPIKE)) == status.DONE
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(History, "add", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", "rewind", Spiky(SPIKE))
+    monkeypatch.undo()
+    assert train(tmp_path / "run", "rewind", Spiky(SPIKE)) == status.DONE
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_spike_in_the_last_step_is_rewound(tmp_path):
+    assert train(tmp_path, "rewind", Spiky(SPIKE), steps=SPIKE + 1) == status.DONE
+    assert not any(row["outlier"] for row in rows(tmp_path).values()) and (tmp_path / "skips.json").exists()
+
+
+def test_steps_that_were_superseded_before_a_rewind_are_saved_again(tmp_path, monkeypatch):
+    saved, commit = [], Checkpointer._commit
+
+    def noted(self, step, wait):
+        saved.append(step)
+        return commit(self, step, wait)
+
+    monkeypatch.setattr(Checkpointer, "_commit", noted)
+    rare = {"every": 5, "keep": 1}
+    assert train(tmp_path, "rewind", Spiky(SPIKE), back=8, checkpoint=rare) == status.DONE
+    assert saved == [5, 10, 15, 20, 5, 10, 15, 20, 25, 30, 35, 40]  # back to the beginning, as only 20 was there
+
+
+def test_a_rewind_passes_over_a_damaged_checkpoint(tmp_path):
+    class Damaging(Spiky):
+        def batch(self, position, rows):
+            if position == SPIKE:
+                (tmp_path / "checkpoints" / "18" / "proof" / "0.json").write_text("{}")
+            return super().batch(position, rows)
+
+    assert train(tmp_path, "rewind", Damaging(SPIKE)) == status.DONE
+    (skip,) = json.loads((tmp_path / "skips.json").read_text())["skips"]
+    assert skip["at"] == 16
+
+
+def test_a_rewind_holds_one_state(tmp_path, monkeypatch):
+    weights = lambda: sum(x.shape == small.Line.players["model"].specs["w"].shape for x in jax.live_arrays())
+    held, read = [], restore._restore
+
+    def noted(*args):
+        held.append(weights())
+        return read(*args)
+
+    monkeypatch.setattr(restore, "_restore", noted)
+    before = weights()
+    assert train(tmp_path, "rewind", Spiky(SPIKE)) == status.DONE
+    assert held == [before]
+
+
 def test_checkpoints_that_were_taken_back_are_not_resumed(tmp_path, monkeypatch):
     """Killed after the record is written and before they are removed."""
-    from gen.train.checkpoint import Checkpointer
-
     keep_only = Checkpointer.keep_only
 
     def killed(self, belongs):
-        if list(self.directory.glob("24")):
+        if list(self.directory.glob("22")):
             raise KeyboardInterrupt
         return keep_only(self, belongs)
 
@@ -164,7 +254,7 @@ def test_checkpoints_that_were_taken_back_are_not_resumed(tmp_path, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", "rewind", Spiky(SPIKE))
     monkeypatch.undo()
-    assert max(restore.steps(tmp_path / "run" / "checkpoints")) > SPIKE and (tmp_path / "run" / "skips.json").exists()
+    assert max(restore.steps(tmp_path / "run" / "checkpoints")) == 22 and (tmp_path / "run" / "skips.json").exists()
     assert train(tmp_path / "run", "rewind", Spiky(SPIKE)) == status.DONE
     small.assert_equal(small.left(tmp_path / "run").state, small.left(tmp_path / "whole").state)
 
