@@ -1,26 +1,28 @@
 """The processes of one run, on one host or on many: they meet, agree, and end together.
 
-    hosts.join(Place(1, 4, "node0:1234"), {"versions": {"jax": "0.12.0"}}, limit=60.0, heartbeat=30.0)
+    hosts.join(Place(1, 4, "node0:1234"), {"jax": "0.12.0"}, limit=60.0, heartbeat=30.0)
     hosts.gather("step", 100)           # [100, 100, 100, 100]; alone, as without `join`: [100]
     hosts.part()
 
-Like jax's own, this is state of the process: it is in one run at most.
+Like jax's own, this is state of the process: it is in one run at most. jax is imported only where there are others.
 """
 
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-import jax
-
 from gen.hosts.common import differences
-from gen.hosts.meeting import Met, NotTogether, Place, meet
+from gen.hosts.listener import free_port
+from gen.hosts.meeting import Met, meet
+from gen.hosts.place import NotTogether, Place, address
 from gen.hosts.tether import End, Tether
 
-__all__ = ["End", "NotTogether", "Place", "Tether", "abandon", "first", "gather", "join", "joined", "part", "together"]
+__all__ = ["End", "NotTogether", "Place", "Tether", "free_port"]
+__all__ += ["abandon", "first", "gather", "join", "joined", "part", "together"]
 
 SLOWER = 3  # times our heartbeat is jax's, so that ours speaks first
 
@@ -41,12 +43,13 @@ def join(
     life after which a process counts as lost. local_devices: which of its host's devices this process has, all where
     None. Raises NotTogether, naming the process that is missing or differs.
     """
+    import jax
+
     global _tether
     met = meet(place, record, limit, heartbeat)
-    host = place.coordinator.rpartition(":")[0]
     _tether = Tether(place, met, heartbeat, _exit)
     jax.distributed.initialize(
-        f"{host}:{met.port}",
+        address(place.host, met.port),
         place.count,
         place.index,
         local_device_ids=local_devices,
@@ -54,7 +57,7 @@ def join(
         initialization_timeout=int(limit),
         heartbeat_timeout_seconds=int(SLOWER * heartbeat),
         shutdown_timeout_seconds=int(SLOWER * heartbeat),
-        coordinator_bind_address=f"{place.bind or everywhere()}:{met.port}",
+        coordinator_bind_address=address(place.bind or everywhere(), met.port),
     )
     _check_devices(met)
     return met.notes
@@ -62,7 +65,7 @@ def join(
 
 def everywhere() -> str:
     """The address of all of a host's interfaces; where it has no IPv6, jax's own default ends the process."""
-    return "[::]" if socket.has_dualstack_ipv6() else "0.0.0.0"
+    return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
 
 
 def joined() -> bool:
@@ -71,13 +74,14 @@ def joined() -> bool:
 
 
 def gather(what: str, value: Any) -> list[Any]:
-    """What every process says, in their order, as JSON brings it back; all wait until each has said it."""
+    """What every process says, in their order, as JSON brings it back; all wait until each has said it, however long
+    that takes, unless one is lost (gen.hosts.tether)."""
     return [json.loads(json.dumps(value))] if _tether is None else _tether.gather(what, value)
 
 
 def first[T](work: Callable[[], T]) -> T:
     """Does `work` in process 0, and then in the others, which find what it has left for them."""
-    if jax.process_index() == 0:
+    if _index() == 0:
         done = work()
         gather("first", None)
         return done
@@ -86,25 +90,37 @@ def first[T](work: Callable[[], T]) -> T:
 
 
 def together[T](what: str, work: Callable[[], T], *expected: type[Exception]) -> T:
-    """Does the same work in every process. An expected error of one is raised in all: its own in the process that had
-    it, the first of the expected kinds in the others."""
-    done, error = None, None
+    """Does the same work in every process. An expected error of one is raised in all, of the same kind: where several
+    fail, the first that did not just wait for another in vain."""
+    done, error, said = None, None, None
     try:
         done = work()
     except expected as caught:
         error = caught
-    told = [sentence for sentence in gather(what, None if error is None else str(error)) if sentence is not None]
-    if error is not None:
+        kind = next(number for number, kind in enumerate(expected) if isinstance(caught, kind))
+        said = [waited_in_vain(caught), kind, str(caught)]
+    told = gather(what, said)
+    failed = [index for index, one in enumerate(told) if one is not None]
+    if not failed:
+        return cast(T, done)
+    cause = min(failed, key=lambda index: told[index][0])
+    _, kind, sentence = told[cause]
+    if error is not None and cause == _index():
         raise error
-    if told:
-        raise expected[0](told[0])
-    return cast(T, done)
+    raise expected[kind](sentence) from error
+
+
+def waited_in_vain(error: Exception) -> bool:
+    """Whether an error says no more than that another did not come."""
+    return isinstance(error, TimeoutError) or re.search("timeout|timed out|deadline", str(error), re.I) is not None
 
 
 def part() -> None:
     """Leaves the run when its work is done, with all others."""
     global _tether
     if _tether is not None:
+        import jax
+
         jax.distributed.shutdown()
         _tether.close()
         _tether = None
@@ -117,7 +133,15 @@ def abandon(code: int, why: str) -> None:
         _leave(code)
 
 
+def _index() -> int:
+    import jax
+
+    return jax.process_index()
+
+
 def _check_devices(met: Met) -> None:
+    import jax
+
     found = [jax.local_devices(index) for index in range(jax.process_count())]
     records = [{"devices": f"{len(own)} x {own[0].device_kind}" if own else "none"} for own in found]
     if differing := differences(met.names, records):
