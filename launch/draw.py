@@ -3,6 +3,8 @@
 A record says all that a picture depends on, and `batch` makes the same rows of it again.
 """
 
+import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +16,22 @@ from jaxtyping import Float
 
 from gen import config
 from gen.sample import png
+from gen.sample.unclip import SamplerConfig
 from launch.unclip import Unclip
 
 COLUMNS = 8  # of a grid
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What was asked for: `num` pictures of a prompt, `batch` of them drawn at once, with the sampler of each stage."""
+
+    prompt: str
+    seed: int
+    num: int
+    batch: int
+    from_text_embedding: bool
+    samplers: dict[str, SamplerConfig]
 
 
 def draw(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with: dict[str, Any]) -> int:
@@ -28,48 +43,45 @@ def draw(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with:
     for prompt in args.prompt:
         for note in stack.read([prompt])[1]:
             print(f"note: {note}")
-        record = {
-            "prompt": prompt,
-            "seed": args.seed,
-            "num": args.num,
-            "batch": min(args.batch, args.num),
-            "from_text_embedding": args.from_text_embedding,
-            "samplers": config.to_dict(stack.samplers),
-            "weights": stack.digests(),
-            **made_with,
-        }
-        name = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60]
-        _write(stack, record, out / f"{name}-seed{args.seed}")
+        together = min(args.batch, args.num)
+        asked = Asked(prompt, args.seed, args.num, together, args.from_text_embedding, stack.samplers)
+        _write(stack, asked, {"weights": stack.digests(), **made_with}, out / f"{name(prompt)}-seed{args.seed}")
     return 0
 
 
-def batch(stack: Unclip, record: Mapping[str, Any], first: int) -> Float[np.ndarray, "B Y X 3"]:
+def name(prompt: str) -> str:
+    """What the files of a prompt are called: its words, as "a-seven" for "a seven", with a digest behind them where
+    other prompts have the same ones, as "a seven!"."""
+    words = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60].rstrip("-")
+    if words.replace("-", " ") == prompt:
+        return words
+    return f"{words}-{hashlib.sha256(prompt.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def batch(stack: Unclip, asked: Asked, first: int) -> Float[np.ndarray, "B Y X 3"]:
     """The pictures from number `first` on that are drawn together; the last ones may be more than were asked for, so
     that nothing compiles again."""
-    size = record["batch"]
-    tokens_BT = np.repeat(stack.read([record["prompt"]])[0], size, axis=0)
-    index_B = np.arange(first, first + size)
-    return stack.draw(tokens_BT, index_B, record["seed"], from_text_embedding=record["from_text_embedding"]).pictures[
-        -1
-    ]
+    tokens_BT = np.repeat(stack.read([asked.prompt])[0], asked.batch, axis=0)
+    index_B = np.arange(first, first + asked.batch)
+    return stack.draw(tokens_BT, index_B, asked.seed, from_text_embedding=asked.from_text_embedding).pictures[-1]
 
 
-def every(stack: Unclip, record: Mapping[str, Any]) -> Float[np.ndarray, "N Y X 3"]:
+def every(stack: Unclip, asked: Asked) -> Float[np.ndarray, "N Y X 3"]:
     """All pictures of a prompt."""
-    batches = [batch(stack, record, first) for first in range(0, record["num"], record["batch"])]
-    return np.concatenate(batches)[: record["num"]]
+    batches = [batch(stack, asked, first) for first in range(0, asked.num, asked.batch)]
+    return np.concatenate(batches)[: asked.num]
 
 
 def grid(pictures_NYXC: Float[np.ndarray, "N Y X 3"]) -> np.ndarray:
     return png.grid(pictures_NYXC, columns=min(COLUMNS, len(pictures_NYXC)))
 
 
-def _write(stack: Unclip, record: dict[str, Any], stem: Path) -> None:
-    pictures = every(stack, record)
+def _write(stack: Unclip, asked: Asked, made_with: Mapping[str, Any], stem: Path) -> None:
+    record = {**config.to_dict(asked), **made_with}
+    pictures = every(stack, asked)
     for index, picture in enumerate(pictures):
-        png.write(
-            stem.with_name(f"{stem.name}-{index:03d}.png"), picture, {"kind": "picture", "index": index, **record}
-        )
+        path = stem.with_name(f"{stem.name}-{index:03d}.png")
+        png.write(path, picture, {"kind": "picture", "index": index, **record})
     together = stem.with_name(f"{stem.name}-grid.png")
     png.write_pixels(together, grid(pictures), {"kind": "grid", **record})
     print(f"wrote {len(pictures)} pictures and {together}")

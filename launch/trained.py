@@ -155,6 +155,18 @@ def load_upstream(
     return params
 
 
+def load_as_begun(
+    reads: Mapping[str, Upstream], upstream: Mapping[str, Run], mesh: Mesh, run: RunDir
+) -> dict[str, Params]:
+    """The weights that a run's task read of others when it was begun, from the steps that they were of. Raises
+    ValueError where these are gone, or hold others now."""
+    then = {reads[name].run: old["step"] for name, old in read_upstream(run.path).items() if name in reads}
+    at = {name: dataclasses.replace(other, step=then.get(name)) for name, other in upstream.items()}
+    params, records = _load(reads, at, mesh)
+    check(run.path, records)
+    return params
+
+
 def _load(
     reads: Mapping[str, Upstream], upstream: Mapping[str, Run], mesh: Mesh
 ) -> tuple[dict[str, Params], dict[str, dict[str, Any]]]:
@@ -184,8 +196,9 @@ def check(place: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
     for name, old in read_upstream(place).items():
         if name in records and old["digest"] != records[name]["digest"]:
             raise ValueError(
-                f"{place} was begun on other weights of {name} than {records[name]['path']} has now;"
-                " train in another directory, or point upstream to the old weights"
+                f"{place} was begun on other weights of {name} than {records[name]['path']} has now: of step"
+                f" {old['step']}, with digest {old['digest']}, not of step {records[name]['step']} with"
+                f" {records[name]['digest']}; bring the old weights back, or train in another directory"
             )
 
 

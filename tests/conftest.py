@@ -15,7 +15,17 @@ from jaxtyping import install_import_hook
 install_import_hook("gen", "beartype.beartype")
 
 # files that take a minute or more go first, so that no process is left alone with one at the end
-LONGEST = "test_command test_resume test_writer test_rollouts test_language test_classify test_bench".split()
+LONGEST = [
+    "test_command",
+    "test_resume",
+    "test_writer",
+    "test_rollouts",
+    "test_language",
+    "test_classify",
+    "test_bench",
+    "test_replay",
+    "test_agreement",
+]
 
 
 def pytest_collection_modifyitems(items):

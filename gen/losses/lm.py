@@ -37,7 +37,7 @@ def cross_entropy(
 ) -> tuple[Float[Array, ""], Totals]:
     """The loss with its z-loss, a sum, and what it is made of. Of the head's rows the first `vocab` count.
 
-    About `chunk` tokens are scored at a time, on each device.
+    At most `chunk` tokens are scored at a time, on each device, and one of every row at least.
     """
     return _loss((vocab, z_loss, chunk), states_BTD, head_VD, target_BT, weight_BT)
 
@@ -73,8 +73,9 @@ def likelihood(
         log_p_BC = jnp.take_along_axis(all_BCV, target_BC[..., None], axis=-1)[..., 0]
         return Likelihood(log_p_BC, -(jnp.exp(all_BCV) * all_BCV).sum(-1))
 
-    found = jax.lax.map(visit, (mesh.cut_rows(states_BTD, count), mesh.cut_rows(target_BT, count)))
-    return Likelihood(_join(found.log_p_BT), jax.lax.stop_gradient(_join(found.entropy_BT)))
+    found = jax.lax.map(visit, (_cut(states_BTD, count), _cut(target_BT, count)))
+    log_p_BT, entropy_BT = (_join(x, target_BT.shape[1]) for x in found)
+    return Likelihood(log_p_BT, jax.lax.stop_gradient(entropy_BT))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -102,7 +103,7 @@ def _walk(static, states_BTD, head_VD, target_BT, weight_BT, *, gradients: bool)
     vocab, z_loss, chunk = static
     rows, tokens = target_BT.shape
     count = _chunks(rows, tokens, chunk)
-    parts = [mesh.cut_rows(x, count) for x in (states_BTD, target_BT, weight_BT)]
+    parts = [_cut(x, count) for x in (states_BTD, target_BT, weight_BT)]
     # gathered over what cuts its width once, not for every chunk
     head = mesh.shard(head_VD.astype(states_BTD.dtype), "vocab", None)
     real_V = jnp.arange(head.shape[0]) < vocab
@@ -133,16 +134,22 @@ def _walk(static, states_BTD, head_VD, target_BT, weight_BT, *, gradients: bool)
     (totals, dhead_DV), dstates = jax.lax.scan(visit, start, parts)
     if not gradients:
         return totals, None, None
-    return totals, _join(dstates), dhead_DV.T.astype(head_VD.dtype)
+    return totals, _join(dstates, tokens), dhead_DV.T.astype(head_VD.dtype)
 
 
 def _chunks(rows: int, tokens: int, chunk: int) -> int:
-    """Into how many parts a row is cut: as few as leave a device no more than about `chunk` tokens in each part."""
-    wanted = min(tokens, -(-mesh.rows_here(rows) * tokens // chunk))
-    return next(n for n in range(wanted, tokens + 1) if tokens % n == 0)
+    """Into how many parts a row is cut: as few as leave a device no more than `chunk` tokens in each, or fewer than
+    twice as many that are equal; where none are, the row is filled up."""
+    fewest = -(-tokens // max(1, chunk // mesh.rows_here(rows)))
+    return next((n for n in range(fewest, 2 * fewest) if tokens % n == 0), fewest)
 
 
-def _join(x: Array) -> Array:
-    """The inverse of `mesh.cut_rows`."""
+def _cut(x: Array, count: int) -> Array:
+    """`mesh.cut_rows` of rows that are filled up with zeros, as their weights are, to `count` equal parts."""
+    return mesh.cut_rows(jnp.pad(x, [(0, -x.shape[i] % count if i == 1 else 0) for i in range(x.ndim)]), count)
+
+
+def _join(x: Array, tokens: int) -> Array:
+    """The inverse of `_cut`, for rows of `tokens`."""
     x = jnp.moveaxis(x, 0, 2)
-    return x.reshape(x.shape[0], -1, *x.shape[3:])
+    return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :tokens]

@@ -74,7 +74,7 @@ def read(path: Path) -> tuple[UInt8[np.ndarray, "Y X 3"], dict[str, Any]]:
         raise ValueError(f"{path} is no PNG that can be read ({error})") from error
     try:
         record = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise ValueError(f"{path} carries no record: gen did not make it, or whoever saved it again left it out")

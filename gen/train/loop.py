@@ -90,6 +90,7 @@ class _Training:
         cfg, steps = self.cfg, self.cfg.train.steps
         with self.checkpoints:
             start, state = self.begin()
+            self.start = start
             self.around.run.record_start(start)
             if start >= steps and self.is_closed():
                 self.display.say(f"{cfg.task.name}: finished at step {start}")
@@ -191,6 +192,9 @@ class _Training:
         at, state = self.checkpoints.restore(self.program.state, spike - cfg.back) or self.fresh()
         # recorded before anything is made of it: a run killed from here on is taken up with the new batches
         self.history.add(Skip(at, max(cfg.batches, spike + 1 - at), spike))
+        if at < self.start:  # replay takes each step as the launch had it that trained it in the end
+            self.start = at
+            self.around.run.record_start(at)
         self.log.rewind(at)
         self.checkpoints.keep_only(lambda step, _: step <= at)
         self.display.say(f"{self.cfg.task.name}: step {spike} is an outlier; back to step {at}, with other batches")

@@ -8,6 +8,7 @@ checkpoint before is read instead. What cannot be read for now, a disk or networ
 OSError after a few tries. Nothing here writes, so another run may be training in the directory meanwhile.
 """
 
+import functools
 import re
 import time
 import warnings
@@ -88,7 +89,7 @@ def _newest_intact[T](
     for candidate in tried:
         path = directory / str(candidate)
         try:
-            return candidate, _patiently(lambda path=path: read(path), warn)
+            return candidate, _patiently(functools.partial(read, path), warn)
         except (Damaged, UnsafePath) as error:
             warn(f"the checkpoint {path} is damaged and is not used: {error}")
     if tried:

@@ -20,8 +20,8 @@ from gen.spec import Params
 from gen.tasks.base import Batch, Context, Task
 from gen.tasks.prior import PriorTask, moments, read_caption
 from gen.train import state as states
-from gen.train import step
 from gen.train.config import RunConfig
+from gen.train.program import Program
 from gen.train.state import State
 from launch import catalog, stack
 from launch.bench.timing import Figure, measure
@@ -37,7 +37,7 @@ class Model(NamedTuple):
     cfg: RunConfig
     task: Task
     mesh: Mesh
-    placed: State  # of shardings
+    program: Program
     state: State
     frozen: Mapping[str, Params]
 
@@ -56,17 +56,13 @@ def make(name: str, cfg: RunConfig, upstream: Mapping[str, Any], devices: Sequen
     mesh = meshes.make(cfg.mesh, devices)
     meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
     task, key = catalog.make(cfg, upstream), jax.random.key(cfg.seed)
-
-    def init(key: Array, origin: Mapping[str, Params]) -> State:
-        return states.init(task, cfg.optim, cfg.train.steps, key, origin)
+    program = Program.of(task, cfg, mesh)
 
     def draw(specs: spec.Specs) -> Params:
         return jax.jit(lambda key: spec.initialize(specs, key), out_shardings=meshes.shardings(specs, mesh))(key)
 
     frozen, origin = ({n: draw(read.specs) for n, read in reads.items()} for reads in (task.frozen, task.origin))
-    placed = states.shardings(task, jax.eval_shape(init, key, origin), mesh)
-    state = jax.jit(init, out_shardings=placed)(key, origin)
-    return Model(name, cfg, task, mesh, placed, state, frozen)
+    return Model(name, cfg, task, mesh, program, program.begin(key, origin), frozen)
 
 
 def random_batch(model: Model, size: int) -> Batch:
@@ -79,10 +75,8 @@ def random_batch(model: Model, size: int) -> Batch:
 
 
 def jit_step(model: Model) -> Callable:
-    """The training step, with the state given to keep."""
-    cfg = model.cfg
-    function = step.make(model.task, cfg.optim, cfg.train.steps, cfg.train.accumulate)
-    return jax.jit(function, donate_argnums=0, out_shardings=(model.placed, None))
+    """The training step that the loop runs, with the state given to keep."""
+    return model.program.step
 
 
 def measure_step(model: Model, repeats: int) -> Figure:

@@ -6,8 +6,9 @@ python -m launch.replay runs/lm/samples/00000500.txt                   # samples
 python -m launch.replay --workdir=runs/lm --step=512                   # a training step: from the checkpoint before
 python -m launch.replay --workdir=runs/lm --step=512 --eager           # and once more, stopping at the first NaN
 
-Weights are those of the run beside the file, or of --workdir. Exit status: 0 the same; 1 not the same; 2 it cannot be
-made again, as when its weights are gone.
+Weights are those of the run beside the file, or of --workdir. A training step that was not logged is compared by the
+next that was. Exit status: 0 the same; 1 not the same, or a NaN; 2 it cannot be made again, as when its weights are
+gone.
 """
 
 from pathlib import Path
@@ -20,6 +21,10 @@ from launch import command
 def main(args, words) -> int:
     if bool(words) == (args.step is not None):
         raise ValueError("give files to make again, or --workdir=DIR --step=N")
+    if args.eager and args.step is None:
+        raise ValueError("--eager is for a training step: give --workdir=DIR --step=N, or leave it out")
+    if args.line is not None and not all(Path(word).suffix == ".jsonl" for word in words or [""]):
+        raise ValueError(f"--line={args.line} is for files of texts, as texts.jsonl: give only those, or leave it out")
     if args.step is not None:
         if args.workdir is None:
             raise ValueError("--workdir is missing: the directory of the run")

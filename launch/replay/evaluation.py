@@ -1,6 +1,6 @@
 """What a training run has shown of itself, from the state in which it was shown."""
 
-import json
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,49 +14,65 @@ from gen.train import state as states
 from gen.train.evaluation import Evaluation
 from launch import feeds
 from launch.assembled import Assembled
-from launch.replay import verdict
-from launch.replay.training import Replayed
+from launch.replay import record, verdict
+from launch.replay.past import Past
 
 
-def replay_pictures(path: Path, then: np.ndarray, record: Mapping[str, Any], workdir: Path) -> int:
-    samples, _, changed = sampled(path, record, workdir)
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """The record of `samples` samples before a step, by weights with these digests."""
+
+    step: int
+    samples: int
+    weights: dict[str, str]
+    made_with: dict[str, Any]
+
+    def __post_init__(self):
+        if self.step < 0 or self.samples < 1:
+            raise ValueError(f"it shows {self.samples} samples of step {self.step}")
+
+
+def replay_pictures(path: Path, then: np.ndarray, data: Mapping[str, Any], workdir: Path) -> int:
+    samples, _, changed = sampled(path, record.build(Shown, data, path), workdir)
     return verdict.pixels(path, then, png.comparison(samples), changed)
 
 
 def replay_texts(path: Path, workdir: Path) -> int:
     """Samples that a language model has shown; returns an exit status."""
-    if not path.exists():
-        raise ValueError(f"there is no file {path}")
-    then, _, said = path.read_text().rpartition(feeds.RECORD)
-    try:
-        record = json.loads(said)
-    except ValueError as error:
-        raise ValueError(f"{path} carries no record: no run of gen's made it, or it has been changed") from error
-    samples, made, changed = sampled(path, record, workdir)
-    tokenizer = made.tokenizer
-    assert tokenizer is not None
-    now = feeds.listed(samples["text"], tokenizer)
-    if now == then:
+    then, mark, said = record.read_text(path).rpartition(feeds.RECORD)
+    if not mark:
+        raise ValueError(f"{path} carries no record: no run of gen's made it, or it has been changed")
+    shown = record.build(Shown, record.parse(said, f"the record of {path}"), path)
+    samples, made, changed = sampled(path, shown, workdir)
+    if "text" not in samples or made.tokenizer is None:
+        raise ValueError(f"{path} is of texts, which {workdir} does not show; point --workdir to the run that made it")
+    if feeds.listed(samples["text"], made.tokenizer) == then:
         return verdict.same(f"{path}: the same {len(samples['text'])} texts", changed)
     return verdict.differs(f"{path}: other texts", changed)
 
 
-def sampled(
-    path: Path, record: Mapping[str, Any], workdir: Path
-) -> tuple[Mapping[str, np.ndarray], Assembled, list[str]]:
+def sampled(path: Path, shown: Shown, workdir: Path) -> tuple[Mapping[str, np.ndarray], Assembled, list[str]]:
     """The samples of a record, from the checkpoint of its step or from the steps after the one before; the run, and
     what has changed. Raises ValueError where the weights are not those of the record."""
-    verdict.field(record, path, "step", "samples", "weights", "made_with")
-    step = record["step"]
-    replayed = Replayed.open(workdir, step)
-    made = replayed.made
+    past = Past(workdir)
+    state = past.state(shown.step)
+    launched = past.launched(shower(past, shown))
+    made, state = launched.made, launched.place(state)
+    weights = states.weights(state)
+    verdict.check_names(path, shown.weights, weights, "players")
+    for name, then in shown.weights.items():
+        now = digest.combine(digest.digests(weights[name]))
+        verdict.check_weights(path, record.Weights(then, shown.step), {"digest": now}, name)
     with jax.set_mesh(made.mesh):
-        state = replayed.state(step)
-        weights = states.weights(state)
-        for name, then in record["weights"].items():
-            now = digest.combine(digest.digests(weights[name]))
-            verdict.check_weights(path, {"step": step, "digest": then}, {"digest": now}, name)
         held_out = made.feed.evaluate(made.cfg.train.batch_size)
-        evaluation = Evaluation(made.task, made.cfg, replayed.frozen, held_out, made.mesh)
-        samples = evaluation.samples(weights, state.extra, state.step, record["samples"])
-    return samples, made, verdict.changed(record["made_with"], dict(made.mesh.shape))
+        evaluation = Evaluation(made.task, made.cfg, launched.frozen, held_out, made.mesh)
+        samples = evaluation.samples(weights, state.extra, state.step, shown.samples)
+    changed = [*verdict.changed(shown.made_with, dict(made.mesh.shape)), *past.changed, *launched.data_changed()]
+    return samples, made, list(dict.fromkeys(changed))
+
+
+def shower(past: Past, shown: Shown) -> Mapping[str, Any]:
+    """The launch that showed a state: the one that goes on from there or, where it had another mesh than the record,
+    the one that led there."""
+    after, before = past.launch_of(shown.step), past.launch_of(shown.step - 1)
+    return before if before.get("mesh") == shown.made_with.get("mesh") else after

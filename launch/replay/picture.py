@@ -1,57 +1,62 @@
 """Pictures from their records: those of launch.sample, and what a training run has shown."""
 
-from collections.abc import Mapping
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
-from gen import config
 from gen import mesh as meshes
 from gen.sample import png
-from gen.sample.unclip import SamplerConfig
 from launch import draw
-from launch.replay import evaluation, verdict
+from launch.replay import evaluation, record, verdict
 from launch.unclip import Unclip
 
-MOST = 4096  # pictures of one record: it may come from anywhere
+
+@dataclasses.dataclass(frozen=True)
+class Picture(draw.Asked):
+    """A picture's record, or that of a grid of all that were asked for."""
+
+    kind: Literal["picture", "grid"]
+    weights: dict[str, record.Weights]
+    made_with: dict[str, Any]
+    index: int | None = None
+
+    def __post_init__(self):
+        if self.kind == "picture" and self.index is None:
+            raise ValueError("it does not say which of the pictures it is")
+        record.check_place(self.seed, self.num, self.index or 0)
+        try:
+            self.prompt.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"its prompt {ascii(self.prompt[:40])} is no Unicode") from error
+        if not 0 < self.batch <= self.num:
+            raise ValueError(f"of {self.num} pictures {self.batch} were drawn at a time")
 
 
 def replay(path: Path, workdir: Path) -> int:
     """Makes a picture again and compares the pixels; returns an exit status. Raises ValueError where it cannot."""
-    then, record = png.read(path)
-    verdict.field(record, path, "kind", "weights", "made_with")
-    if record["kind"] == "evaluation":
-        return evaluation.replay_pictures(path, then, record, workdir)
-    verdict.field(record, path, "prompt", "seed", "num", "batch", "from_text_embedding", "samplers")
-    if not 0 < record["batch"] <= record["num"] <= MOST:
-        raise ValueError(
-            f"{path} has a record of {record['num']} pictures, {record['batch']} at a time; at most {MOST}"
-        )
+    then, data = png.read(path)
+    if data.get("kind") == "evaluation":
+        return evaluation.replay_pictures(path, then, data, workdir)
+    said = record.build(Picture, data, path)
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
-    stack = open_stack(path, record, workdir, mesh)
-    if record["kind"] == "grid":
-        now = draw.grid(draw.every(stack, record))
+    stack = open_stack(path, said, workdir, mesh)
+    if said.index is None:
+        now = draw.grid(draw.every(stack, said))
     else:
-        verdict.field(record, path, "index")
-        if not 0 <= record["index"] < record["num"]:
-            raise ValueError(f"{path} says that it is number {record['index']} of {record['num']} pictures")
-        first = record["index"] // record["batch"] * record["batch"]
-        now = png.to_uint8(draw.batch(stack, record, first)[record["index"] - first])
-    return verdict.pixels(path, then, now, verdict.changed(record["made_with"], dict(mesh.shape)))
+        first = said.index // said.batch * said.batch
+        now = png.to_uint8(draw.batch(stack, said, first)[said.index - first])
+    return verdict.pixels(path, then, now, verdict.changed(said.made_with, dict(mesh.shape)))
 
 
-def open_stack(path: Path, record: Mapping[str, Any], workdir: Path, mesh: Any) -> Unclip:
+def open_stack(path: Path, said: Picture, workdir: Path, mesh: jax.sharding.Mesh) -> Unclip:
     """The stack with the weights and samplers of the record."""
-    stack = Unclip.open(workdir, mesh, {name: one["step"] for name, one in record["weights"].items()})
+    stack = Unclip.open(workdir, mesh, {name: one.step for name, one in said.weights.items() if one.step is not None})
     now = stack.digests()
-    for name, one in record["weights"].items():
-        if name not in now:
-            raise ValueError(f"{path} was made with a stage {name}, which {workdir} has not")
+    verdict.check_names(path, said.weights, now, "stages")
+    verdict.check_names(path, said.samplers, stack.samplers, "samplers")
+    for name, one in said.weights.items():
         verdict.check_weights(path, one, now[name], name)
-    samplers = {
-        name: config.build(SamplerConfig, record["samplers"].get(name, {}), f"samplers.{name}")
-        for name in stack.samplers
-    }
-    stack.samplers = samplers
+    stack.samplers = said.samplers
     return stack

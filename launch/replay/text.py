@@ -1,15 +1,39 @@
 """Texts of launch.sample from their records, line by line."""
 
-import json
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from gen import config
 from gen import mesh as meshes
+from gen.sample.choose import Choice
 from launch import write
 from launch.language import Language
-from launch.replay import verdict
+from launch.replay import record, verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """A text's record: what was asked for, by which weights, and what came."""
+
+    asked: str
+    system: str | None
+    num: int
+    index: int
+    new: int
+    seed: int
+    sampler: Choice
+    stop: tuple[str, ...]
+    weights: record.Weights
+    made_with: dict[str, Any]
+    text: str
+    tokens: tuple[int, ...]
+    log_p: tuple[float, ...]
+
+    def __post_init__(self):
+        record.check_place(self.seed, self.num, self.index)
 
 
 def replay(path: Path, workdir: Path, only: int | None) -> int:
@@ -17,43 +41,28 @@ def replay(path: Path, workdir: Path, only: int | None) -> int:
 
     Raises ValueError for a line that is no record, or whose weights are gone.
     """
-    if not path.exists():
-        raise ValueError(f"there is no file {path}")
-    lines = path.read_text().splitlines()
+    lines = record.read_text(path).splitlines()
     if only is not None and only >= len(lines):
         raise ValueError(f"--line={only}: {path} has {len(lines)} lines")
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
-    opened: dict[str, Language] = {}
+    opened: dict[record.Weights, Language] = {}
     code = 0
     for number in range(len(lines)) if only is None else [only]:
-        record = parse(lines[number], f"{path}, line {number}")
-        code = line(path, number, record, workdir, mesh, opened) or code
+        where = f"{path}, line {number}"
+        said = record.build(Text, record.parse(lines[number], where), where)
+        if said.weights not in opened:
+            opened[said.weights] = Language.open(workdir, mesh, said.weights.step)
+            verdict.check_weights(where, said.weights, opened[said.weights].weights)
+        code = line(where, said, opened[said.weights], mesh) or code
     return code
 
 
-def line(path: Path, number: int, record: dict[str, Any], workdir: Path, mesh: Any, opened: dict[str, Language]) -> int:
-    where = Path(f"{path}, line {number}")
-    key = json.dumps(record["weights"], sort_keys=True)
-    if key not in opened:
-        opened[key] = Language.open(workdir, mesh, record["weights"].get("step"))
-        verdict.check_weights(where, record["weights"], opened[key].weights)
-    changed = verdict.changed(record["made_with"], dict(mesh.shape))
-    text = write.texts(opened[key], record)[record["index"]]
-    if text.text != record["text"]:
-        return verdict.differs(f"{where}: other text: {record['text'][:60]!r} then, {text.text[:60]!r} now", changed)
-    if text.tokens != record["tokens"] or text.log_p != record["log_p"]:
-        apart = max((abs(a - b) for a, b in zip(text.log_p, record["log_p"], strict=False)), default=0.0)
+def line(where: str, said: Text, language: Language, mesh: jax.sharding.Mesh) -> int:
+    changed = verdict.changed(said.made_with, dict(mesh.shape))
+    now = write.texts(language, config.to_dict(said))[said.index]
+    if now.text != said.text:
+        return verdict.differs(f"{where}: other text: {said.text[:60]!r} then, {now.text[:60]!r} now", changed)
+    if now.tokens != [*said.tokens] or now.log_p != [*said.log_p]:
+        apart = max((abs(a - b) for a, b in zip(now.log_p, said.log_p, strict=False)), default=0.0)
         return verdict.differs(f"{where}: the same text; log-probabilities differ by at most {apart:.3g}", changed)
-    return verdict.same(f"{where}: the same {len(text.tokens)} tokens and log-probabilities, bit for bit", changed)
-
-
-def parse(line: str, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{where} is no JSON") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{where} is no record of a text")
-    needed = ("weights", "made_with", "asked", "system", "num", "index", "new", "seed", "sampler", "stop", "text")
-    verdict.field(record, Path(where), *needed, "tokens", "log_p")
-    return record
+    return verdict.same(f"{where}: the same {len(now.tokens)} tokens and log-probabilities, bit for bit", changed)

@@ -3,9 +3,10 @@ from types import SimpleNamespace
 import jax
 import pytest
 
+from gen import config
 from launch.bench import timing
 from launch.bench.__main__ import STACK_PARTS, main, selection
-from launch.bench.models import measure_sampler, measure_step, models, samples
+from launch.bench.models import jit_step, measure_sampler, measure_step, models, random_batch, samples
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,15 @@ def test_stages_are_timed_with_random_weights():
     assert (step.rows, sampler.rows) == (16, 16)
     for figure in (step, sampler):
         assert figure.seconds > 0 and figure.flops > 0 and figure.matmul > 0
+
+
+def test_a_step_treats_outliers_as_its_config_says():
+    def traced(action):
+        spikes = {"stages": {"clip": {"train": {"spikes": {"action": action}}}}}
+        (clip,) = models(config.merge(STACK, spikes), ["clip"])
+        return str(jit_step(clip).trace(clip.state, clip.frozen, random_batch(clip, 16), jax.random.key(0)).jaxpr)
+
+    assert traced("note") != traced("skip")
 
 
 def test_calls_take_turns_and_the_first_turn_does_not_count(monkeypatch):

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from gen.sample import png
 from gen.tasks.images import pixels
@@ -45,10 +46,14 @@ def test_a_picture_carries_its_record(tmp_path):
 def test_a_picture_without_a_record_is_refused(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "plain.png")
     (tmp_path / "text.png").write_text("no picture")
+    info = PngInfo()
+    info.add_text(png.RECORD, "[" * 200_000, zip=True)
+    Image.new("RGB", (2, 2)).save(tmp_path / "deep.png", pnginfo=info)
     png.write(tmp_path / "cut.png", np.zeros((64, 64, 3), np.float32), {})
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:80])
     for name, message in (
         ("plain.png", "plain.png carries no record"),
+        ("deep.png", "deep.png carries no record"),
         ("text.png", "text.png is no PNG that can be read"),
         ("cut.png", "cut.png is no PNG that can be read"),
         ("none.png", "there is no file"),

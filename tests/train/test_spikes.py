@@ -14,6 +14,7 @@ from gen import status
 from gen.train import metrics, restore, spikes
 from gen.train.checkpoint import Checkpointer
 from gen.train.history import History
+from gen.train.run_dir import RunDir
 from gen.train.spikes import SpikeConfig
 
 WINDOW = 8
@@ -194,6 +195,16 @@ def test_a_rewind_that_is_killed_before_it_is_recorded_is_made_again(tmp_path, m
     monkeypatch.undo()
     assert train(tmp_path / "run", "rewind", Spiky(SPIKE)) == status.DONE
     assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_steps_that_a_later_launch_has_done_again_are_its_own(tmp_path):
+    """Replay takes each step as the launch had it that trained it in the end."""
+    rare = {"every": 10, "keep": 99}
+    assert train(tmp_path, "rewind", Stopped(SPIKE, 21), checkpoint=rare) == status.PREEMPTED
+    run = RunDir(tmp_path)
+    run.record_launch({})
+    assert train(tmp_path, "rewind", Spiky(SPIKE), checkpoint=rare) == status.DONE
+    assert run.launches()[-1]["start"] == 10
 
 
 def test_a_spike_in_the_last_step_is_rewound(tmp_path):

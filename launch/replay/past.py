@@ -1,0 +1,147 @@
+"""A run's past, done again: its steps from the checkpoint before them, each as the launch that trained it had it.
+
+past = Past(Path("runs/lm"))
+start, state = past.before(700)
+for step, state, metrics in past.forward(start, state, 701): ...
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gen import config
+from gen.train import history, metrics, proof, restore
+from gen.train.feed import place
+from gen.train.program import Program
+from gen.train.run_dir import RunDir
+from gen.train.state import State
+from launch import ancestry, trained
+from launch.assembled import Assembled, assemble
+from launch.replay import verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Launched:
+    """A run put together as a launch had it."""
+
+    launch: Mapping[str, Any]
+    made: Assembled
+    program: Program
+    frozen: Mapping[str, Any]
+
+    @property
+    def key(self) -> jax.Array:
+        return jax.random.key(self.made.cfg.seed)
+
+    def place(self, state: State) -> State:
+        """A state where this launch had it."""
+        return jax.device_put(state, jax.tree.map(lambda x: x.sharding, self.program.state))
+
+    def changed(self) -> list[str]:
+        """What is not as it was then; nothing where the manifest does not say."""
+        mesh = dict(self.made.mesh.shape)
+        return [*verdict.changed(self.launch, mesh), *self.data_changed()] if self.launch else []
+
+    def data_changed(self) -> list[str]:
+        now = self.made.feed.fingerprint
+        then = self.launch.get("data_fingerprint", now)
+        return [] if then == now else [f"the fingerprint of the training data was {then}, is {now}"]
+
+
+class Past:
+    """`changed` is what was not as now when the steps that were done again were trained."""
+
+    def __init__(self, workdir: Path):
+        """Raises ValueError where there is no run."""
+        self.run = RunDir(workdir)
+        self.changed: dict[str, None] = {}  # in order
+        self._config, self._launches = self.run.config(), self.run.launches()
+        self._parent = ancestry.find(self.run, None)
+        self._last: tuple[dict[str, Any], Launched] | None = None
+
+    def launch_of(self, step: int) -> Mapping[str, Any]:
+        """The last launch that trained from `step` or earlier on; empty where the manifest does not say."""
+        return next((one for one in reversed(self._launches) if one.get("start", step + 1) <= step), {})
+
+    def launched(self, launch: Mapping[str, Any]) -> Launched:
+        """Raises ValueError where this machine cannot be the mesh, or weights that the run reads are not there."""
+        data = as_launched(self._config, launch)
+        if self._last is None or self._last[0] != data:
+            made = assemble(data, self.run, self._parent)
+            program = Program.of(made.task, made.cfg, made.mesh)
+            frozen = trained.load_as_begun(made.task.frozen, made.upstream, made.mesh, self.run)
+            self._last = data, Launched(launch, made, program, frozen)
+        return dataclasses.replace(self._last[1], launch=launch)
+
+    def before(self, step: int) -> tuple[int, State]:
+        """The state of the newest intact checkpoint up to `step`, or that in which the run began."""
+        first = self._parent.step if self._parent else 0
+        if self._parent and step < first:
+            raise ValueError(f"{self.run.path} branched off {self._parent.run.path}@{first}: replay step {step} there")
+        for saved in reversed([saved for saved in restore.steps(self.run.checkpoints) if saved <= step]):
+            if not self.kept(saved):
+                continue
+            abstract = self.launched(self.launch_of(saved)).program.state
+            try:
+                found = restore.restore(self.run.checkpoints, abstract, saved, warn=print)
+            except restore.NoIntactCheckpoint:
+                continue
+            assert found is not None
+            return found
+        launched = self.launched(self.launch_of(first))
+        if self._parent:
+            return self._parent.state(launched.program.state, print)
+        made = launched.made
+        with jax.set_mesh(made.mesh):
+            origin = trained.load_as_begun(made.task.origin, made.upstream, made.mesh, self.run)
+            return 0, launched.program.begin(launched.key, origin)
+
+    def kept(self, saved: int) -> bool:
+        """Whether a checkpoint is of the steps that count, and not of those that a rewind has taken back."""
+        try:
+            skips = proof.read(self.run.checkpoints / str(saved)).extra.get("skips", [])
+        except proof.Damaged:
+            return True  # restoring says so
+        return history.History(self.run.path).knows(saved, skips)
+
+    def forward(
+        self, start: int, state: State, stop: int, watch: Callable[[int, State, Any], None] = lambda *_: None
+    ) -> Iterator[tuple[int, State, Mapping[str, jax.Array]]]:
+        """(step, state after it, metrics) of each step from `start` up to, and without, `stop`. `watch` sees the state
+        before a step and its batch."""
+        batches = history.History(self.run.path)
+        for launch, steps in itertools.groupby(range(start, stop), self.launch_of):
+            launched = self.launched(launch)
+            self.changed.update(dict.fromkeys(launched.changed()))
+            made, state = launched.made, launched.place(state)
+            size, loader = made.cfg.train.batch_size, made.feed.train(made.cfg.train.batch_size)
+            for now in steps:
+                with jax.set_mesh(made.mesh):
+                    batch = place(loader.batch, batches.position(now), size, made.mesh)
+                    watch(now, state, batch)
+                    state, values = launched.program.step(state, launched.frozen, batch, launched.key)
+                yield now, state, values
+
+    def state(self, step: int) -> State:
+        """The state before a step. Raises ValueError for one that the run has not come to."""
+        rows = metrics.read(self.run.metrics_jsonl)
+        reached = [*restore.steps(self.run.checkpoints), *(int(row["step"]) + ("streak" in row) for row in rows)]
+        if step > max(reached, default=0):
+            raise ValueError(f"{self.run.path} has not come to step {step}, but to step {max(reached, default=0)}")
+        start, state = self.before(step)
+        for _, after, _ in self.forward(start, state, step):
+            state = after
+        return state
+
+
+def as_launched(data: Mapping[str, Any], launch: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's config as a launch had it: schedules span what was asked for then, and the mesh is that of the launch,
+    where it is of as many devices as are here."""
+    data = config.merge(data, {"train": {"steps": launch.get("steps", data["train"]["steps"])}})
+    mesh = launch.get("mesh", {})
+    return data | {"mesh": mesh} if mesh and math.prod(mesh.values()) == jax.device_count() else data
