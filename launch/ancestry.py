@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from gen import config
 from gen.train import files, history, proof, restore
 from gen.train.proof import Damaged
@@ -78,12 +76,10 @@ def find(run: RunDir, wanted: str | None) -> Parent | None:
 
 
 def record(run: RunDir, parent: Parent, own: Mapping[str, Any]) -> None:
-    """Writes what a run branches off, and the batches that were left out on the way there; process 0 does."""
-    if jax.process_index() != 0 or (run.path / ANCESTRY).exists():
+    """Writes, for a run that is not begun yet, what it branches off, and the batches that were left out on the way
+    there: first the former, so that nobody who is stopped in between leaves skips that belong to no branch."""
+    if run.config_json.exists():
         return
-    skips = proof.read(parent.checkpoint).extra.get("skips", [])
-    if skips:
-        files.write_json(run.path / history.SKIPS, {"skips": skips})
     theirs, ours = config.flatten(parent.run.config()), config.flatten(own)
     differing = {key: [theirs.get(key), ours.get(key)] for key in sorted(theirs.keys() | ours.keys())}
     before = parent.run.path / ANCESTRY
@@ -95,6 +91,8 @@ def record(run: RunDir, parent: Parent, own: Mapping[str, Any]) -> None:
         "ancestry": files.read_json(before) if before.exists() else None,
     }
     files.write_json(run.path / ANCESTRY, said)
+    if skips := proof.read(parent.checkpoint).extra.get("skips", []):
+        files.write_json(run.path / history.SKIPS, {"skips": skips})
 
 
 def split(place: str) -> tuple[Path, int | None]:

@@ -16,6 +16,7 @@ from gen import mesh as meshes
 from gen.data.classes import LabelledPipeline
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer
+from gen.train import files
 from gen.train.config import MAY_CHANGE, RunConfig
 from gen.train.optim import optimizer
 from gen.train.run_dir import RunDir
@@ -55,16 +56,20 @@ def assemble(data: Mapping[str, Any], run: RunDir, parent: ancestry.Parent | Non
 
 
 def take(run: RunDir, made: Assembled) -> None:
-    """Makes the directory this run's, with its config and what its weights mean nothing without."""
-    run.claim(config.to_dict(made.cfg), MAY_CHANGE, lambda old: config.to_dict(catalog.resolve(old)))
+    """Makes the directory this run's, with what its weights mean nothing without and, last, its config: a run that is
+    killed before that is begun again by the same command."""
+    complete = lambda old: config.to_dict(catalog.resolve(old))
+    run.claim(config.to_dict(made.cfg), MAY_CHANGE, complete, before=lambda: keep(run, made))
+
+
+def keep(run: RunDir, made: Assembled) -> None:
     if made.parent is not None:
         ancestry.record(run, made.parent, config.to_dict(made.cfg))
-    if jax.process_index() != 0:
-        return
     if isinstance(made.feed, LabelledPipeline):
         labels.keep(run.path, made.feed.labels)
     if made.tokenizer is not None:
-        made.tokenizer.save(run.path / trained.TOKENIZER)
+        with files.replacing(run.path / trained.TOKENIZER) as partial:
+            made.tokenizer.save(partial)
 
 
 def describe(made: Assembled) -> None:

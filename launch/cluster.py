@@ -6,16 +6,22 @@ python -m launch.train ... --coordinator=node0:1234 --processes=4 --process=1   
 One process to a host, or to a GPU; each with the same command, but for --process.
 """
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from absl import flags
+
+from gen import hosts
+
+HIDDEN = 60.0  # seconds for which a network's file system may hide a new file from another host
 
 
 def define() -> None:
     """The flags of a program that several processes run together."""
     flags.DEFINE_enum("cluster", "auto", ["auto", "none"], "ask the cluster for other processes, or be one alone")
-    flags.DEFINE_string("coordinator", None, "HOST:PORT at which process 0 listens for the others")
+    flags.DEFINE_string("coordinator", None, "HOST:PORT, or [IPV6]:PORT, at which process 0 listens for the others")
     flags.DEFINE_integer("processes", None, "how many processes there are", lower_bound=1)
     flags.DEFINE_integer("process", None, "which of them this is, from 0 on", lower_bound=0)
     flags.DEFINE_string("bind", None, "the address that process 0 listens at; all of its host's if not said")
@@ -24,26 +30,23 @@ def define() -> None:
 
 
 def join(args: Any, data: Mapping[str, Any]) -> None:
-    """Meets the other processes, if there are any; all must have the same code, config and directory.
+    """Meets the other processes, if there are any; all must have the same code, config, platform and directory.
 
     Raises ValueError for flags that do not fit each other.
     """
-    from gen import hosts
-    from gen.train import manifest
-
     place, local_devices = find(args)
     if place is None:
         return
-    record = {**manifest.software(), "config_sha256": manifest.config_digest(data), "workdir": args.workdir}
+    from launch import preflight
+
     how = {"limit": args.join_timeout, "heartbeat": args.heartbeat, "local_devices": local_devices}
-    for note in hosts.join(place, record, **how):
+    for note in hosts.join(place, preflight.record(args, data), **how):
         print(f"note: {note}")
+    preflight.check_shared(Path(args.workdir), min(args.join_timeout, HIDDEN))
 
 
-def find(args: Any) -> tuple[Any, list[int] | None]:
+def find(args: Any) -> tuple[hosts.Place | None, list[int] | None]:
     """The hosts.Place of this process, None where it is alone, and which of its host's devices it has, None for all."""
-    from gen.hosts import Place
-
     coordinator, count, index, local_devices = args.coordinator, args.processes, args.process, None
     if args.cluster == "auto" and None in (coordinator, count, index):
         coordinator, count, index, local_devices = detect(coordinator, count, index, args.join_timeout)
@@ -51,11 +54,11 @@ def find(args: Any) -> tuple[Any, list[int] | None]:
         return None, None
     if coordinator is None or count is None or index is None:
         raise ValueError("several processes need all of --coordinator=HOST:PORT, --processes and --process")
-    if not coordinator.rpartition(":")[2].isdigit():
-        raise ValueError(f"--coordinator={coordinator} is not HOST:PORT")
+    if not re.fullmatch(r"([^:\[\]]+|\[[^\[\]]+\]):\d{1,5}", coordinator):
+        raise ValueError(f"--coordinator={coordinator} is not HOST:PORT, nor [IPV6]:PORT")
     if index >= count:
         raise ValueError(f"--process={index}: of --processes={count} the last is {count - 1}")
-    return (None, None) if count == 1 else (Place(index, count, coordinator, args.bind), local_devices)
+    return (None, None) if count == 1 else (hosts.Place(index, count, coordinator, args.bind), local_devices)
 
 
 def detect(coordinator: str | None, count: int | None, index: int | None, limit: float) -> tuple[Any, ...]:

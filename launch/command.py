@@ -7,6 +7,7 @@ key. Both are read here as text and data; types and unknown keys are checked by 
 import importlib.util
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
@@ -16,11 +17,12 @@ from typing import Any
 
 from absl import app, flags
 
-from gen import status
+from gen import hosts, status
 from gen.config import nearest
 from launch import memory
 
 SETTLE = 1.0  # seconds in which a lost process may explain an error, as one in a collective
+INTERRUPTED = 128 + signal.SIGINT  # what a shell says of a program that Ctrl-C ended
 
 
 def split_overrides(argv: Sequence[str], prefix: str) -> tuple[list[str], list[tuple[str, str]]]:
@@ -69,16 +71,18 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def exit_status(error: Exception) -> int | None:
-    """What a run ends with after an error that the user can mend; None for one that nobody foresaw.
+    """What a run ends with after an error that the user can mend, or wait for; None for one that nobody foresaw.
 
     gen says in a ValueError what is wrong with its input. One that another library raises is a fault of gen, which
     should have seen it coming, and keeps its traceback.
     """
     # looked up, not imported: whoever mistypes a flag need not wait for jax
-    restore, hosts = sys.modules.get("gen.train.restore"), sys.modules.get("gen.hosts")
+    restore, run_dir = sys.modules.get("gen.train.restore"), sys.modules.get("gen.train.run_dir")
     if restore and isinstance(error, restore.NoIntactCheckpoint):
         return status.NO_CHECKPOINT
-    if hosts and isinstance(error, hosts.NotTogether):
+    if run_dir and isinstance(error, run_dir.InUse):
+        return status.LOST
+    if isinstance(error, hosts.NotTogether):
         return error.status
     if isinstance(error, OSError):
         return status.FAILED
@@ -128,23 +132,29 @@ def _run(program: Callable[[list[str]], int | None], argv: list[str]) -> None:
         quiet()
         memory.keep_freed()
         try:
-            code = program(rest[1:]) or 0
-            leave_others()
-        except Exception as error:
-            known = exit_status(error)
-            print(f"error: {error}" if known is not None else traceback.format_exc().rstrip(), file=sys.stderr)
-            code = status.FAILED if known is None else known
-            leave_others(code, str(error).split("\n")[0] or type(error).__name__)
+            code = _outcome(program, rest[1:])
+        except BaseException as error:  # the others must not wait for this one
+            hosts.abandon(INTERRUPTED, type(error).__name__)
+            if isinstance(error, KeyboardInterrupt):
+                print("error: interrupted", file=sys.stderr, flush=True)
+                os._exit(INTERRUPTED)  # without waiting for threads, as one that writes a checkpoint
+            raise
         sys.exit(code)
 
     app.run(start, argv=argv, flags_parser=parse_flags)
 
 
-def leave_others(code: int = status.DONE, why: str | None = None) -> None:
-    """Parts from the other processes of the run, if there are any: `why` says that this one cannot go on."""
-    hosts = sys.modules.get("gen.hosts")
-    if hosts and why is None:
+def _outcome(program: Callable[[list[str]], int | None], words: list[str]) -> int:
+    """The exit status of a program, which has parted from the other processes of its run, if there are any."""
+    try:
+        code = program(words) or status.DONE
         hosts.part()
-    elif hosts and hosts.joined():
-        time.sleep(SETTLE)
-        hosts.abandon(code, str(why))
+        return code
+    except Exception as error:
+        known = exit_status(error)
+        print(f"error: {error}" if known is not None else traceback.format_exc().rstrip(), file=sys.stderr)
+        code = status.FAILED if known is None else known
+        if hosts.joined():
+            time.sleep(SETTLE)
+            hosts.abandon(code, str(error).split("\n")[0] or type(error).__name__)
+        return code

@@ -7,7 +7,7 @@ An upstream that names a stage means that stage's run; anything else is a path. 
 from a run elsewhere instead of training it. All other keys are set for every stage.
 
 Each stage records the digest of the weights it read. When those weights change the stage is stale: it is named, moved
-aside and trained anew.
+aside and trained anew. One job at a time trains a stack, and no stage is moved that another job trains.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,8 @@ from gen import config, hosts, status
 from gen.config import ConfigError
 from gen.train import files
 from gen.train.config import RunConfig
+from gen.train.files import CannotWrite
+from gen.train.run_dir import InUse, RunDir
 from launch import catalog, ranking, runs, trained
 
 STACK = "stack.json"
@@ -30,17 +32,27 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     root = Path(workdir)
     stages, places = stage_configs(data, root)
     resolve(stages, places)
+    own = RunDir(root)
+    hosts.together("stack", lambda: take(own, places), InUse, CannotWrite)
+    try:
+        for name, stage in stages.items():
+            set_aside_if_stale(name, places[name])
+            work = ranking.stage if "rank" in stage else runs.train
+            outcome = work(stage, places[name])
+            if outcome != status.DONE:
+                return outcome
+        return status.DONE
+    finally:
+        own.release()
+
+
+def take(own: RunDir, places: Mapping[str, Path]) -> None:
+    """Makes the directory of the stack this job's, and says in it where the stages are."""
     if jax.process_index() == 0:
-        root.mkdir(parents=True, exist_ok=True)
-        inside = [[name, name if place == root / name else str(place.resolve())] for name, place in places.items()]
-        files.write_json(root / STACK, {"stages": inside})
-    for name, stage in stages.items():
-        set_aside_if_stale(name, places[name])
-        work = ranking.stage if "rank" in stage else runs.train
-        outcome = work(stage, places[name])
-        if outcome != status.DONE:
-            return outcome
-    return status.DONE
+        own.make()
+        own.take()
+        inside = [[name, name if place == own.path / name else str(place.resolve())] for name, place in places.items()]
+        files.write_json(own.path / STACK, {"stages": inside})
 
 
 def stage_configs(data: Mapping[str, Any], root: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Path]]:
@@ -99,12 +111,18 @@ def resolve(stages: Mapping[str, Mapping[str, Any]], places: Mapping[str, Path])
 
 def set_aside_if_stale(name: str, place: Path) -> None:
     """Moves a stage's directory aside when the weights that it was trained on are not those that are there now."""
-    upstream = trained.stale_upstream(place)
-    if upstream is None:
-        return
-    old = trained.read_upstream(place)[upstream]["digest"]
-    aside = place.with_name(f"{place.name}.stale-{old[:8]}")
+    upstream = hosts.gather("stale", trained.stale_upstream(place))[0]  # all have looked before it is moved
+    if upstream is not None:
+        hosts.together("set aside", lambda: set_aside(name, place, upstream), InUse, OSError)
+
+
+def set_aside(name: str, place: Path, upstream: str) -> None:
+    """Raises InUse where another job trains the stage."""
     if jax.process_index() == 0:
+        run = RunDir(place)
+        run.take()
+        old = trained.read_upstream(place)[upstream]["digest"]
+        aside = place.with_name(f"{place.name}.stale-{old[:8]}")
         print(f"stage {name} is stale: the weights of {upstream} changed; its run so far is kept in {aside}")
         place.rename(aside)
-    hosts.gather("set aside", None)
+        run.release()

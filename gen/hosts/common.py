@@ -8,16 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def name(hello: Mapping[str, Any]) -> str:
-    return f"process {hello['process']} ({hello['host']})"
-
-
 def differences(names: Sequence[str], records: Sequence[Mapping[str, Any]], most: int = 6) -> str:
     """Who differs from the rest, and in what; "" if nobody does. What most of them have is taken for right."""
-    flat = [_flat(record) for record in records]
     found = []
-    for key in sorted({key for record in flat for key in record}):
-        values = [record.get(key) for record in flat]
+    for key in sorted({key for record in records for key in record}):
+        values = [record.get(key) for record in records]
         usual = max(values, key=values.count)
         found += [
             f"{name} has {key}={value}, {names[values.index(usual)]} has {usual}"
@@ -25,10 +20,3 @@ def differences(names: Sequence[str], records: Sequence[Mapping[str, Any]], most
             if value != usual
         ]
     return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
-
-
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in record.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat

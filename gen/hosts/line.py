@@ -40,7 +40,7 @@ class Line:
             raise ConnectionError("the connection was closed" if len(text) < LONGEST else "a message is too long")
         try:
             message = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConnectionError("what came is no message of gen's") from error
         if not isinstance(message, dict):
             raise ConnectionError("what came is no message of gen's")

@@ -1,8 +1,11 @@
 """What holds the processes of a run together once they have met: each notices at once when another is gone.
 
-Process 0 has a line to each of the others. Whoever dies closes its socket, and whoever hangs falls silent; either way
-the rest end as well, with one sentence and one status, instead of waiting in a collective for someone who will not
-come. jax's own heartbeat finds that out after minutes, and aborts.
+Process 0 has a line to each of the others. A process that dies closes its socket; one that is stopped, or whose host is
+frozen or cut off, falls silent. Either way the rest end as well, with one sentence and one status, instead of waiting
+in a collective for someone who will not come. jax's own heartbeat finds that out after minutes, and aborts.
+
+A process whose main thread hangs is not found: a thread of its own says that it lives, and goes on. To compile or to
+save may take longer than any limit that would be of use, so the rest wait for it; `gather` says for whom.
 
     tether = Tether(place, met, heartbeat=30.0, ended=print)
     tether.gather("step", 100)          # [100, 100, 98, 100]: what each says, in their order
@@ -18,8 +21,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gen import status
-from gen.hosts.meeting import Met, Place
+from gen.hosts.meeting import Met
+from gen.hosts.place import Place
 
+LONG = 600.0  # seconds after which whoever waits for others says so
 DRAIN = 5.0  # seconds in which the others may read why a run ends, before process 0 is gone
 
 
@@ -34,7 +39,8 @@ class Tether:
     """The lines of one process. `ended` is called once, in a thread of the tether, when the run cannot go on."""
 
     def __init__(self, place: Place, met: Met, heartbeat: float, ended: Callable[[End], None]):
-        self._place, self._names, self._lines = place, met.names, dict(met.lines)
+        self.index, self._count = place.index, place.count
+        self._names, self._lines = met.names, dict(met.lines)
         self._ended = ended
         self._lock = threading.RLock()
         self._over = False
@@ -44,20 +50,28 @@ class Tether:
         self._start(self._beat, heartbeat / 4)
 
     def gather(self, what: str, value: Any) -> list[Any]:
-        """What every process says, in their order, as JSON brings it back. Each must ask for the same; one waits for
-        all. Different things may be gathered at the same time by different threads."""
+        """What every process says, in their order, as JSON brings it back. Each must ask for the same. Different things
+        may be gathered at the same time by different threads.
+
+        It waits until all have said it, however long that takes; where one is lost, the run ends meanwhile. Process 0
+        names those that it waits for, now and then.
+        """
         with self._lock:
             answers = self._answers[what]
         message = {"gather": what, "value": value}
-        if self._place.index == 0:
+        if self.index == 0:
             self._take(0, json.loads(json.dumps(message)))
         else:
             self._lines[0].send(message)
-        return answers.get()
+        while True:
+            try:
+                return answers.get(timeout=LONG)
+            except queue.Empty:
+                self._say_who_is_awaited(what)
 
     def abandon(self, code: int, why: str) -> None:
         """Ends the run from here: the others exit with `code` and are told why. This process goes on, to its end."""
-        self._finish(End(code, f"{self._names[self._place.index]} stopped: {why}"))
+        self._finish(End(code, f"{self._names[self.index]} stopped: {why}"))
 
     def close(self) -> None:
         """Waits for all to come to their end, and lets go."""
@@ -83,10 +97,10 @@ class Tether:
             with self._lock:
                 arrived = self._arrived[message["gather"]]
                 arrived[index] = message["value"]
-                if len(arrived) < self._place.count:
+                if len(arrived) < self._count:
                     return
                 del self._arrived[message["gather"]]
-            self._spread(message["gather"], [arrived[i] for i in range(self._place.count)])
+            self._spread(message["gather"], [arrived[i] for i in range(self._count)])
 
     def _spread(self, what: str, values: list[Any]) -> None:
         self._over |= what == "the end"
@@ -100,6 +114,13 @@ class Tether:
     def _answer(self, what: str, values: list[Any]) -> None:
         with self._lock:
             self._answers[what].put(values)
+
+    def _say_who_is_awaited(self, what: str) -> None:
+        with self._lock:
+            arrived = set(self._arrived.get(what, ()))  # none where it is over meanwhile, or known to process 0 alone
+        absent = [name for index, name in enumerate(self._names) if arrived and index not in arrived]
+        if absent:
+            print(f"note: still waiting at {what!r} for {', '.join(absent)}; it is there, and may hang", flush=True)
 
     def _beat(self, pause: float) -> None:
         while not self._over:
@@ -126,7 +147,7 @@ class Tether:
             for line in self._lines.values():
                 with contextlib.suppress(OSError):
                     line.send({"end": end.status, "why": end.sentence})
-            if self._place.index == 0:
+            if self.index == 0:
                 deadline = time.monotonic() + DRAIN
                 for listener in self._listeners:
                     if listener is not threading.current_thread():

@@ -6,6 +6,7 @@
 Directories here may come from elsewhere, so nothing in them is trusted to name a place outside.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ class UnsafePath(ValueError):
 
 
 class CannotWrite(OSError):
-    """The disk is full, or refuses, in the middle of a run: what is saved stays, and room must be made."""
+    """The disk is full, or refuses: what is saved stays, and room must be made."""
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -28,13 +29,40 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces the file in one step, so that a reader, or a crash, never meets half of it."""
+    """Replaces the file in one step. Raises CannotWrite."""
+    with replacing(path) as partial:
+        partial.write_text(text)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write a file that takes the place of `path` at the end, in one step: a reader, or a crash, also of the
+    machine, never meets half of it. Raises CannotWrite."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w") as f:
-        f.write(text)
-        f.flush()
-        os.fsync(f.fileno())
-    partial.replace(path)
+    with writing(path):
+        try:
+            yield partial
+            _to_disk(partial)
+            partial.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise
+        with contextlib.suppress(OSError):  # not every file system knows that of a directory
+            _to_disk(path.parent)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Makes one sentence of what the disk refuses in between: CannotWrite, naming `path`."""
+    try:
+        yield
+    except CannotWrite:
+        raise
+    except OSError as error:
+        raise CannotWrite(
+            f"cannot write to {path}: {error.strerror or error}; make room, mend it, or choose another directory"
+        ) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -73,6 +101,14 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _to_disk(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _walk(directory: Path) -> Iterator[Path]:

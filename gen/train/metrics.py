@@ -26,7 +26,8 @@ class Metrics:
     """Appends to a metrics file; in processes other than 0 it writes nothing."""
 
     def __init__(self, path: Path, start: int):
-        """Cuts the file to the steps before `start` and opens it; ValueError if it is damaged or cannot be written."""
+        """Cuts the file to the steps before `start` and opens it. Raises ValueError where it is damaged, CannotWrite where
+        it cannot be written."""
         self._path, self._file = path, None
         if jax.process_index() != 0:
             return
@@ -34,7 +35,7 @@ class Metrics:
             self._file = path.open("ab", buffering=0)
             self.cut(start)
         except OSError as error:
-            raise ValueError(f"cannot write metrics to {path}: {error.strerror}; mend its permissions") from error
+            raise CannotWrite(f"cannot write metrics to {path}: {error.strerror}; mend its permissions") from error
 
     def cut(self, start: int) -> None:
         """Takes back what was logged from step `start` on."""
@@ -42,7 +43,8 @@ class Metrics:
             self._file.truncate(_end_before(self._path, start))
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Appends one step, which is on disk at once. Values are Python, NumPy or JAX scalars.
+        """Appends one step, which readers see at once and which stays where this process is killed; a machine that
+        loses its power may lose the last ones. Values are Python, NumPy or JAX scalars.
 
         Raises CannotWrite when the disk is full.
         """

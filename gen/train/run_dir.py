@@ -17,16 +17,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
 import jax
 
 from gen import tree
 from gen.train import files
 from gen.train.config import covered
+from gen.train.lock import Lock, NoLocks
 
 
 class OtherConfig(ValueError):
     """The directory belongs to a run of another config."""
+
+
+class InUse(ValueError):
+    """Another job has the directory, until it ends."""
 
 
 class RunDir:
@@ -40,45 +44,58 @@ class RunDir:
         self.metrics_jsonl = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
-        self._lock = filelock.FileLock(path / "lock")
+        self._lock = Lock(path / "lock")
+
+    def make(self) -> None:
+        """Makes the directory if need be. Raises CannotWrite."""
+        with files.writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
 
     def claim(
-        self, config: Mapping[str, Any], may_change: Sequence[str], complete: Callable[[Any], Any] = lambda old: old
+        self,
+        config: Mapping[str, Any],
+        may_change: Sequence[str],
+        complete: Callable[[Any], Any] = lambda old: old,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
         """Makes the directory and writes the config; one that is there already must be the same.
 
         config: resolved, of nested mappings and JSON values. may_change: dotted keys, such as "train.steps", or whole
         sections, such as "log", that a run may take up anew. complete: gives the config that is there already the keys
-        that have come into being since, with what they mean when nothing is said. The directory stays this job's until
-        `release`. Raises OtherConfig naming the keys that differ, ValueError where the directory cannot be written or
-        another job has it.
+        that have come into being since, with what they mean when nothing is said. before: writes, in process 0, the
+        files that a run with a config has: where they are not finished there is no config, and so no run. The directory
+        stays this job's until `release`. Raises OtherConfig naming the keys that differ, InUse where another job has
+        it, CannotWrite where it cannot be written.
         """
         plain = json.loads(json.dumps(config))  # as it will be read back: tuples are lists
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if self.config_json.exists():
-                self._refuse_other(json.loads(json.dumps(complete(self.config()))), plain, may_change)
-            if jax.process_index() == 0:
-                self.take()
-                files.write_json(self.config_json, plain)
-        except OSError as error:
-            raise ValueError(f"cannot write to {self.path}: {error.strerror}; choose another directory") from error
+        self.make()
+        if self.config_json.exists():
+            self._refuse_other(json.loads(json.dumps(complete(self.config()))), plain, may_change)
+        if jax.process_index() == 0:
+            self.take()
+            before()
+            files.write_json(self.config_json, plain)
 
     def release(self) -> None:
         """Leaves the directory to other jobs, as the end of the process does by itself."""
         self._lock.release()
 
     def take(self) -> None:
-        """Makes the directory this job's, by a lock of the kernel's, which a job that is killed does not leave behind.
-        Raises ValueError where another job has it."""
+        """Makes the directory this job's, by a lock that a job that is killed does not leave behind. Raises InUse where
+        another job has it, CannotWrite where there can be no lock."""
         try:
-            self._lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            who = self.launches()[-1:]
-            since = f", which {who[0]['host']} started at {who[0]['time']} as process {who[0]['pid']}" if who else ""
-            raise ValueError(f"{self.path} is in use by another job{since}; wait for it, or choose another") from error
-        except NotImplementedError:
+            with files.writing(self.path):
+                taken = self._lock.take()
+        except NoLocks:
             print(f"note: the file system of {self.path} has no locks: see to it that one job alone writes there")
+            return
+        if not taken:
+            # who holds it may not have trained yet, or never will, as `launch.checkpoint gc`
+            last = "".join(
+                f" (the last that trained there was process {who['pid']} on {who['host']}, started at {who['time']})"
+                for who in self.launches()[-1:]
+            )
+            raise InUse(f"{self.path} is in use by another job{last}; wait for it, or choose another directory")
 
     def config(self) -> dict[str, Any]:
         """The resolved config of the run; ValueError if there is none or it cannot be read."""

@@ -6,7 +6,8 @@ python -m launch.local --processes=2 --devices=4 -- \
 Each gets --coordinator, --processes and --process; they compute on `devices` fake CPU devices each, where there are no
 others, and talk over the loopback interface alone. When one ends, all end, and what the exit status says is done: 0,
 2, 3 and 4 are final, 75 is started again at once, anything else after a pause that doubles, for as long as checkpoints
-under the workdir advance. SIGTERM and Ctrl-C are passed on; who has not left after --grace seconds is killed.
+under the workdir advance. SIGTERM and Ctrl-C are passed on; who has not left half of --grace seconds after another is
+asked by SIGTERM, and killed at their end, with all that it has started.
 """
 
 import sys

@@ -5,11 +5,11 @@ import threading
 import time
 
 import pytest
-from test_meeting import SAME, free_port
+from test_meeting import SAME
 
 from gen import status
-from gen.hosts import meeting
-from gen.hosts.meeting import Place
+from gen.hosts import free_port, meeting, tether
+from gen.hosts.place import Place
 from gen.hosts.tether import Tether
 
 HEARTBEAT = 1.0
@@ -119,6 +119,23 @@ def test_heartbeats_keep_a_quiet_run_alive(start):
     time.sleep(2)
     assert not processes[0].ends and not processes[1].ends
     assert everywhere(processes, lambda i, tether: tether.gather("x", i)) == [[0, 1], [0, 1]]
+
+
+def test_who_lives_but_does_not_come_is_named_and_waited_for(start, monkeypatch, capsys):
+    """As one that compiles for long, or whose main thread hangs: from outside the two look alike."""
+    monkeypatch.setattr(tether, "LONG", 0.3)
+    processes = start(3)
+
+    def late(i, tether):
+        time.sleep(1.0 if i == 1 else 0.0)
+        return tether.gather("x", i)
+
+    assert everywhere(processes, late) == 3 * [[0, 1, 2]]
+    assert not any(process.ends for process in processes)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) >= 2 and set(said) == {
+        f"note: still waiting at 'x' for process 1 ({socket.gethostname()}); it is there, and may hang"
+    }
 
 
 @pytest.mark.parametrize("who", [0, 1])

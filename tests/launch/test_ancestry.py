@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gen import status
-from gen.train import metrics, proof, restore
+from gen.train import files, metrics, proof, restore
 from gen.train.run_dir import RunDir
 from launch import command, runs
 from tests import small
@@ -65,7 +65,7 @@ def test_a_branch_that_is_killed_before_its_first_save_begins_again(parent, tmp_
     from gen.train.checkpoint import Checkpointer
 
     place = tmp_path / "branch"
-    monkeypatch.setattr(Checkpointer, "due", lambda self, step: 1 / 0)
+    monkeypatch.setattr(Checkpointer, "save", lambda self, step, state, **more: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(place, f"{parent}@2", steps=6)
     monkeypatch.undo()
@@ -74,15 +74,43 @@ def test_a_branch_that_is_killed_before_its_first_save_begins_again(parent, tmp_
     small.assert_equal(small.left(place).state, small.left(parent).state)
 
 
-def test_batches_that_were_left_out_stay_so(parent, tmp_path):
-    skip = {"at": 1, "batches": 50, "spike": 1}
-    skipping = tmp_path / "skipping"
-    RunDir(skipping).path.mkdir()
-    (skipping / "skips.json").write_text(json.dumps({"skips": [skip]}))
-    assert train(skipping, steps=6) == status.DONE
+SKIP = {"at": 1, "batches": 50, "spike": 1}
+
+
+@pytest.fixture(scope="module")
+def skipping(tmp_path_factory):
+    """A run that left batches out."""
+    place = tmp_path_factory.mktemp("runs") / "skipping"
+    RunDir(place).path.mkdir()
+    (place / "skips.json").write_text(json.dumps({"skips": [SKIP]}))
+    assert train(place, steps=6) == status.DONE
+    return place
+
+
+def test_batches_that_were_left_out_stay_so(parent, skipping, tmp_path):
     assert train(tmp_path / "branch", f"{skipping}@2", steps=6) == status.DONE
-    assert json.loads((tmp_path / "branch" / "skips.json").read_text()) == {"skips": [skip]}
+    assert json.loads((tmp_path / "branch" / "skips.json").read_text()) == {"skips": [SKIP]}
     assert rows(tmp_path / "branch") == rows(skipping)[2:] != rows(parent)[2:]
+
+
+@pytest.mark.parametrize("name", ["ancestry.json", "skips.json", "tokenizer.json", "config.json"])
+def test_a_branch_that_is_killed_while_it_is_set_up_is_begun_again(skipping, tmp_path, monkeypatch, name):
+    place = tmp_path / "branch"
+    replacing = files.replacing
+
+    def killed(path):
+        if path == place / name:
+            raise KeyboardInterrupt
+        return replacing(path)
+
+    monkeypatch.setattr(files, "replacing", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(place, f"{skipping}@2", steps=4)
+    monkeypatch.undo()
+    assert not (place / name).exists()
+    assert train(place, f"{skipping}@2", steps=4) == status.DONE
+    assert rows(place) == rows(skipping)[2:4]
+    assert {"ancestry.json", "skips.json", "tokenizer.json", "config.json"} <= {path.name for path in place.iterdir()}
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ do not belong together."""
 import os
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
 
-from gen.hosts import Place
-from launch import cluster
-from launch.local.supervise import free_port
+from gen import hosts, status
+from gen.hosts import NotTogether, Place, free_port
+from launch import cluster, preflight
 
 NONE = {"cluster": "auto", "coordinator": None, "processes": None, "process": None, "bind": None, "join_timeout": 5.0}
 SLURM = {
@@ -49,6 +50,8 @@ def test_explicit_flags(monkeypatch):
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
     assert find(**given)[0].count == 4  # flags before the cluster
+    ipv6 = find(**given | {"coordinator": "[fe80::1]:1234"})[0]
+    assert (ipv6.host, ipv6.port) == ("fe80::1", 1234)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,8 @@ def test_explicit_flags(monkeypatch):
         ({"processes": 2}, "several processes need all of --coordinator=HOST:PORT, --processes and --process"),
         ({"coordinator": "a:1"}, "need all of"),
         ({"coordinator": "a", "processes": 2, "process": 0}, "--coordinator=a is not HOST:PORT"),
+        ({"coordinator": ":1", "processes": 2, "process": 0}, "--coordinator=:1 is not HOST:PORT"),
+        ({"coordinator": "::1", "processes": 2, "process": 0}, r"is not HOST:PORT, nor \[IPV6\]:PORT"),
         ({"coordinator": "a:1", "processes": 2, "process": 2}, "--process=2: of --processes=2 the last is 1"),
     ],
 )
@@ -82,6 +87,84 @@ def test_one_task_of_a_cluster_is_alone(monkeypatch):
     for name, value in (SLURM | {"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}).items():
         monkeypatch.setenv(name, value)
     assert find() == (None, None)
+
+
+ARGS = SimpleNamespace(workdir="runs/lm", heartbeat=60.0)
+
+
+def test_what_all_processes_must_have_in_common(tmp_path, monkeypatch):
+    here = preflight.record(ARGS, {"seed": 0})
+    assert here["workdir"] == os.path.join(os.getcwd(), "runs", "lm") and here["heartbeat"] == 60.0
+    assert "code/source_sha256" in here and "versions/jax" in here
+    assert not {"code/commit", "code/dirty_sha256"} & here.keys()  # what is executed is compared
+    assert here != preflight.record(SimpleNamespace(workdir="runs/lm", heartbeat=30.0), {"seed": 0})
+    monkeypatch.chdir(tmp_path)
+    elsewhere = preflight.record(ARGS, {"seed": 0})
+    assert {key for key in here if here[key] != elsewhere[key]} == {"workdir"}
+
+
+def test_a_host_that_has_nothing_but_its_cpu_differs(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(preflight.memory, "tpus", lambda: False)
+    assert preflight.accelerators(tmp_path) == "none"
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "kfd"):
+        (tmp_path / name).touch()
+    assert preflight.accelerators(tmp_path) == "NVIDIA, AMD"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # as where each process has one of its host's
+    assert preflight.accelerators(tmp_path) == "NVIDIA, AMD"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert preflight.accelerators(tmp_path) == "AMD"
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    assert preflight.platform().keys() == {"JAX_PLATFORMS", "jax_plugins", "accelerators"}
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # whoever is told to compute on it may have what he likes
+    assert preflight.platform() == {"JAX_PLATFORMS": "cpu"}
+
+
+class Others:
+    """Stands for process 1, on another host: what it says of the token, and whether it was there when it was asked."""
+
+    def __init__(self, workdir, sees):
+        self.workdir, self.sees, self.found = workdir, sees, []
+
+    def gather(self, what, value):
+        if what != "read token":
+            return [value, value]
+        self.found = [(path.name, path.read_text()) for path in self.workdir.iterdir()]
+        return [value, ["node7", self.sees]]
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_a_directory_that_is_not_shared(tmp_path, monkeypatch, sees):
+    workdir = tmp_path / "runs" / "lm"
+    others = Others(workdir, sees)
+    monkeypatch.setattr(hosts, "_tether", others)
+    if sees:
+        preflight.check_shared(workdir, 1.0)
+    else:
+        with pytest.raises(
+            NotTogether, match=rf"process 1 \(node7\) does not see what process 0 .* into {workdir};"
+        ) as e:
+            preflight.check_shared(workdir, 1.0)
+        assert e.value.status == status.USAGE
+    ((name, content),) = others.found
+    assert name == content and not list(workdir.iterdir())
+
+
+def test_a_directory_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="cannot write to .*/file/run: Not a directory"):
+        preflight.check_shared(tmp_path / "file" / "run", 1.0)
+
+
+def test_what_comes_late_over_a_network_is_waited_for(tmp_path):
+    token = tmp_path / "token"
+    timer = threading.Timer(0.5, lambda: token.write_text("token"))
+    timer.start()
+    assert preflight.appears(token, 10.0)
+    timer.join()
+    token.write_text("another")
+    assert not preflight.appears(token, 0.0)
+    assert not preflight.appears(tmp_path / "nowhere", 0.0)
 
 
 def launch(tmp_path, *changes, processes=2, timeout="--join_timeout=20"):

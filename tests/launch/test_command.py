@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from gen import config
+from gen import config, hosts, status
 from gen.train import metrics
 from gen.train.config import MAY_CHANGE
-from gen.train.run_dir import RunDir
+from gen.train.files import CannotWrite
+from gen.train.run_dir import InUse, RunDir
 from launch import catalog, command, runs
 
 CLIP = "configs/clip/openai.py:tiny"
@@ -108,8 +109,70 @@ def test_a_config_that_cannot_be_trained(where, overrides, message, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=f"cannot write to {tmp_path}/file/run: .*; choose another directory"):
+    with pytest.raises(CannotWrite, match=f"cannot write to {tmp_path}/file/run: .* or choose another directory"):
         runs.train(command.load_config(CLIP), tmp_path / "file" / "run")
+
+
+def test_a_job_that_is_still_there_is_waited_for(tmp_path):
+    """As the one before it in its time of grace: a cluster starts the next one again."""
+    job = RunDir(tmp_path)
+    job.take()
+    code, _, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}")
+    assert code == status.LOST and code not in status.FINAL
+    assert error == f"error: {tmp_path} is in use by another job; wait for it, or choose another directory\n"
+    job.release()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InUse("x"), status.LOST),
+        (CannotWrite("x"), status.FAILED),
+        (OSError(28, "No space left on device"), status.FAILED),
+        (hosts.NotTogether(status.LOST, "x"), status.LOST),
+        (hosts.NotTogether(status.USAGE, "x"), status.USAGE),
+        (ZeroDivisionError("x"), None),
+    ],
+)
+def test_the_status_of_an_error(error, code):
+    with pytest.raises(type(error)) as caught:
+        raise error
+    assert command.exit_status(caught.value) == code
+
+
+class Others:
+    """Stands for the other processes of a run."""
+
+    def __init__(self):
+        self.told = []
+
+    def abandon(self, code, why):
+        self.told.append((code, why))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "why"),
+    [
+        (KeyboardInterrupt(), 130, "KeyboardInterrupt"),
+        (ZeroDivisionError("nobody\nforesaw it"), status.FAILED, "nobody"),
+        (InUse("in use"), status.LOST, "in use"),
+    ],
+)
+def test_whoever_ends_early_tells_the_others(monkeypatch, error, code, why):
+    others, left = Others(), []
+
+    def program(flags, words):
+        raise error
+
+    monkeypatch.setattr(hosts, "_tether", others)
+    monkeypatch.setattr(hosts, "_leave", left.append)
+    monkeypatch.setattr(command, "SETTLE", 0.0)
+    monkeypatch.setattr(command, "quiet", lambda: None)
+    monkeypatch.setattr(command.memory, "keep_freed", lambda: None)
+    monkeypatch.setattr(command.app, "run", lambda start, **_: start(["program"]))
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        command.run_words(program)
+    assert others.told == [(code, why)] and left == [code]
 
 
 def test_a_config_that_is_not_python_is_named(tmp_path):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from launch.local import supervise
+from launch.local import attempt, supervise
 from launch.local.supervise import Rule
 
 QUICK = Rule(grace=2.0, pause=0.01, idle=2)
@@ -67,7 +67,7 @@ def test_each_process_gets_its_place(script, capsys):
     ],
 )
 def test_one_status_for_all(codes, status):
-    assert supervise.verdict(codes) == status
+    assert attempt.verdict(codes) == status
 
 
 @pytest.mark.parametrize("code", [0, 2, 3, 4])
@@ -101,24 +101,138 @@ def test_without_progress_it_gives_up(script, tmp_path, capsys):
     assert "in 0.0 s" in said
 
 
-def test_pauses_double(monkeypatch, script):
+def test_pauses_double_from_the_first_on(monkeypatch, script):
     pauses = []
     monkeypatch.setattr(supervise.Stopping, "sleep", lambda self, seconds: pauses.append(seconds))
     supervise.supervise(script("sys.exit(1)"), 1, None, Rule(grace=1.0, pause=1.0, idle=8))
-    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_who_does_not_leave_is_killed_after_the_grace(script, tmp_path):
+# Process 1 ends at once, when process 0 is ready for what comes.
+FIRST_END = """
+    ready = workdir / f"ready.{turn}"
+    if turn == 0 and process == 1:
+        while not ready.exists():
+            time.sleep(0.01)
+        sys.exit(1)
+    if turn == 0:
+        signal.signal(signal.SIGTERM, lambda *_: (workdir / "asked").touch())
+        ready.touch()
+        begin = time.monotonic()
+        while time.monotonic() < begin + 60 and not LEAVES:
+            time.sleep(0.01)
+"""
+
+
+def test_who_leaves_by_himself_is_not_asked(script, tmp_path):
+    body = FIRST_END.replace("LEAVES", "time.monotonic() > begin + 0.5")
+    assert supervise.supervise(script(body), 2, None, QUICK) == 0
+    assert not (tmp_path / "run" / "asked").exists() and turns(tmp_path) == 2
+
+
+def test_who_does_not_notice_is_asked_within_the_grace(script, tmp_path):
+    body = FIRST_END.replace("LEAVES", "(workdir / 'asked').exists()")
+    begin = time.monotonic()
+    assert supervise.supervise(script(body), 2, None, Rule(grace=10.0, pause=0.01)) == 0
+    assert 5 <= time.monotonic() - begin < 10 and turns(tmp_path) == 2
+
+
+def test_who_does_not_leave_is_killed_after_the_grace(script, tmp_path, capsys):
+    begin = time.monotonic()
+    assert supervise.supervise(script(FIRST_END.replace("LEAVES", "False")), 2, None, QUICK) == 0
+    assert 2 <= time.monotonic() - begin < 20 and turns(tmp_path) == 2 and (tmp_path / "run" / "asked").exists()
+    assert "ended with 1;" in capsys.readouterr().out  # what came first, not what the kill made of the other
+
+
+def test_a_kill_spares_nothing_that_was_started(script, tmp_path):
+    """Also of a process that has ended by itself: what is left behind would hold its output, and its accelerator."""
     body = """
-        if turn == 0 and process == 1:
-            sys.exit(1)
-        if turn == 0:
+        import subprocess
+        left = subprocess.Popen(["sleep", "60"])
+        (workdir / f"left.{process}").write_text(str(left.pid))
+        if process == 1:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(60)
     """
     begin = time.monotonic()
-    assert supervise.supervise(script(body), 2, None, QUICK) == 0
-    assert 2 <= time.monotonic() - begin < 20 and turns(tmp_path) == 2
+    assert supervise.supervise(script(body), 2, None, Rule(grace=1.0, idle=0)) == 137
+    assert time.monotonic() - begin < 20
+    for process in range(2):
+        assert ended(int((tmp_path / "run" / f"left.{process}").read_text()))
+
+
+def ended(process: int) -> bool:
+    """Gone, or waiting for whoever started it to ask how it ended."""
+    status = f"/proc/{process}/status"
+    deadline = time.monotonic() + 5
+    while os.path.exists(status) and time.monotonic() < deadline:
+        try:
+            with open(status) as f:
+                if "State:\tZ" in f.read():
+                    return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return not os.path.exists(status)
+
+
+LISTENS = """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+    (workdir / f"ready.{process}").touch()
+    time.sleep(60)
+"""
+
+
+def test_a_signal_while_processes_are_being_started_reaches_all(script, tmp_path, monkeypatch):
+    start = attempt.start
+
+    def interrupted(command, index, *rest):
+        child = start(command, index, *rest)
+        while not (tmp_path / "run" / f"ready.{index}").exists():
+            time.sleep(0.01)
+        if index == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return child
+
+    monkeypatch.setattr(attempt, "start", interrupted)
+    assert supervise.supervise(script(LISTENS), 2, None, Rule(grace=20.0)) == 75
+    assert turns(tmp_path) == turns(tmp_path, 1) == 1
+
+
+def test_a_signal_between_two_attempts_reaches_the_next(script, tmp_path, monkeypatch):
+    saved, looked = supervise.saved, []
+
+    def look(command):
+        looked.append(command)
+        if len(looked) == 3:  # before the second attempt
+            os.kill(os.getpid(), signal.SIGTERM)
+        return saved(command)
+
+    body = "if turn == 0: sys.exit(1)\n" + textwrap.dedent(LISTENS)
+    monkeypatch.setattr(supervise, "saved", look)
+    assert supervise.supervise(script(body), 1, None, Rule(grace=20.0, pause=0.0)) in (75, 128 + signal.SIGTERM)
+    assert len(looked) == 3
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path, capsys):
+    assert supervise.supervise([str(tmp_path / "nowhere")], 2, None, QUICK) == 2
+    assert capsys.readouterr().err == (
+        f"error: cannot start {tmp_path}/nowhere: No such file or directory; give a program that runs here after --\n"
+    )
+
+
+def test_when_one_cannot_be_started_the_others_do_not_stay(script, tmp_path, monkeypatch):
+    start, started = attempt.start, []
+
+    def fail(command, index, *rest):
+        if index == 1:
+            raise attempt.CannotStart("cannot start x: Resource temporarily unavailable")
+        started.append(start(command, index, *rest))
+        return started[-1]
+
+    monkeypatch.setattr(attempt, "start", fail)
+    assert supervise.supervise(script("time.sleep(60)"), 2, None, QUICK) == 2
+    assert started[0].poll() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("polite", [True, False])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gen.train import metrics
+from gen.train.files import CannotWrite
 from gen.train.metrics import Metrics
 
 
@@ -64,7 +65,7 @@ def test_a_damaged_line_is_named(tmp_path, line):
 
 
 def test_no_place_to_write_is_one_sentence(tmp_path):
-    with pytest.raises(ValueError, match="cannot write metrics to .*Is a directory"):
+    with pytest.raises(CannotWrite, match="cannot write metrics to .*Is a directory"):
         Metrics(tmp_path, 0)
 
 

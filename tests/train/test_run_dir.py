@@ -1,15 +1,19 @@
 """A run directory keeps its config, refuses another, and remembers every launch."""
 
+import errno
+import fcntl
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 
 import pytest
 
 from gen.train import manifest
-from gen.train.run_dir import OtherConfig, RunDir
+from gen.train.files import CannotWrite
+from gen.train.run_dir import InUse, OtherConfig, RunDir
 
 CONFIG = {"seed": 0, "train": {"steps": 10, "batch_size": 4}, "log": {"every": 5}, "mesh": (2, 1)}
 MAY_CHANGE = ("train.steps", "log")
@@ -71,16 +75,54 @@ def test_damaged_or_missing_config(run, tmp_path):
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="cannot write to .*; choose another directory"):
+    with pytest.raises(CannotWrite, match="cannot write to .*/file/run: Not a directory; .* choose another directory"):
         RunDir(tmp_path / "file" / "run").claim(CONFIG, MAY_CHANGE)
+
+
+def test_a_disk_that_is_full_is_one_sentence(run, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = run.config_json.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CannotWrite, match=r"^cannot write to .*/config.json: No space left on device; make room, "):
+        run.claim(CONFIG, MAY_CHANGE)
+    with pytest.raises(CannotWrite, match=r"^cannot write to .*/manifest.json: No space left on device; make room, "):
+        run.record_launch(manifest.launch({"data": 8}, CONFIG, "abc"))
+    assert run.config_json.read_bytes() == before
+    assert sorted(p.name for p in run.path.iterdir()) == ["config.json", "lock"]
+
+
+def test_a_file_is_where_its_directory_says_when_the_power_fails(run, monkeypatch):
+    """What is fsynced: first the file, then, when it has its name, the directory."""
+    synced = []
+    fsync = os.fsync
+
+    def record(file):
+        is_directory = stat.S_ISDIR(os.fstat(file).st_mode)
+        synced.append((is_directory, run.manifest_json.exists()))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", record)
+    run.record_launch(manifest.launch({"data": 8}, CONFIG, "abc"))
+    assert synced == [(False, False), (True, True)]
+
+
+def test_a_run_that_is_not_set_up_has_no_config(tmp_path):
+    """What its config alone would not tell is there before it."""
+    run, seen = RunDir(tmp_path / "run"), []
+    with pytest.raises(ZeroDivisionError):
+        run.claim(CONFIG, MAY_CHANGE, before=lambda: seen.append(run.config_json.exists()) or 1 / 0)
+    assert seen == [False] and not run.config_json.exists()
 
 
 def test_a_second_job_is_refused_until_the_first_has_gone(run):
     second = RunDir(run.path)
-    with pytest.raises(ValueError, match="is in use by another job; wait for it, or choose another"):
+    with pytest.raises(InUse, match="is in use by another job; wait for it, or choose another"):
         second.claim(CONFIG, MAY_CHANGE)
     run.record_launch(manifest.launch({"data": 8}, CONFIG, "abc"))
-    with pytest.raises(ValueError, match=f"which {socket.gethostname()} started at .* as process {os.getpid()}; wait"):
+    last = f"the last that trained there was process {os.getpid()} on {socket.gethostname()}, started at .*; wait"
+    with pytest.raises(InUse, match=last):
         second.claim(CONFIG, MAY_CHANGE)
     run.release()
     second.claim(CONFIG, MAY_CHANGE)
@@ -94,6 +136,35 @@ def test_a_lock_goes_with_the_process_that_held_it(run):
     done = subprocess.run([sys.executable, "-c", program + killed, str(run.path)], check=False)
     assert done.returncode == -9
     run.take()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP], ids=errno.errorcode.get)
+def test_a_file_system_without_locks_is_noted(tmp_path, monkeypatch, capsys, code):
+    def refuse(file, how):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for _ in range(2):  # and nothing stands in for it that a killed job would leave behind
+        RunDir(tmp_path).claim(CONFIG, MAY_CHANGE)
+    assert capsys.readouterr().out.count(f"note: the file system of {tmp_path} has no locks: see to it that") == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "lock"]
+
+
+def test_a_lock_over_nfs_says_in_its_own_way_that_it_is_taken(tmp_path, monkeypatch):
+    def refuse(file, how):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(InUse):
+        RunDir(tmp_path).claim(CONFIG, MAY_CHANGE)
+
+
+def test_a_lock_that_leads_elsewhere_is_not_followed(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CannotWrite, match="cannot write to .*/run: Too many levels of symbolic links"):
+        RunDir(tmp_path / "run").claim(CONFIG, MAY_CHANGE)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_each_launch_is_recorded(run):
