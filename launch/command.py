@@ -136,8 +136,8 @@ def _run(program: Callable[[list[str]], int | None], argv: list[str]) -> None:
         except BaseException as error:  # the others must not wait for this one
             hosts.abandon(INTERRUPTED, type(error).__name__)
             if isinstance(error, KeyboardInterrupt):
-                print("error: interrupted", file=sys.stderr, flush=True)
-                os._exit(INTERRUPTED)  # without waiting for threads, as one that writes a checkpoint
+                print("error: interrupted", file=sys.stderr)
+                hosts.leave(INTERRUPTED)  # without waiting for threads, as one that writes a checkpoint
             raise
         sys.exit(code)
 

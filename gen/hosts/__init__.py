@@ -22,7 +22,7 @@ from gen.hosts.place import NotTogether, Place, address
 from gen.hosts.tether import End, Tether
 
 __all__ = ["End", "NotTogether", "Place", "Tether", "free_port"]
-__all__ += ["abandon", "first", "gather", "join", "joined", "part", "together"]
+__all__ += ["abandon", "first", "gather", "join", "joined", "leave", "part", "together"]
 
 SLOWER = 3  # times our heartbeat is jax's, so that ours speaks first
 
@@ -130,7 +130,7 @@ def abandon(code: int, why: str) -> None:
     """Ends this process with `code`, and the others, if there are any, which are told why."""
     if _tether is not None:
         _tether.abandon(code, why)
-        _leave(code)
+        leave(code)
 
 
 def _index() -> int:
@@ -150,11 +150,11 @@ def _check_devices(met: Met) -> None:
 
 def _exit(end: End) -> None:
     print(f"error: {end.sentence}", file=sys.stderr, flush=True)
-    _leave(end.status)
+    leave(end.status)
 
 
-def _leave(code: int) -> None:
-    """At once: threads that wait for others, and jax's end, would take minutes, and have nobody to wait for."""
+def leave(code: int) -> None:
+    """Ends this process at once: threads that wait for others, and jax's end, would take minutes, for nobody."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

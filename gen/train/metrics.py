@@ -26,8 +26,8 @@ class Metrics:
     """Appends to a metrics file; in processes other than 0 it writes nothing."""
 
     def __init__(self, path: Path, start: int):
-        """Cuts the file to the steps before `start` and opens it. Raises ValueError where it is damaged, CannotWrite where
-        it cannot be written."""
+        """Cuts the file to the steps before `start` and opens it. Raises ValueError where it is damaged, and
+        CannotWrite."""
         self._path, self._file = path, None
         if jax.process_index() != 0:
             return
