@@ -13,7 +13,7 @@ on what failed; process 0 alone removes. gen.train.step_dir is one step on disk,
 import concurrent.futures
 import contextlib
 import dataclasses
-import shutil
+import functools
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from typing import Any
 import jax
 
 from gen import hosts
-from gen.train import proof, restore, step_dir
+from gen.train import keep, proof, restore, step_dir
 from gen.train.config import SAVE_TIMEOUT
 from gen.train.files import CannotWrite
 from gen.train.proof import Damaged
@@ -31,7 +31,6 @@ from gen.train.restore import Warn
 from gen.train.step_dir import Payload, first_line
 
 MAX_FAILED_SAVES = 3  # in a row, each tried twice where its state was still there, before the run is ended
-_LEFTOVERS = ("*.orbax-checkpoint-tmp*", "*.removed", "*.partial")
 
 
 class SaveFailed(CannotWrite):
@@ -160,7 +159,7 @@ class Checkpointer:
         return proof.read(self.directory / str(step)).extra
 
     def _start(self, step: int, payload: Payload) -> _Pending:
-        """Whatever goes wrong, now or in the background, is left for `_settle` to find."""
+        """Whatever goes wrong, now or in the background, is agreed on there and left for `_settle` to find."""
         path = self.directory / str(step)
 
         def make_way() -> None:
@@ -169,11 +168,10 @@ class Checkpointer:
 
         try:
             hosts.together("make way", make_way, OSError)
-            committed = self._background.submit(self._commit, step, step_dir.save_async(path, payload, self._timeout))
+            wait = step_dir.save_async(path, payload, self._timeout)
         except Exception as error:
-            committed = concurrent.futures.Future()
-            committed.set_exception(error)
-        return _Pending(step, payload, committed)
+            wait = functools.partial(_fail, error)
+        return _Pending(step, payload, self._background.submit(self._commit, step, wait))
 
     def _commit(self, step: int, wait: Callable[[], None]) -> None:
         """In the background: waits for the commit, then records the files and applies the rule of what to keep."""
@@ -181,7 +179,8 @@ class Checkpointer:
         self._damaged.discard(step)
         try:
             step_dir.record_files(self.directory / str(step))
-            for old in self._superseded(step):
+            present = restore.steps(self.directory)
+            for old in keep.superseded(present, self._damaged, step, self.keep, self.keep_every):
                 self._remove(self.directory / str(old))
         except OSError as error:
             self._warn(f"the checkpoint {self.directory / str(step)} is saved, but tidying up failed: {error}")
@@ -215,28 +214,15 @@ class Checkpointer:
         tempfile.TemporaryFile(dir=self.directory).close()
         self._clear_leftovers()
 
-    def _superseded(self, step: int) -> list[int]:
-        present = restore.steps(self.directory)
-        good = [s for s in present if s not in self._damaged]
-        kept = {step, *good[-self.keep :], *(s for s in good if self.keep_every and s % self.keep_every == 0)}
-        return [s for s in present if s not in kept]
-
     def _remove(self, path: Path) -> None:
         if jax.process_index() == 0:
             step_dir.remove(path)
 
     def _clear_leftovers(self) -> None:
         if jax.process_index() == 0:
-            for problem in clear_leftovers(self.directory):
+            for problem in keep.clear_leftovers(self.directory):
                 self._warn(problem)
 
 
-def clear_leftovers(directory: Path) -> list[str]:
-    """Removes what saves and removals that were cut short have left; returns what could not be removed, and why."""
-    problems = []
-    for path in (path for pattern in _LEFTOVERS for path in directory.glob(pattern)):
-        try:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        except OSError as error:
-            problems.append(f"{path} is left over and cannot be removed: {error}")
-    return problems
+def _fail(error: Exception) -> None:
+    raise error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gen import status
 from gen.train import step_dir, verify
-from gen.train.checkpoint import clear_leftovers
+from gen.train.keep import clear_leftovers
 from gen.train.run_dir import RunDir
 from launch import ancestry
 from launch.checkpoint import place

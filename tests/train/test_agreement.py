@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gen import hosts
-from gen.train import restore
+from gen.train import restore, step_dir
 from gen.train.checkpoint import Checkpointer, SaveFailed
 
 STATE = {"w": jnp.arange(6.0)}
@@ -100,6 +100,19 @@ def test_room_is_asked_for_what_all_write(other, tmp_path, monkeypatch):
     checkpoints.save(1, STATE)
     with pytest.raises(SaveFailed, match="a checkpoint takes 0.0 MB and the disk has 0.0 MB left"):
         checkpoints.wait()
+
+
+def test_what_fails_here_before_it_is_in_the_background_is_told_where_the_others_wait(other, tmp_path, monkeypatch):
+    def fails(*_):
+        raise MemoryError("no room for a copy")
+
+    second, said = other(), []
+    checkpoints = opened(tmp_path, said)
+    monkeypatch.setattr(step_dir, "save_async", fails)
+    checkpoints.save(1, STATE)
+    with pytest.raises(SaveFailed, match="no room for a copy"):
+        checkpoints.wait()
+    assert second.asked.count("commit") == second.asked.count("make way") == 2
 
 
 def test_a_commit_that_failed_for_another_is_no_commit(other, tmp_path):
