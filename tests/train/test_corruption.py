@@ -112,4 +112,4 @@ def test_what_lies_outside_of_a_foreign_checkpoint_is_not_read(run, tmp_path):
     files.write_json(copy / "4" / "proof" / "0.json", {**said, "sha256": proof._sha256(said)})
     assert "../../../outside" in proof.read(copy / "4").arrays
     assert any("../../../outside" in problem for problem in verify.problems(copy / "4"))
-    assert restore.load_params(copy)[0] == 2 and (tmp_path / "outside").read_text() == "x"
+    assert values(copy)[0] == 2 and (tmp_path / "outside").read_text() == "x"
