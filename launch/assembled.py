@@ -35,6 +35,11 @@ class Assembled:
     feed: feeds.Feed
     parent: ancestry.Parent | None
 
+    @property
+    def models(self) -> dict[str, Any]:
+        """The model configs of the runs that this one reads."""
+        return {name: other.cfg.model for name, other in self.upstream.items()}
+
 
 def assemble(data: Mapping[str, Any], run: RunDir, parent: ancestry.Parent | None = None) -> Assembled:
     """Raises ValueError in a sentence where its parts do not fit each other or this machine. `parent` is what the run
@@ -74,7 +79,7 @@ def keep(run: RunDir, made: Assembled) -> None:
 
 def describe(made: Assembled) -> None:
     """What the user should know before the first step: what the data leaves out, and where parameters lie."""
-    started = catalog.started_otherwise(made.cfg, {name: other.cfg.model for name, other in made.upstream.items()})
+    started = catalog.started_otherwise(made.cfg, made.models)
     for note in (*feeds.notes(made.cfg, made.feed, made.tokenizer), *started):
         print(f"note: {note}")
     for name, player in made.task.players.items():

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+from gen.train.config import RunConfig
+
 
 def with_remat(model: Any, remat: str, **more: Any) -> Any:
     """A model's config with another `remat` wherever it has one, and there with `more` of other fields."""
@@ -13,7 +15,7 @@ def with_remat(model: Any, remat: str, **more: Any) -> Any:
     return dataclasses.replace(model, **changed | ({"remat": remat, **more} if "remat" in names else {}))
 
 
-def once(model: Any) -> Any:
-    """A model's config with everything kept and attention written out: its program's FLOPs are the model's, as every
+def once(cfg: RunConfig) -> RunConfig:
+    """A run's config with everything kept and attention written out: its program's FLOPs are the model's, as every
     product is in it once, whatever the machine."""
-    return with_remat(model, "none", attention="dense")
+    return dataclasses.replace(cfg, model=with_remat(cfg.model, "none", attention="dense"))

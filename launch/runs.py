@@ -1,6 +1,5 @@
 """A run, trained and measured: what launch/assembled.py puts together, handed to the loop."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,9 +86,7 @@ def train_here(made: Assembled, held_out: Any, run: RunDir) -> int:
 
 def once(made: Assembled) -> Task:
     """The run's task with every product of its model computed once."""
-    cfg = dataclasses.replace(made.cfg, model=remat.once(made.cfg.model))
-    models = {name: other.cfg.model for name, other in made.upstream.items()}
-    return catalog.make(cfg, models, feeds.end_of(made.tokenizer))
+    return catalog.make(remat.once(made.cfg), made.models, feeds.end_of(made.tokenizer))
 
 
 def note_changes(run: RunDir, now: Mapping[str, Any]) -> None:

@@ -64,7 +64,7 @@ def of_module(module: Module, devices: int) -> Traffic:
     return Traffic(memory, dict(sorted(found.items())), loops)
 
 
-def touched(module: Module, computation: Computation, instruction: Instruction, begins: bool = True) -> int:
+def touched(module: Module, computation: Computation, instruction: Instruction, begins: bool) -> int:
     """Bytes that one visit reads from memory and writes to it; of a fusion that has a collective in it, whether that
     begins here, or was counted where it did."""
     if instruction.opcode in FREE or instruction.opcode.endswith("-done"):

@@ -156,12 +156,11 @@ class _Training:
     def compile(self, state: State, batch: Any, start: int) -> Callable[..., tuple[State, Mapping[str, jax.Array]]]:
         traced = self.program.step.trace(state, self.around.frozen, batch, self.key)
         peak = chips.peak_flops(self.around.mesh.devices.flatten())
+        counted = traced
         if peak:  # what is computed again is no use: MFU does not count it
             once = Program.of(self.around.once, self.cfg, self.around.mesh).step
-            work = flops.of_program(once.trace(state, self.around.frozen, batch, self.key).jaxpr)
-        else:
-            work = flops.of_program(traced.jaxpr)
-        self.display.begin(start, work.flops, peak)
+            counted = once.trace(state, self.around.frozen, batch, self.key)
+        self.display.begin(start, flops.of_program(counted.jaxpr).flops, peak)
         return traced.lower().compile()
 
     def evaluate(self, state: State) -> None:

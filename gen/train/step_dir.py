@@ -152,11 +152,16 @@ def _check(step_dir: Path) -> Contents:
         if name not in present:
             raise Damaged(f"the file {name} is missing")
     for name in files.share(list(recorded), jax.process_index(), jax.process_count()):
-        with proof.present(f"the file {name}"):
-            changed = files.sha256(present[name]) != recorded[name]
-        if changed:
-            raise Damaged(f"the file {name} has changed since it was saved")
+        check_file(name, present[name], recorded[name])
     return proof.read(step_dir)
+
+
+def check_file(name: str, path: Path, sha256: str) -> None:
+    """Raises Damaged where a file of a step is not the one that was recorded, OSError where it cannot be read now."""
+    with proof.present(f"the file {name}"):
+        found = files.sha256(path)
+    if found != sha256:
+        raise Damaged(f"the file {name} has changed since it was saved")
 
 
 def _read(step_dir: Path, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Array]:

@@ -18,7 +18,7 @@ from gen.train import state as states
 from gen.train.optim import schedule
 from launch import feeds
 from launch.bench.language import prepare
-from launch.bench.models import Model, jit_step
+from launch.bench.models import Model
 from launch.bench.peer import Peer
 
 EARLY = 20  # steps
@@ -79,7 +79,7 @@ def measure_curve(model: Model, peer: Peer | None) -> Curve:
 
 
 def train(model: Model, batches: Sequence[Mapping[str, np.ndarray]]) -> list[float]:
-    compiled, state, key, losses = jit_step(model), model.state, jax.random.key(model.cfg.seed), []
+    compiled, state, key, losses = model.program.step, model.state, jax.random.key(model.cfg.seed), []
     for batch in batches:
         state, metrics = compiled(state, {}, batch, key)
         losses.append(float(metrics["loss"]))

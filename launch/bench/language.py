@@ -29,7 +29,7 @@ from gen.train.config import RunConfig
 from gen.train.optim import schedule
 from launch import catalog
 from launch.bench import work
-from launch.bench.models import Model, jit_step, make
+from launch.bench.models import Model, make
 from launch.bench.peer import Peer
 from launch.runs import with_overrides
 
@@ -102,7 +102,7 @@ def measure_step(model: Model, peer: Peer | None, length: int, repeats: int) -> 
     cfg, state, key = model.cfg, model.state, jax.random.key(model.cfg.seed)
     rows, rate = cfg.train.batch_size, float(schedule(cfg.optim, cfg.train.steps)(cfg.optim.warmup))
     batch = full_batch(cfg.seed, rows, length, cfg.model.vocab)
-    compiled = jit_step(model)
+    compiled = model.program.step
 
     def ours() -> float:
         nonlocal state

@@ -74,16 +74,11 @@ def random_batch(model: Model, size: int) -> Batch:
     return jax.tree.map(fill, model.task.batch(size))
 
 
-def jit_step(model: Model) -> Callable:
-    """The training step that the loop runs, with the state given to keep."""
-    return model.program.step
-
-
 def measure_step(model: Model, repeats: int) -> Figure:
     """The compiled training step, as the loop runs it; reading data is not part of it."""
     cfg, state, key = model.cfg, model.state, jax.random.key(model.cfg.seed)
     batch = random_batch(model, cfg.train.batch_size)
-    compiled = jit_step(model)
+    compiled = model.program.step
 
     def advance() -> Mapping[str, Array]:
         nonlocal state

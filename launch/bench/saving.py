@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from gen.train.checkpoint import Checkpointer
-from launch.bench.models import Model, jit_step, random_batch
+from launch.bench.models import Model, random_batch
 
 STEPS = 8  # of a window: one with a save at its beginning, one without
 
@@ -34,7 +34,7 @@ class Saving(NamedTuple):
 
 def measure_saving(model: Model, rounds: int) -> Saving:
     """Windows with a save and without take turns, so that both meet the same noise."""
-    state, key, step_fn = model.state, jax.random.key(0), jit_step(model)
+    state, key, step_fn = model.state, jax.random.key(0), model.program.step
     batch = random_batch(model, model.cfg.train.batch_size)
     plain: list[float] = []
     beside: list[float] = []

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from gen.interop import safetensors
-from gen.train import verify
+from gen.train import files, verify
 from gen.train.proof import Contents, Damaged
 from launch.checkpoint import place
 
@@ -20,9 +20,8 @@ def export(where: str, to: str | None, part: str | None) -> int:
     except Damaged as error:
         raise ValueError(f"{step} is damaged: {error}; export another step") from error
     said = {"step": step.name, "part": prefix.rstrip("/"), "digest": contents.digest(prefix)}
-    partial = Path(to + ".partial")
-    safetensors.save(partial, arrays, {"gen": json.dumps(said)})
-    partial.replace(to)
+    with files.replacing(Path(to)) as partial:
+        safetensors.save(partial, arrays, {"gen": json.dumps(said)})
     print(f"wrote {len(arrays)} arrays of {step}, {said['part'] or 'the whole state'}, to {to}")
     return 0
 

@@ -3,7 +3,6 @@
 described(command.load_config("configs/unclip/dalle2.py"))      # {"clip": Described(...), "prior": ...}
 """
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ class Described(NamedTuple):
 
     def once(self) -> Task:
         """The task with every product of its model computed once, whose FLOPs are the model's."""
-        return catalog.make(dataclasses.replace(self.cfg, model=remat.once(self.cfg.model)), self.models)
+        return catalog.make(remat.once(self.cfg), self.models)
 
 
 def described(data: Mapping[str, Any]) -> dict[str, Described]:

@@ -61,7 +61,7 @@ class Past:
         self.run = RunDir(workdir)
         self.changed: dict[str, None] = {}  # in order
         self._config, self._launches = self.run.config(), self.run.launches()
-        self._parent = ancestry.find(self.run, None)
+        self._parent, self._history = ancestry.find(self.run, None), history.History(workdir)
         self._last: tuple[dict[str, Any], Launched] | None = None
 
     def launch_of(self, step: int) -> Mapping[str, Any]:
@@ -107,14 +107,13 @@ class Past:
             skips = proof.read(self.run.checkpoints / str(saved)).extra.get("skips", [])
         except proof.Damaged:
             return True  # restoring says so
-        return history.History(self.run.path).knows(saved, skips)
+        return self._history.knows(saved, skips)
 
     def forward(
         self, start: int, state: State, stop: int, watch: Callable[[int, State, Any], None] = lambda *_: None
     ) -> Iterator[tuple[int, State, Mapping[str, jax.Array]]]:
         """(step, state after it, metrics) of each step from `start` up to, and without, `stop`. `watch` sees the state
         before a step and its batch."""
-        batches = history.History(self.run.path)
         for launch, steps in itertools.groupby(range(start, stop), self.launch_of):
             launched = self.launched(launch)
             self.changed.update(dict.fromkeys(launched.changed()))
@@ -122,7 +121,7 @@ class Past:
             size, loader = made.cfg.train.batch_size, made.feed.train(made.cfg.train.batch_size)
             for now in steps:
                 with jax.set_mesh(made.mesh):
-                    batch = place(loader.batch, batches.position(now), size, made.mesh)
+                    batch = place(loader.batch, self._history.position(now), size, made.mesh)
                     watch(now, state, batch)
                     state, values = launched.program.step(state, launched.frozen, batch, launched.key)
                 yield now, state, values

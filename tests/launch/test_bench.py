@@ -6,7 +6,7 @@ import pytest
 from gen import config
 from launch.bench import timing
 from launch.bench.__main__ import STACK_PARTS, main, selection
-from launch.bench.models import jit_step, measure_sampler, measure_step, models, random_batch, samples
+from launch.bench.models import measure_sampler, measure_step, models, random_batch, samples
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_a_step_treats_outliers_as_its_config_says():
     def traced(action):
         spikes = {"stages": {"clip": {"train": {"spikes": {"action": action}}}}}
         (clip,) = models(config.merge(STACK, spikes), ["clip"])
-        return str(jit_step(clip).trace(clip.state, clip.frozen, random_batch(clip, 16), jax.random.key(0)).jaxpr)
+        return str(clip.program.step.trace(clip.state, clip.frozen, random_batch(clip, 16), jax.random.key(0)).jaxpr)
 
     assert traced("note") != traced("skip")
 

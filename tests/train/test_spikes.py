@@ -33,17 +33,25 @@ class Spiky:
         return {**batch, "y": batch["y"] + 1e4} if position == self.at else batch
 
 
-class Killed(Spiky):
-    """The same, and the process ends as its batch of one position is read."""
+class During(Spiky):
+    """The same, and something happens as its batch of one position is read."""
 
-    def __init__(self, at, killed):
+    def __init__(self, at, position, happens):
         super().__init__(at)
-        self.killed = killed
+        self.position, self.happens = position, happens
 
     def batch(self, position, rows):
-        if position == self.killed:
-            raise KeyboardInterrupt
+        if position == self.position:
+            self.happens()
         return super().batch(position, rows)
+
+
+def killed():
+    raise KeyboardInterrupt
+
+
+def stopped():
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -143,12 +151,12 @@ def test_a_rewind_leaves_out_the_batches_of_the_spike(tmp_path):
     assert small.left(tmp_path / "run").metrics == small.left(tmp_path / "expected").metrics
 
 
-@pytest.mark.parametrize("killed", [25, 24, 40])
-def test_a_rewind_survives_being_killed(tmp_path, killed):
+@pytest.mark.parametrize("position", [25, 24, 40])
+def test_a_rewind_survives_being_killed(tmp_path, position):
     """Before the spike is seen, as the rewound run reads its first batch, or long after."""
     assert train(tmp_path / "whole", "rewind", Spiky(SPIKE)) == status.DONE
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "run", "rewind", Killed(SPIKE, killed))
+        train(tmp_path / "run", "rewind", During(SPIKE, position, killed))
     assert train(tmp_path / "run", "rewind", Spiky(SPIKE)) == status.DONE
     small.assert_equal(small.left(tmp_path / "run").state, small.left(tmp_path / "whole").state)
     assert small.left(tmp_path / "run").metrics == small.left(tmp_path / "whole").metrics
@@ -159,25 +167,12 @@ def assert_same(one, other):
     assert small.left(one).metrics == small.left(other).metrics
 
 
-class Stopped(Spiky):
-    """The process is asked to stop as the batch of one position is read."""
-
-    def __init__(self, at, stop):
-        super().__init__(at)
-        self.stop = stop
-
-    def batch(self, position, rows):
-        if position == self.stop:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return super().batch(position, rows)
-
-
 @pytest.mark.parametrize("stop", [SPIKE - 1, SPIKE, SPIKE + 1])
 def test_a_rewind_survives_a_stop_at_the_spike(tmp_path, stop):
     """The state that the spike has made is never saved."""
     rare = {"every": 5}
     assert train(tmp_path / "whole", "rewind", Spiky(SPIKE), checkpoint=rare) == status.DONE
-    assert train(tmp_path / "run", "rewind", Stopped(SPIKE, stop), checkpoint=rare) == status.PREEMPTED
+    assert train(tmp_path / "run", "rewind", During(SPIKE, stop, stopped), checkpoint=rare) == status.PREEMPTED
     assert train(tmp_path / "run", "rewind", Spiky(SPIKE), checkpoint=rare) == status.DONE
     assert (tmp_path / "run" / "skips.json").read_text() == (tmp_path / "whole" / "skips.json").read_text()
     assert_same(tmp_path / "run", tmp_path / "whole")
@@ -200,7 +195,7 @@ def test_a_rewind_that_is_killed_before_it_is_recorded_is_made_again(tmp_path, m
 def test_steps_that_a_later_launch_has_done_again_are_its_own(tmp_path):
     """Replay takes each step as the launch had it that trained it in the end."""
     rare = {"every": 10, "keep": 99}
-    assert train(tmp_path, "rewind", Stopped(SPIKE, 21), checkpoint=rare) == status.PREEMPTED
+    assert train(tmp_path, "rewind", During(SPIKE, 21, stopped), checkpoint=rare) == status.PREEMPTED
     run = RunDir(tmp_path)
     run.record_launch({})
     assert train(tmp_path, "rewind", Spiky(SPIKE), checkpoint=rare) == status.DONE
@@ -226,13 +221,8 @@ def test_steps_that_were_superseded_before_a_rewind_are_saved_again(tmp_path, mo
 
 
 def test_a_rewind_passes_over_a_damaged_checkpoint(tmp_path):
-    class Damaging(Spiky):
-        def batch(self, position, rows):
-            if position == SPIKE:
-                (tmp_path / "checkpoints" / "18" / "proof" / "0.json").write_text("{}")
-            return super().batch(position, rows)
-
-    assert train(tmp_path, "rewind", Damaging(SPIKE)) == status.DONE
+    damage = lambda: (tmp_path / "checkpoints" / "18" / "proof" / "0.json").write_text("{}")
+    assert train(tmp_path, "rewind", During(SPIKE, SPIKE, damage)) == status.DONE
     (skip,) = json.loads((tmp_path / "skips.json").read_text())["skips"]
     assert skip["at"] == 16
 
