@@ -33,6 +33,9 @@ from gen.train.step_dir import Payload, first_line
 MAX_FAILED_SAVES = 3  # in a row, each tried twice where its state was still there, before the run is ended
 
 
+_left: list[concurrent.futures.Executor] = []  # of checkpointers that were interrupted: a save may go on
+
+
 class SaveFailed(CannotWrite):
     """A checkpoint could not be written."""
 
@@ -75,6 +78,8 @@ class Checkpointer:
         self._intact: set[int] = set()  # saved or verified by this process
         self._damaged: set[int] = set()
         self._background = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
+        while _left:
+            _left.pop().shutdown()  # waits; what is still being written is no leftover
         try:
             hosts.together("checkpoints", self._open, OSError)
         except OSError as error:
@@ -89,6 +94,7 @@ class Checkpointer:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self._background.shutdown(wait=False)  # who interrupts does not wait for a save
+            _left.append(self._background)
         else:
             self.close()
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,6 +122,27 @@ def test_the_last_save_must_be_on_disk(opened, monkeypatch):
     with pytest.raises(SaveFailed, match="No space left on device.*the last good one is 1"):
         c.close()
     assert restore.steps(c.directory) == [1]
+
+
+def test_an_interrupt_does_not_wait_for_a_save_and_the_next_start_in_the_same_process_does(opened, monkeypatch):
+    save_async, goes_on = step_dir.save_async, threading.Event()
+
+    def slow(*args):
+        wait = save_async(*args)
+
+        def late():
+            assert goes_on.wait(60)
+            wait()
+
+        return late
+
+    monkeypatch.setattr(step_dir, "save_async", slow)
+    with pytest.raises(KeyboardInterrupt), opened() as c:
+        c.save(1, STATE)
+        raise KeyboardInterrupt
+    assert not goes_on.is_set()
+    threading.Timer(0.2, goes_on.set).start()
+    assert opened().restore(STATE)[0] == 1
 
 
 def test_failing_again_and_again_ends_the_run(opened, monkeypatch):
