@@ -4,14 +4,20 @@ export PATH := $(CURDIR)/.uv/bin:$(PATH)
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
 PYTHON := .venv/bin/python
 RUNS ?= runs
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test prove lint bench clean
+.PHONY: demo test test-slurm prove lint bench clean
 
 demo: .venv/ready
 	$(PYTHON) -m launch.demo --workdir=$(RUNS)/demo
 
 test: .venv/ready
 	$(PYTHON) -m pytest
+
+# Slurm comes from Debian's packages; the tests start it on one node of their own
+test-slurm: .venv/ready
+	@command -v slurmctld >/dev/null || $(SUDO) apt-get install --yes --no-install-recommends slurmctld slurmd slurm-client munge
+	$(PYTHON) -m pytest -n 0 -m slurm tests/slurm
 
 prove: .venv/ready
 	$(PYTHON) -m pytest -m prove

@@ -6,6 +6,7 @@ python -m launch.train ... --coordinator=node0:1234 --processes=4 --process=1   
 One process to a host, or to a GPU; each with the same command, but for --process.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from absl import flags
 
 from gen import hosts
 
+ALONE = (0, 1)  # process and processes
 HIDDEN = 60.0  # seconds for which a network's file system may hide a new file from another host
 
 
@@ -45,6 +47,23 @@ def join(args: Any, data: Mapping[str, Any]) -> None:
     preflight.check_shared(Path(args.workdir), min(args.join_timeout, HIDDEN))
 
 
+def share(args: Any) -> tuple[int, int]:
+    """Which of how many processes this is, for work that they do side by side without ever meeting; each then has its
+    own host's devices, or those that a cluster gives it. Before jax is used."""
+    if (args.processes is None) != (args.process is None):
+        raise ValueError("--process and --processes go together: which of how many this is")
+    if args.processes is not None:
+        check_index(args.process, args.processes)
+        return args.process, args.processes
+    place, local_devices = find(args)
+    if local_devices is not None:
+        import jax
+
+        for kind in ("cuda", "rocm"):
+            jax.config.update(f"jax_{kind}_visible_devices", ",".join(map(str, local_devices)))
+    return ALONE if place is None else (place.index, place.count)
+
+
 def find(args: Any) -> tuple[hosts.Place | None, list[int] | None]:
     """The hosts.Place of this process, None where it is alone, and which of its host's devices it has, None for all."""
     coordinator, count, index, local_devices = args.coordinator, args.processes, args.process, None
@@ -56,9 +75,13 @@ def find(args: Any) -> tuple[hosts.Place | None, list[int] | None]:
         raise ValueError("several processes need all of --coordinator=HOST:PORT, --processes and --process")
     if not re.fullmatch(r"([^:\[\]]+|\[[^\[\]]+\]):\d{1,5}", coordinator):
         raise ValueError(f"--coordinator={coordinator} is not HOST:PORT, nor [IPV6]:PORT")
+    check_index(index, count)
+    return (None, None) if count == 1 else (hosts.Place(index, count, coordinator, args.bind), local_devices)
+
+
+def check_index(index: int, count: int) -> None:
     if index >= count:
         raise ValueError(f"--process={index}: of --processes={count} the last is {count - 1}")
-    return (None, None) if count == 1 else (hosts.Place(index, count, coordinator, args.bind), local_devices)
 
 
 def detect(coordinator: str | None, count: int | None, index: int | None, limit: float) -> tuple[Any, ...]:
@@ -67,4 +90,11 @@ def detect(coordinator: str | None, count: int | None, index: int | None, limit:
     from jax._src.clusters import ClusterEnv
 
     found = ClusterEnv.auto_detect_unset_distributed_params(coordinator, count, index, None, None, int(limit))
-    return found[0], found[1], found[2], None if found[3] is None else list(found[3])
+    return found[0], found[1], found[2], None if found[3] is None or alone_on_host() else list(found[3])
+
+
+def alone_on_host() -> bool:
+    """Whether no other process of the run is on this host: then all its devices are this one's. jax gives a process of
+    Slurm or Open MPI a single one, also where it is alone."""
+    slurm = re.fullmatch(r"1(\(x\d+\))?", os.environ.get("SLURM_STEP_TASKS_PER_NODE", ""))
+    return bool(slurm) or os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") == "1"

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from absl import app, flags
@@ -44,7 +45,18 @@ def load_config(where: str) -> dict[str, Any]:
 
     The file names its variants in VARIANTS. Raises ValueError when there is no such file or it has no such variant.
     """
-    path, _, variant = where.partition(":")
+    module = load_module(where)
+    variant = where.partition(":")[2]
+    variants = getattr(module, "VARIANTS", ())
+    if variant and variant not in variants:
+        raise ValueError(f"--config={where}: there is no variant {variant!r}; {nearest(variant, variants)}")
+    config = module.get_config(variant) if variant else module.get_config()
+    return config.to_dict()
+
+
+def load_module(where: str) -> ModuleType:
+    """FILE.py of "FILE.py" or "FILE.py:variant". Raises ValueError when there is no such file."""
+    path = where.partition(":")[0]
     if not Path(path).is_file():
         raise ValueError(f"--config={where}: there is no file {path}")
     module_spec = importlib.util.spec_from_file_location("config", path)
@@ -52,11 +64,7 @@ def load_config(where: str) -> dict[str, Any]:
         raise ValueError(f"--config={where}: {path} is not a Python file")
     module = importlib.util.module_from_spec(module_spec)
     module_spec.loader.exec_module(module)
-    variants = getattr(module, "VARIANTS", ())
-    if variant and variant not in variants:
-        raise ValueError(f"--config={where}: there is no variant {variant!r}; {nearest(variant, variants)}")
-    config = module.get_config(variant) if variant else module.get_config()
-    return config.to_dict()
+    return module
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
@@ -125,6 +133,19 @@ def run(main: Callable[[Any, list[tuple[str, str]]], int | None], *, prefix: str
 def run_words(main: Callable[[Any, list[str]], int | None]) -> None:
     """The same for a program `main(flags, words)` that reads words beside flags, as `list DIR`."""
     _run(lambda words: main(flags.FLAGS, words), sys.argv)
+
+
+def run_around(main: Callable[[Any, list[tuple[str, str]], list[str]], int | None], prefix: str) -> None:
+    """The same for a program around another one, whose command line follows --: `main(flags, overrides, words)`."""
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    argv, overrides = split_overrides(sys.argv[:end], prefix)
+
+    def program(words: list[str]) -> int | None:
+        if words:
+            raise ValueError(f"{words[0]!r} is not understood; what is to be run follows after --")
+        return main(flags.FLAGS, overrides, sys.argv[end + 1 :])
+
+    _run(program, argv)
 
 
 def _run(program: Callable[[list[str]], int | None], argv: list[str]) -> None:

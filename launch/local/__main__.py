@@ -18,14 +18,16 @@ from launch import command
 
 
 def main(argv: list[str]) -> None:
-    from launch.local import supervise
+    from launch.local.places import alike
+    from launch.local.supervise import Rule, supervise
 
     args = flags.FLAGS
     if len(argv) < 2:
         print("error: nothing to run: give a train command after --, see --help", file=sys.stderr)
         sys.exit(2)
-    rule = supervise.Rule(args.grace, args.pause, args.idle_restarts)
-    sys.exit(supervise.supervise(argv[1:], args.processes, args.devices, rule))
+    processes = lambda: alike(argv[1:], args.processes, args.devices)
+    rule = Rule(args.grace, args.pause, args.idle_restarts)
+    sys.exit(supervise(argv[1:], processes, rule, "launch.local"))
 
 
 if __name__ == "__main__":

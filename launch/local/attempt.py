@@ -1,24 +1,32 @@
-"""One attempt of a run of several processes: all are started, waited for, and ended.
+"""One attempt of a run: its processes, one or several, are started, waited for, and ended.
 
 A run of many processes is one thing: when one of them ends, the others cannot go on, and have a time of grace in which
 to notice. Half of it is theirs, then they are asked by SIGTERM, and at its end killed, with all that they have started.
 """
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
+from typing import IO
 
 from gen import status
-from gen.hosts import free_port
 
 POLL = 0.05  # seconds
-LOOPBACK = "127.0.0.1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """A command, and what its environment has beside that of whoever starts it."""
+
+    command: Sequence[str]
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Stopping:
@@ -45,7 +53,10 @@ class Stopping:
     def sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while not self.asked and time.monotonic() < end:
-            time.sleep(POLL)
+            self.pause()
+
+    def pause(self) -> None:
+        time.sleep(POLL)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.asked = True
@@ -56,15 +67,16 @@ class CannotStart(Exception):
     """There is no such program, or the machine has no room for it."""
 
 
-def attempt(command: Sequence[str], processes: int, devices: int | None, grace: float, stopping: Stopping) -> int:
-    """Starts all processes once and waits for all of them; returns the status of the run."""
-    coordinator = f"{LOOPBACK}:{free_port(LOOPBACK)}"
+def attempt(processes: Sequence[Process], grace: float, stopping: Stopping) -> int:
+    """Starts all processes once and waits for all of them; returns the status of the run. One alone speaks for itself,
+    of several each line has the number of its process in front."""
     children, printers = list[subprocess.Popen](), list[threading.Thread]()
     try:
-        for index in range(processes):
-            children.append(start(command, index, processes, devices, coordinator))
-            printers.append(threading.Thread(target=relay, args=(index, children[-1])))
-            printers[-1].start()
+        for index, process in enumerate(processes):
+            children.append(start(process, subprocess.PIPE if len(processes) > 1 else None))
+            if children[-1].stdout is not None:
+                printers.append(threading.Thread(target=relay, args=(index, children[-1])))
+                printers[-1].start()
         return verdict(wait(children, grace, stopping))
     finally:
         for child in children:
@@ -124,27 +136,24 @@ def verdict(codes: Sequence[int]) -> int:
     return status.PREEMPTED if status.PREEMPTED in codes else status.DONE
 
 
-def start(
-    command: Sequence[str], index: int, processes: int, devices: int | None, coordinator: str
-) -> subprocess.Popen:
+def start(process: Process, output: IO | int | None) -> subprocess.Popen:
     """One process, in a group of its own, so that Ctrl-C reaches it through its supervisor alone, and SIGKILL all that
-    it starts. Raises CannotStart."""
-    place = [f"--coordinator={coordinator}", f"--bind={LOOPBACK}", f"--processes={processes}", f"--process={index}"]
-    fake = {} if devices is None else {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
-    env = {**os.environ, **fake, "PYTHONUNBUFFERED": "1"}
+    it starts. `output` is where what it says goes, None for where its supervisor's does. Raises CannotStart."""
     try:
         return subprocess.Popen(
-            [*command, *place],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            process.command,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **process.env},
+            stdout=output,
+            stderr=None if output is None else subprocess.STDOUT,
             text=True,
             errors="replace",
             process_group=0,
         )
     except OSError as error:
         reason = error.strerror or str(error)
-        raise CannotStart(f"cannot start {command[0]}: {reason}; give a program that runs here after --") from error
+        raise CannotStart(
+            f"cannot start {process.command[0]}: {reason}; give a program that runs here after --"
+        ) from error
 
 
 def relay(index: int, child: subprocess.Popen) -> None:

@@ -1,12 +1,12 @@
-"""What a cluster does for a run of several processes: start all, wait, and decide whether to start them again."""
+"""What a cluster does for a run: start its processes, wait, and decide whether to start them again."""
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gen import status
-from launch.local.attempt import CannotStart, Stopping, attempt
+from launch.local.attempt import CannotStart, Process, Stopping, attempt
 
 LONGEST_PAUSE = 60.0  # seconds
 
@@ -14,29 +14,32 @@ LONGEST_PAUSE = 60.0  # seconds
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """`grace` seconds for the rest to end; `pause` before the first restart after a crash, doubling; `idle` restarts
-    without a new checkpoint before giving up."""
+    without a new checkpoint before giving up; statuses that are `final` are not run again."""
 
     grace: float = 60.0
     pause: float = 1.0
     idle: int = 3
+    final: Sequence[int] = status.FINAL
 
     def wait(self, code: int, idle: int) -> float:
         """Seconds before a restart, after `idle` ends in a row without a new checkpoint."""
         return 0.0 if code == status.PREEMPTED else min(self.pause * 2 ** max(idle - 1, 0), LONGEST_PAUSE)
 
 
-def supervise(command: Sequence[str], processes: int, devices: int | None, rule: Rule) -> int:
-    """Runs the command to its end, over restarts; returns its exit status."""
+def supervise(command: Sequence[str], processes: Callable[[], Sequence[Process]], rule: Rule, name: str) -> int:
+    """Runs the processes that a command makes to their end, over restarts; returns the exit status of the run. `name`
+    is said in front of what was decided."""
+    say = lambda line: print(f"{name}: {line}", flush=True)
     idle = 0
     with Stopping() as stopping:
         while True:
             before = saved(command)
             try:
-                code = attempt(command, processes, devices, rule.grace, stopping)
+                code = attempt(processes(), rule.grace, stopping)
             except CannotStart as error:
                 print(f"error: {error}", file=sys.stderr)
                 return status.USAGE
-            if stopping.asked or code in status.FINAL:
+            if stopping.asked or code in rule.final:
                 return code
             idle = idle + 1 if saved(command) == before else 0
             if idle > rule.idle:
@@ -50,17 +53,15 @@ def supervise(command: Sequence[str], processes: int, devices: int | None, rule:
 
 
 def saved(command: Sequence[str]) -> set[str]:
-    """The checkpoints under the workdir of a command."""
-    found = (path for workdir in workdirs(command) for path in workdir.glob("**/checkpoints/*"))
-    return {str(path) for path in found if path.name.isdigit()}
+    """The checkpoints under the workdir of a command, and how long its lists of samples are."""
+    found = (path for workdir in places(command, "workdir") for path in workdir.glob("**/checkpoints/*"))
+    lists = (path for out in places(command, "workdir", "out") for path in out.glob("**/samples*.jsonl"))
+    return {str(path) for path in found if path.name.isdigit()} | {f"{path} {path.stat().st_size}" for path in lists}
 
 
-def workdirs(command: Sequence[str]) -> Iterator[Path]:
+def places(command: Sequence[str], *names: str) -> Iterator[Path]:
+    """The directories that flags of a command name."""
     for argument, following in zip(command, [*command[1:], ""], strict=True):
         name, equals, value = argument.lstrip("-").partition("=")
-        if argument.startswith("-") and name == "workdir":
+        if argument.startswith("-") and name in names:
             yield Path(value if equals else following)
-
-
-def say(line: str) -> None:
-    print(f"launch.local: {line}", flush=True)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from gen import config
 from gen.tasks.base import Task
 from gen.train.config import RunConfig
+from gen.train.optim import optimizer
 from launch import catalog, command, remat, stack, trained
 
 
@@ -42,6 +43,18 @@ def described(data: Mapping[str, Any]) -> dict[str, Described]:
         name: Described(cfg, {key: model_of(place) for key, place in cfg.upstream.items()})
         for name, cfg in cfgs.items()
     }
+
+
+def check_all(found: Mapping[str, Described]) -> None:
+    """Raises ValueError where a run could not be put together on any machine; what depends on data and on devices is
+    left to launch/assembled.py."""
+    for one in found.values():
+        task, cfg = one.task(), one.cfg
+        rows = task.rows(cfg.train.batch_size)
+        if rows % cfg.train.accumulate:
+            raise ValueError(f"{rows} rows of a batch are not divisible by train.accumulate={cfg.train.accumulate}")
+        for name, player in task.players.items():
+            optimizer(cfg.optim.of(name), player.specs, task.updates(name, cfg.train.steps))
 
 
 def config_of(place: str) -> Mapping[str, Any]:

@@ -31,7 +31,8 @@ MPI = {
 
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch):
-    for name in (*SLURM, *MPI, "KUBERNETES_SERVICE_HOST", "JAX_COORDINATOR_ADDRESS"):
+    more = ("SLURM_STEP_TASKS_PER_NODE", "OMPI_COMM_WORLD_LOCAL_SIZE", "KUBERNETES_SERVICE_HOST")
+    for name in (*SLURM, *MPI, *more, "JAX_COORDINATOR_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -72,7 +73,13 @@ def test_flags_that_do_not_fit(given, message):
 
 @pytest.mark.parametrize(
     ("environment", "coordinator", "index", "count", "devices"),
-    [(SLURM, "node007:61441", 3, 5, [0]), (MPI, "10.96.0.1", 2, 4, [1])],
+    [
+        (SLURM, "node007:61441", 3, 5, [0]),
+        (SLURM | {"SLURM_STEP_TASKS_PER_NODE": "8(x2),4"}, "node007:61441", 3, 5, [0]),
+        (SLURM | {"SLURM_STEP_TASKS_PER_NODE": "1(x5)"}, "node007:61441", 3, 5, None),
+        (MPI, "10.96.0.1", 2, 4, [1]),
+        (MPI | {"OMPI_COMM_WORLD_LOCAL_SIZE": "1"}, "10.96.0.1", 2, 4, None),
+    ],
 )
 def test_clusters_are_found(monkeypatch, environment, coordinator, index, count, devices):
     for name, value in environment.items():

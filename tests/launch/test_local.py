@@ -10,9 +10,14 @@ import time
 import pytest
 
 from launch.local import attempt, supervise
+from launch.local.places import alike
 from launch.local.supervise import Rule
 
 QUICK = Rule(grace=2.0, pause=0.01, idle=2)
+
+
+def run(command, processes, devices, rule):
+    return supervise.supervise(command, lambda: alike(command, processes, devices), rule, "launch.local")
 
 
 @pytest.fixture
@@ -44,7 +49,7 @@ def test_each_process_gets_its_place(script, capsys):
     body = (
         "print(said['coordinator'].split(':')[0], said['bind'], said['processes'], os.environ['JAX_NUM_CPU_DEVICES'])"
     )
-    assert supervise.supervise(script(body), 3, 4, QUICK) == 0
+    assert run(script(body), 3, 4, QUICK) == 0
     lines = sorted(capsys.readouterr().out.splitlines())
     assert lines == [f"[{i}] 127.0.0.1 127.0.0.1 3 4" for i in range(3)]
 
@@ -72,13 +77,13 @@ def test_one_status_for_all(codes, status):
 
 @pytest.mark.parametrize("code", [0, 2, 3, 4])
 def test_what_is_final_is_not_started_again(script, tmp_path, code):
-    assert supervise.supervise(script(f"sys.exit({code})"), 2, None, QUICK) == code
+    assert run(script(f"sys.exit({code})"), 2, None, QUICK) == code
     assert turns(tmp_path) == turns(tmp_path, 1) == 1
 
 
 def test_preempted_is_started_again_at_once(script, tmp_path, capsys):
     slow = Rule(grace=2.0, pause=60.0, idle=2)
-    assert supervise.supervise(script("sys.exit(75 if turn < 2 else 0)"), 2, None, slow) == 0
+    assert run(script("sys.exit(75 if turn < 2 else 0)"), 2, None, slow) == 0
     assert turns(tmp_path) == 3 and "ended with 75; started again\n" in capsys.readouterr().out
 
 
@@ -89,12 +94,12 @@ def test_crashes_are_started_again_while_checkpoints_advance(script, tmp_path, c
                 (workdir / "checkpoints" / str(turn)).mkdir(exist_ok=True)
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    assert supervise.supervise(script(body), 1, None, QUICK) == 0
+    assert run(script(body), 1, None, QUICK) == 0
     assert turns(tmp_path) == 7 and capsys.readouterr().out.count("ended with 137; started again in") == 6
 
 
 def test_without_progress_it_gives_up(script, tmp_path, capsys):
-    assert supervise.supervise(script("sys.exit(134)"), 2, None, QUICK) == 134
+    assert run(script("sys.exit(134)"), 2, None, QUICK) == 134
     assert turns(tmp_path) == 3
     said = capsys.readouterr().out
     assert "ended with 134, 3 times in a row without a new checkpoint: not started again" in said
@@ -104,7 +109,7 @@ def test_without_progress_it_gives_up(script, tmp_path, capsys):
 def test_pauses_double_from_the_first_on(monkeypatch, script):
     pauses = []
     monkeypatch.setattr(supervise.Stopping, "sleep", lambda self, seconds: pauses.append(seconds))
-    supervise.supervise(script("sys.exit(1)"), 1, None, Rule(grace=1.0, pause=1.0, idle=8))
+    run(script("sys.exit(1)"), 1, None, Rule(grace=1.0, pause=1.0, idle=8))
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
@@ -126,20 +131,20 @@ FIRST_END = """
 
 def test_who_leaves_by_himself_is_not_asked(script, tmp_path):
     body = FIRST_END.replace("LEAVES", "time.monotonic() > begin + 0.5")
-    assert supervise.supervise(script(body), 2, None, QUICK) == 0
+    assert run(script(body), 2, None, QUICK) == 0
     assert not (tmp_path / "run" / "asked").exists() and turns(tmp_path) == 2
 
 
 def test_who_does_not_notice_is_asked_within_the_grace(script, tmp_path):
     body = FIRST_END.replace("LEAVES", "(workdir / 'asked').exists()")
     begin = time.monotonic()
-    assert supervise.supervise(script(body), 2, None, Rule(grace=10.0, pause=0.01)) == 0
+    assert run(script(body), 2, None, Rule(grace=10.0, pause=0.01)) == 0
     assert 5 <= time.monotonic() - begin < 10 and turns(tmp_path) == 2
 
 
 def test_who_does_not_leave_is_killed_after_the_grace(script, tmp_path, capsys):
     begin = time.monotonic()
-    assert supervise.supervise(script(FIRST_END.replace("LEAVES", "False")), 2, None, QUICK) == 0
+    assert run(script(FIRST_END.replace("LEAVES", "False")), 2, None, QUICK) == 0
     assert 2 <= time.monotonic() - begin < 20 and turns(tmp_path) == 2 and (tmp_path / "run" / "asked").exists()
     assert "ended with 1;" in capsys.readouterr().out  # what came first, not what the kill made of the other
 
@@ -155,7 +160,7 @@ def test_a_kill_spares_nothing_that_was_started(script, tmp_path):
             time.sleep(60)
     """
     begin = time.monotonic()
-    assert supervise.supervise(script(body), 2, None, Rule(grace=1.0, idle=0)) == 137
+    assert run(script(body), 2, None, Rule(grace=1.0, idle=0)) == 137
     assert time.monotonic() - begin < 20
     for process in range(2):
         assert ended(int((tmp_path / "run" / f"left.{process}").read_text()))
@@ -184,18 +189,18 @@ LISTENS = """
 
 
 def test_a_signal_while_processes_are_being_started_reaches_all(script, tmp_path, monkeypatch):
-    start = attempt.start
+    start, started = attempt.start, []
 
-    def interrupted(command, index, *rest):
-        child = start(command, index, *rest)
-        while not (tmp_path / "run" / f"ready.{index}").exists():
+    def interrupted(*process, **how):
+        started.append(start(*process, **how))
+        while not (tmp_path / "run" / f"ready.{len(started) - 1}").exists():
             time.sleep(0.01)
-        if index == 0:
+        if len(started) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return child
+        return started[-1]
 
     monkeypatch.setattr(attempt, "start", interrupted)
-    assert supervise.supervise(script(LISTENS), 2, None, Rule(grace=20.0)) == 75
+    assert run(script(LISTENS), 2, None, Rule(grace=20.0)) == 75
     assert turns(tmp_path) == turns(tmp_path, 1) == 1
 
 
@@ -210,12 +215,12 @@ def test_a_signal_between_two_attempts_reaches_the_next(script, tmp_path, monkey
 
     body = "if turn == 0: sys.exit(1)\n" + textwrap.dedent(LISTENS)
     monkeypatch.setattr(supervise, "saved", look)
-    assert supervise.supervise(script(body), 1, None, Rule(grace=20.0, pause=0.0)) in (75, 128 + signal.SIGTERM)
+    assert run(script(body), 1, None, Rule(grace=20.0, pause=0.0)) in (75, 128 + signal.SIGTERM)
     assert len(looked) == 3
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path, capsys):
-    assert supervise.supervise([str(tmp_path / "nowhere")], 2, None, QUICK) == 2
+    assert run([str(tmp_path / "nowhere")], 2, None, QUICK) == 2
     assert capsys.readouterr().err == (
         f"error: cannot start {tmp_path}/nowhere: No such file or directory; give a program that runs here after --\n"
     )
@@ -224,14 +229,14 @@ def test_a_program_that_is_not_there_is_named(tmp_path, capsys):
 def test_when_one_cannot_be_started_the_others_do_not_stay(script, tmp_path, monkeypatch):
     start, started = attempt.start, []
 
-    def fail(command, index, *rest):
-        if index == 1:
+    def fail(*process, **how):
+        if started:
             raise attempt.CannotStart("cannot start x: Resource temporarily unavailable")
-        started.append(start(command, index, *rest))
+        started.append(start(*process, **how))
         return started[-1]
 
     monkeypatch.setattr(attempt, "start", fail)
-    assert supervise.supervise(script("time.sleep(60)"), 2, None, QUICK) == 2
+    assert run(script("time.sleep(60)"), 2, None, QUICK) == 2
     assert started[0].poll() == -signal.SIGKILL
 
 
@@ -260,7 +265,7 @@ def test_output_is_relayed_line_by_line_with_its_number(script, capsys):
             print(f"line {i} of {process}", flush=True)
         print("an error", file=sys.stderr)
     """
-    assert supervise.supervise(script(body), 2, None, QUICK) == 0
+    assert run(script(body), 2, None, QUICK) == 0
     lines = capsys.readouterr().out.splitlines()
     for process in (0, 1):
         own = [line for line in lines if line.startswith(f"[{process}] line")]
@@ -274,6 +279,12 @@ def test_the_workdir_is_found_in_either_form(tmp_path):
     for command in (["x", f"--workdir={tmp_path}"], ["x", "--workdir", str(tmp_path)]):
         assert supervise.saved(command) == {str(tmp_path / "stack" / "clip" / "checkpoints" / "5")}
     assert supervise.saved(["x", "--steps=3"]) == set()
+    (tmp_path / "out").mkdir()
+    lines = tmp_path / "out" / "samples-0-of-2.jsonl"
+    lines.write_text("{}\n")
+    before = supervise.saved(["x", f"--out={tmp_path / 'out'}"])
+    lines.write_text("{}\n{}\n")
+    assert len(before) == 1 and supervise.saved(["x", f"--out={tmp_path / 'out'}"]) != before
 
 
 def test_nothing_to_run_is_said():

@@ -1,0 +1,41 @@
+"""Runs a command again for as long as its exit status asks for it, as a cluster's own supervisor should.
+
+python -m launch.again -- python -m launch.train --config=configs/lm/stdlib.py --workdir=runs/stdlib
+
+0, 2, 3 and 4 are final; 75, stopped by a signal with the state saved, is run again at once; anything else, as a crash,
+is run again after a pause that doubles, for as long as checkpoints under the command's --workdir advance. With
+--stopped=return a command that was asked to stop is left to whoever called, as a job that goes back into its queue: 75
+is returned then, also for a SIGTERM that came before the command could listen to it. SIGTERM and Ctrl-C are passed on,
+and end it. launch.submit wraps this around what Slurm and TPU hosts run; launch.local does the same for several
+processes.
+"""
+
+import signal
+import sys
+
+from absl import app, flags
+
+from launch import command
+
+
+def main(argv: list[str]) -> None:
+    from gen import status
+    from launch.local.attempt import Process
+    from launch.local.supervise import Rule, supervise
+
+    args = flags.FLAGS
+    if len(argv) < 2:
+        print("error: nothing to run: give a train command after --, see --help", file=sys.stderr)
+        sys.exit(status.USAGE)
+    stopped = (status.PREEMPTED, 128 + signal.SIGTERM) if args.stopped == "return" else ()
+    rule = Rule(args.grace, args.pause, args.idle_restarts, (*status.FINAL, *stopped))
+    code = supervise(argv[1:], lambda: [Process(argv[1:])], rule, "launch.again")
+    sys.exit(status.PREEMPTED if code in stopped else code)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_enum("stopped", "again", ["again", "return"], "what to do after 75: run again, or end with 75")
+    flags.DEFINE_float("grace", 600.0, "seconds from a signal until the command is killed", 0.0)
+    flags.DEFINE_float("pause", 1.0, "seconds before the first restart after a crash; doubles", lower_bound=0.0)
+    flags.DEFINE_integer("idle_restarts", 3, "restarts without a new checkpoint before giving up", lower_bound=0)
+    app.run(main, flags_parser=command.parse_flags)

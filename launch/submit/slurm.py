@@ -1,0 +1,149 @@
+"""A job of Slurm: an sbatch script that goes back into the queue when it is told to stop.
+
+--job.account=A --job.partition=P       whom it is charged to and where it runs; the cluster's own where not said
+--job.nodes=2 --job.tasks=8             nodes, and processes on each: one, or one for each GPU
+--job.gpus=8 --job.cpus=12              GPUs of a node, CPUs of a process
+--job.time=1-00:00:00 --job.notice=300  the longest, and how many seconds before its end SIGTERM says so
+--job.setup="module load cuda"          a line to run first; may be repeated
+--job.sbatch="--exclude=n1,n2"          a further option of sbatch; may be repeated
+"""
+
+import dataclasses
+import getpass
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from gen.train.config import at_least_1
+from launch.submit.render import render
+from launch.submit.request import Request
+
+SEEN = True  # the machine that submits has the cluster's directories
+PROGRAMS = ("launch.train", "launch.sample")
+PATIENCE = 60  # seconds for the processes of one run to end after the first; shares of a list end when they do
+TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d+))?(?::(?P<third>\d+))?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Settings under --job."""
+
+    account: str | None = None
+    partition: str | None = None
+    nodes: int = 1
+    tasks: int = 1
+    gpus: int = 0
+    cpus: int = 0
+    time: str | None = None
+    notice: int = 300
+    setup: tuple[str, ...] = ()
+    sbatch: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        at_least_1("job", self, "nodes", "tasks", "notice")
+        if self.time is not None and seconds(self.time) < 2 * self.notice:
+            raise ValueError(
+                f"job.time={self.time} is less than twice the {self.notice} seconds of job.notice, at which it is told"
+                " to stop: give it more, or less notice"
+            )
+
+
+def seconds(time: str) -> int:
+    """A time as Slurm writes it: minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes, ...
+
+    Raises ValueError for another form.
+    """
+    found = TIME.fullmatch(time)
+    if found is None:
+        raise ValueError(f"job.time={time} is not a time of Slurm's, as 90, 12:00:00 or 1-00:00:00")
+    days, first, second, third = (int(part or 0) for part in found.groups())
+    if found["days"] is not None:
+        return ((days * 24 + first) * 60 + second) * 60 + third
+    if found["third"] is not None:
+        return (first * 60 + second) * 60 + third
+    return first * 60 + second
+
+
+def script(request: Request, job: Job, template: str | None) -> str:
+    here = Path.cwd()
+    command = shlex.join([sys.executable, *request.words])
+    wait = PATIENCE if request.words[1] == "launch.train" else 0
+    values = {
+        "wait": wait,
+        "name": request.name,
+        "job": job,
+        "home": str(here),
+        "python": sys.executable,
+        "command": command,
+    }
+    return render("slurm.sbatch", {**values, "log": str(log(request)), "array": None}, template)
+
+
+def log(request: Request) -> Path:
+    """Where the job's output goes, with the number of the job in place of %j."""
+    return request.workdir.absolute() / "slurm-%j.out"
+
+
+def notes(job: Job) -> list[str]:
+    """What a script that is only printed leaves to the cluster."""
+    return [
+        f"no --job.{name} is given: the cluster has to have one of its own for you"
+        for name in ("account", "partition")
+        if getattr(job, name) is None
+    ]
+
+
+def submit(request: Request, job: Job, text: str) -> str:
+    """Hands the script to sbatch; returns what to tell. Raises ValueError where the cluster would refuse it, OSError
+    where there is none."""
+    check(job)
+    number = hand_in(request.workdir.absolute() / "submit.sbatch", text)
+    return f"job {number} is queued; it says what it does in {str(log(request)).replace('%j', number)}"
+
+
+def hand_in(path: Path, text: str) -> str:
+    """Writes a script and gives it to sbatch; returns the number of its job. Raises ValueError where it is refused."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    done = subprocess.run(["sbatch", "--parsable", str(path)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"sbatch refused {path}: {' '.join(done.stderr.split())}")
+    return done.stdout.strip().split(";")[0]
+
+
+def check(job: Job) -> None:
+    """Raises ValueError where there is no cluster, or it needs a partition or an account that was not given, naming
+    those that there are."""
+    if shutil.which("sbatch") is None:
+        raise ValueError("there is no sbatch on this machine: run this where jobs are submitted, or print it instead")
+    if job.partition is None:
+        partitions = ask("sinfo", "--noheader", "--format=%P")
+        if partitions and not any(name.endswith("*") for name in partitions):
+            raise ValueError(f"this cluster has no default partition: give --job.partition, of {', '.join(partitions)}")
+    if job.account is None and any(
+        "associations" in line for line in ask("scontrol", "show", "config") if _enforced(line)
+    ):
+        user = getpass.getuser()
+        own = ask("sacctmgr", "--noheader", "--parsable2", "show", "user", user, "format=DefaultAccount")
+        if not any(own):
+            every = ask("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", "format=Account")
+            raise ValueError(
+                f"this cluster charges jobs to accounts, and {user} has no default one: give --job.account,"
+                f" of {', '.join(sorted(set(every))) or 'those that its administrators gave you'}"
+            )
+
+
+def ask(*command: str) -> list[str]:
+    """The lines that a program of Slurm answers with; none where it does not."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
+
+
+def _enforced(line: str) -> bool:
+    return line.startswith("AccountingStorageEnforce")
