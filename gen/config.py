@@ -101,8 +101,8 @@ def to_dict(cfg: Any) -> Any:
     return cfg
 
 
-def override(data: Mapping[str, Any], dotted: str, value: str) -> dict[str, Any]:
-    """A copy of nested `data` with the value at `a.b.c` set; types are checked later, by `build`."""
+def override(data: Mapping[str, Any], dotted: str, value: Any) -> dict[str, Any]:
+    """A copy of nested `data` with the value at `a.b.c` set, as it was typed or as data; `build` checks it later."""
     head, _, rest = dotted.partition(".")
     inner = data.get(head, {})
     if rest and not isinstance(inner, Mapping):

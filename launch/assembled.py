@@ -5,7 +5,7 @@ take(run, made)                             # the directory is this run's
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -41,11 +41,16 @@ class Assembled:
         return {name: other.cfg.model for name, other in self.upstream.items()}
 
 
-def assemble(data: Mapping[str, Any], run: RunDir, parent: ancestry.Parent | None = None) -> Assembled:
+def assemble(
+    data: Mapping[str, Any],
+    run: RunDir,
+    parent: ancestry.Parent | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> Assembled:
     """Raises ValueError in a sentence where its parts do not fit each other or this machine. `parent` is what the run
-    branches off."""
+    branches off; `devices` are all there are where they are not said."""
     cfg = catalog.resolve(catalog.inherit(data, trained.config_of))
-    mesh = meshes.make(cfg.mesh, jax.devices())
+    mesh = meshes.make(cfg.mesh, jax.devices() if devices is None else devices)
     catalog.check_upstream(cfg, cfg.upstream)
     upstream = trained.open_upstream(cfg)
     tokenizer = feeds.find_tokenizer(cfg, parent.run if parent and not run.config_json.exists() else run, upstream)

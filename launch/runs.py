@@ -14,6 +14,7 @@ from gen.data.classes import LabelledPipeline
 from gen.evals.classification import classification
 from gen.evals.fidelity import psnr
 from gen.mesh import MeshConfig
+from gen.spec import Params
 from gen.tasks.base import Task
 from gen.train import loop, manifest
 from gen.train.evaluation import Evaluation
@@ -24,8 +25,8 @@ from launch.assembled import Assembled, assemble, describe, take
 READ_AHEAD = 2
 
 
-def with_overrides(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The config with each --config.KEY=VALUE in place."""
+def with_overrides(data: Mapping[str, Any], overrides: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The config with each --config.KEY=VALUE in place, or a value that is data already."""
     for key, value in overrides:
         data = config.override(data, key, value)
     return dict(data)
@@ -63,25 +64,36 @@ def train_here(made: Assembled, held_out: Any, run: RunDir) -> int:
         note_changes(run, entry)
         run.record_launch(entry)
         describe(made)
-    record = {"samples": cfg.evals.samples, "made_with": manifest.surroundings(dict(mesh.shape))}
-    loader = made.feed.train(cfg.train.batch_size)
-    around = loop.Surroundings(
-        mesh=mesh,
-        data=loader,
+    around = surroundings(made, held_out, frozen, run)
+    try:
+        code = loop.train(task, cfg, around)
+        run.record_end(code)
+        return code
+    finally:
+        report_replaced(around.data)
+        report_replaced(held_out)
+
+
+def surroundings(made: Assembled, held_out: Any, frozen: Mapping[str, Params], run: RunDir) -> loop.Surroundings:
+    """What the loop is given beside task and config, with the weights of other runs that it reads in every step."""
+    return loop.Surroundings(
+        mesh=made.mesh,
+        data=made.feed.train(made.cfg.train.batch_size),
         held_out=held_out,
         frozen=frozen,
-        origin=lambda: trained.load_upstream(task.origin, made.upstream, mesh, run),
+        origin=lambda: trained.load_upstream(made.task.origin, made.upstream, made.mesh, run),
         branch=made.parent.state if made.parent else lambda *_: None,
         run=run,
         ahead=lambda read: ReadAhead(read, READ_AHEAD),
-        show=feeds.shower(run.samples, made.tokenizer, record),
+        show=shower(made, run),
         once=once(made),
     )
-    try:
-        return loop.train(task, cfg, around)
-    finally:
-        report_replaced(loader)
-        report_replaced(held_out)
+
+
+def shower(made: Assembled, run: RunDir) -> loop.Show:
+    """What writes the samples of a run."""
+    record = {"samples": made.cfg.evals.samples, "made_with": manifest.surroundings(dict(made.mesh.shape))}
+    return feeds.shower(run.samples, made.tokenizer, record)
 
 
 def once(made: Assembled) -> Task:

@@ -26,6 +26,9 @@ from gen.train import state as states
 from gen.train import step
 from gen.train.config import RunConfig
 from launch import catalog, command, feeds, stack
+from launch.plan.described import check_all, described
+from launch.runs import with_overrides
+from launch.sweep import members
 
 FILES = sorted(map(str, pathlib.Path("configs").rglob("*.py")))
 
@@ -291,3 +294,17 @@ def test_fine_tuning_continued_computes_no_less_than_ppo():
         return cfg.train.steps * flops.of_program(program.jaxpr).flops
 
     assert 1 <= work("longer") / work("ppo") < 1.1
+
+
+SWEPT = {"configs/lm/stdlib.py": "tiny"}
+SWEEPS = [(file, name) for file in FILES for name in vars(command.load_module(file)) if members.is_sweep(name)]
+
+
+@pytest.mark.parametrize(("file", "name"), SWEEPS)
+def test_every_trial_of_a_sweep_can_run(file, name):
+    """As its docstring tells: of the variant that it is for."""
+    data = command.load_config(f"{file}:{SWEPT[file]}")
+    trials = members.expand(file, name)
+    for trial in trials.values():
+        check_all(described(with_overrides(data, list(trial.items()))))
+    assert len(trials) > 1

@@ -16,6 +16,8 @@ takes two steps.
 
 from ml_collections import ConfigDict
 
+from gen.sweep import over, product
+
 VARIANTS = ("gpu", "tiny")
 
 # Forty epochs of the corpus: dropout and decay keep the larger model from learning it by heart.
@@ -74,3 +76,12 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant:
         config.update({"gpu": GPU, "tiny": TINY}[variant])
     return config
+
+
+def sweep():
+    """Learning rate by width by seed, for variant tiny, of 600 steps."""
+    return product(
+        over("optim.lr", 1e-3, 3e-3, 1e-2, 3e-2),
+        over("model.transformer.width", 32, 64),
+        over("seed", 0, 1, 2),
+    )

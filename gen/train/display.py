@@ -19,15 +19,15 @@ QUIET = 10.0
 
 
 class Display:
-    """Progress of one run, named and of `steps` steps."""
+    """Progress of one run, named and of `steps` steps; one that is not `shown` says nothing."""
 
-    def __init__(self, name: str, steps: int):
+    def __init__(self, name: str, steps: int, shown: bool = True):
         self.name, self.steps = name, steps
         self._flops, self._peak = 0, 0.0
         self._first: tuple[int, float] | None = None  # the first step shown, and when
         self._last = -QUIET
         # of several processes the first speaks for all
-        self._console = rich.get_console() if jax.process_index() == 0 else Console(quiet=True)
+        self._console = rich.get_console() if shown and jax.process_index() == 0 else Console(quiet=True)
         self._bar = progress.Progress(
             progress.TextColumn("[bold]{task.description}"),
             progress.BarColumn(),

@@ -5,6 +5,7 @@ evaluation.metrics(weights, extra, step, batches=10)        # {"loss": 0.1, ...}
 evaluation.samples(weights, extra, step, count=16)          # {"decoded": (16, Y, X, 3), "real": ...}
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -58,6 +59,12 @@ class Evaluation:
 
         self._evaluate, self._sample = evaluating(task), sampling(task)
         self._derived = task.derived
+
+    def of_seed(self, seed: int) -> "Evaluation":
+        """The evaluation of a run that differs in its seed, by the same compiled programs."""
+        other = copy.copy(self)
+        other._key = jax.random.key(seed)
+        return other
 
     def metrics(self, weights: Mapping[str, Params], extra: Params, step: Any, batches: int) -> dict[str, float]:
         """Means over at most `batches` batches, and what the task derives from them."""

@@ -1,6 +1,7 @@
 """Where the metrics of a run go: to the metrics file and to whoever watches."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,6 +24,12 @@ class Log:
         self.streak = 0
         self.outlier: int | None = None
 
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._metrics.close()
+
     def stepped(self, step: int, values: Mapping[str, jax.Array]) -> None:
         """Takes the metrics of a step just dispatched, and logs those of the one before."""
         self.settle()
@@ -33,8 +40,15 @@ class Log:
         if self._pending is None:
             return
         (step, values), self._pending = self._pending, None
+        self.take(step, jax.device_get(dict(values)))
+
+    def due(self, step: int) -> bool:
+        return step % self._cfg.log.every == 0 or step + 1 == self._cfg.train.steps
+
+    def take(self, step: int, values: Mapping[str, Any]) -> None:
+        """Logs the metrics of a step if it is due."""
         numbers = scalars(values)
-        if step % self._cfg.log.every == 0 or step + 1 == self._cfg.train.steps:
+        if self.due(step):
             self._metrics.write(step, numbers)
             self._display.update(step, {name: v for name, v in numbers.items() if name.endswith("loss")})
         self.streak = max(self.streak, int(numbers["streak"]))
@@ -55,6 +69,6 @@ class Log:
         self._display.say(f"{self._cfg.task.name}  before step {step}  held out: {shown}  {samples}")
 
 
-def scalars(values: Mapping[str, jax.Array]) -> dict[str, float]:
-    """A step's metrics as they are logged."""
+def scalars(values: Mapping[str, Any]) -> dict[str, float]:
+    """A step's metrics, wherever they are, as they are logged."""
     return {name: float(v) for name, v in jax.device_get(dict(values)).items() if np.ndim(v) == 0}

@@ -43,6 +43,9 @@ class Batches(Protocol):
     def batch(self, position: int, rows: np.ndarray) -> Mapping[str, np.ndarray]: ...
 
 
+type Show = Callable[[int, Mapping[str, np.ndarray], Mapping[str, str]], str]
+
+
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
     """What a run is given beside its task and config.
@@ -61,7 +64,7 @@ class Surroundings:
     branch: Callable[[State, Warn], tuple[int, State] | None]
     run: RunDir
     ahead: Callable[[Callable[[int], Any]], contextlib.AbstractContextManager[Callable[[int], Any]]]
-    show: Callable[[int, Mapping[str, np.ndarray], Mapping[str, str]], str]
+    show: Show
     once: Task
 
 
@@ -69,21 +72,19 @@ def train(task: Task, cfg: RunConfig, around: Surroundings) -> int:
     """Trains from the newest intact checkpoint, or from nothing, to the last step; returns an exit status."""
     meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, around.mesh, task.rows(cfg.train.batch_size))
     with jax.set_mesh(around.mesh):
-        return _Training(task, cfg, around).run()
+        return Training(task, cfg, around).run()
 
 
-class _Training:
-    """One run, from where it is taken up."""
+class Training:
+    """One run, from where it is taken up. What a pack of several runs does otherwise (gen.train.pack) is a method."""
 
     def __init__(self, task: Task, cfg: RunConfig, around: Surroundings):
         self.cfg, self.around = cfg, around
-        self.key = jax.random.key(cfg.seed)
-        self.program = Program.of(task, cfg, around.mesh)
+        self.key = self.draw_key()
+        self.program = self.program_of(task)
         self.display = Display(cfg.task.name, cfg.train.steps)
         self.evaluation = Evaluation(task, cfg, around.frozen, around.held_out, around.mesh)
-        self.checkpoints = Checkpointer(
-            around.run.checkpoints, **dataclasses.asdict(cfg.checkpoint), warn=self.display.say
-        )
+        self.checkpoints = self.open_checkpoints(around.run)
         self.history = History(around.run.path)
 
     def run(self) -> int:
@@ -91,18 +92,17 @@ class _Training:
         with self.checkpoints:
             start, state = self.begin()
             self.start = start
-            self.around.run.record_start(start)
+            self.record_start(start)
             if start >= steps and self.is_closed():
                 self.display.say(f"{cfg.task.name}: finished at step {start}")
                 return status.DONE
             with (
                 Preemption() as preemption,
-                Metrics(self.around.run.metrics_jsonl, start) as metrics,
+                self.open_log(start) as self.log,
                 Trace(cfg.train.trace, self.around.run.path / "trace") as trace,
                 self.display,
                 self.around.ahead(self.batch) as batches,
             ):
-                self.log = Log(cfg, metrics, self.display)
                 step_fn = self.compile(state, batches(self.history.position(start)), start)
                 now, stop = start, False
                 while now < steps and not stop and not self.diverged():
@@ -128,6 +128,21 @@ class _Training:
                     return self.end(status.DIVERGED, f"{why}; stopped at step {now}, state kept")
                 self.evaluate(state)
                 return status.PREEMPTED if preemption.requested() else status.DONE
+
+    def record_start(self, step: int) -> None:
+        self.around.run.record_start(step)
+
+    def draw_key(self) -> jax.Array:
+        return jax.random.key(self.cfg.seed)
+
+    def program_of(self, task: Task) -> Program:
+        return Program.of(task, self.cfg, self.around.mesh)
+
+    def open_checkpoints(self, run: RunDir) -> Checkpointer:
+        return Checkpointer(run.checkpoints, **dataclasses.asdict(self.cfg.checkpoint), warn=self.display.say)
+
+    def open_log(self, start: int) -> Log:
+        return Log(self.cfg, Metrics(self.around.run.metrics_jsonl, start), self.display)
 
     def begin(self) -> tuple[int, State]:
         """The state: resumed if there is one, else another run's, else drawn; sharded from the start."""
@@ -158,18 +173,22 @@ class _Training:
         peak = chips.peak_flops(self.around.mesh.devices.flatten())
         counted = traced
         if peak:  # what is computed again is no use: MFU does not count it
-            once = Program.of(self.around.once, self.cfg, self.around.mesh).step
+            once = self.program_of(self.around.once).step
             counted = once.trace(state, self.around.frozen, batch, self.key)
         self.display.begin(start, flops.of_program(counted.jaxpr).flops, peak)
         return traced.lower().compile()
 
     def evaluate(self, state: State) -> None:
+        self.log.evaluated(int(state.step), *self.measure(state, self.evaluation, self.around.show))
+
+    def measure(self, state: State, evaluation: Evaluation, show: Show) -> tuple[dict[str, float], str]:
+        """The metrics of a state on held-out data, and where its samples are."""
         seen = (states.weights(state), state.extra, state.step)
         shown = ""
-        if samples := self.evaluation.samples(*seen, self.cfg.evals.samples):
+        if samples := evaluation.samples(*seen, self.cfg.evals.samples):
             used = {name: digest.combine(digest.digests(own)) for name, own in states.weights(state).items()}
-            shown = self.around.show(int(state.step), samples, used)
-        self.log.evaluated(int(state.step), self.evaluation.metrics(*seen, self.cfg.evals.batches), shown)
+            shown = show(int(state.step), samples, used)
+        return evaluation.metrics(*seen, self.cfg.evals.batches), shown
 
     def save(self, step: int, state: State, force: bool = False) -> None:
         self.checkpoints.save(step, state, force=force, extra_json={"skips": self.history.before(step)})
@@ -193,7 +212,7 @@ class _Training:
         self.history.add(Skip(at, max(cfg.batches, spike + 1 - at), spike))
         if at < self.start:  # replay takes each step as the launch had it that trained it in the end
             self.start = at
-            self.around.run.record_start(at)
+            self.record_start(at)
         self.log.rewind(at)
         self.checkpoints.keep_only(lambda step, _: step <= at)
         self.display.say(f"{self.cfg.task.name}: step {spike} is an outlier; back to step {at}, with other batches")

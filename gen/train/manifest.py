@@ -25,7 +25,7 @@ from gen import tree
 from gen.train import files
 
 CODE = Path(__file__).parents[2]  # the tree that holds gen/, launch/ and uv.lock
-BITS = ("versions", "code", "xla_flags", "devices", "process_count", "mesh")
+BITS = ("versions", "code", "xla_flags", "devices", "process_count", "mesh", "pack")
 INDIRECT = ("code/commit", "code/dirty_sha256")  # say less than the digest of what is executed
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 

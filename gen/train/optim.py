@@ -58,7 +58,8 @@ class OptimConfig:
     def of(self, player: str) -> "OptimConfig":
         """This config with the player's own keys."""
         changed: Mapping[str, Any] = self.players.get(player, {})
-        return config.build(OptimConfig, {**config.to_dict(self), **changed, "players": {}}, f"optim.players.{player}")
+        built = config.build(OptimConfig, changed, f"optim.players.{player}")
+        return dataclasses.replace(self, **{key: getattr(built, key) for key in changed} | {"players": {}})
 
 
 def schedule(cfg: OptimConfig, updates: int) -> optax.Schedule:
@@ -106,7 +107,7 @@ def optimizer(cfg: OptimConfig, specs: Specs, updates: int) -> optax.GradientTra
             "adafactor": lambda: optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)),
         }[cfg.name]()
     ]
-    if cfg.weight_decay:
+    if not (isinstance(cfg.weight_decay, float) and cfg.weight_decay == 0):  # a pack's is of several runs, none 0
         parts.append(_add_decay(cfg.weight_decay, _decay_factors(cfg.decay_rules, specs)))
     factors = tree.assign(specs, cfg.lr_rules, "optim.lr_rules", is_leaf=_is_spec)
     if set(jax.tree.leaves(factors)) != {1.0}:
@@ -143,7 +144,7 @@ def _decay_factors(rules: Rules | None, specs: Specs) -> Any:
     return tree.map_with_path(lambda path, s: 0.0 if spared(path) else 1.0, specs, is_leaf=_is_spec)
 
 
-def _add_decay(rate: float, factors: Any) -> optax.GradientTransformation:
+def _add_decay(rate: float | Float[Array, ""], factors: Any) -> optax.GradientTransformation:
     add = lambda u, p, factor: u + (rate * factor) * p
     return optax.stateless(lambda updates, params: jax.tree.map(add, updates, params, factors))
 

@@ -41,7 +41,7 @@ class Program:
         placed = states.shardings(task, shapes, mesh)
         once = step.make(task, cfg.optim, steps, cfg.train.accumulate, cfg.train.spikes)
         return cls(
-            state=jax.tree.map(_placed, shapes, placed),
+            state=jax.tree.map(abstract_on, shapes, placed),
             begin=jax.jit(init, out_shardings=placed),
             step=jax.jit(once, donate_argnums=0, out_shardings=(placed, None)),
         )
@@ -54,20 +54,20 @@ def abstract_frozen(reads: Mapping[str, Upstream], mesh: Mesh) -> dict[str, Any]
     def of(read: Upstream) -> Any:
         shapes = spec.abstract(read.specs)
         placed = jax.tree.map(lambda _: whole, shapes) if read.part == "extra" else meshes.shardings(read.specs, mesh)
-        return jax.tree.map(_placed, shapes, placed)
+        return jax.tree.map(abstract_on, shapes, placed)
 
     return {name: of(read) for name, read in reads.items()}
 
 
 def abstract_batch(task: Task, size: int, mesh: Mesh) -> dict[str, Any]:
     """A global batch as gen.train.feed places it, in shapes alone."""
-    return {name: _placed(x, meshes.batch_sharding(mesh)) for name, x in task.batch(size).items()}
+    return {name: abstract_on(x, meshes.batch_sharding(mesh)) for name, x in task.batch(size).items()}
 
 
 def abstract_key(mesh: Mesh) -> jax.ShapeDtypeStruct:
     """The run's key, which every device has; nothing is computed, as the mesh may be of devices that are not here."""
-    return _placed(jax.eval_shape(lambda: jax.random.key(0)), NamedSharding(mesh, P()))
+    return abstract_on(jax.eval_shape(lambda: jax.random.key(0)), NamedSharding(mesh, P()))
 
 
-def _placed(x: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+def abstract_on(x: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)

@@ -111,22 +111,30 @@ class RunDir:
         if jax.process_index() == 0 and (before := self.launches()):
             files.write_json(self.manifest_json, {"launches": [*before[:-1], before[-1] | {"start": step}]})
 
+    def record_end(self, status: int) -> None:
+        """Says of this launch how it ended, where it was not cut off."""
+        if jax.process_index() == 0 and (before := self.launches()):
+            files.write_json(self.manifest_json, {"launches": [*before[:-1], before[-1] | {"status": status}]})
+
     def launches(self) -> list[dict[str, Any]]:
         """Every launch so far, oldest first."""
         return files.read_json(self.manifest_json)["launches"] if self.manifest_json.exists() else []
 
     def _refuse_other(self, before: dict[str, Any], config: dict[str, Any], may_change: Sequence[str]) -> None:
-        old, new = _flat(before), _flat(config)
-        differing = [
-            f"{key} was {_show(old, key)}, now {_show(new, key)}"
-            for key in sorted(old.keys() | new.keys())
-            if _show(old, key) != _show(new, key) and not covered(key, may_change)
-        ]
-        if differing:
+        if found := differing(before, config, may_change):
             raise OtherConfig(
-                f"{self.path} belongs to another config: {'; '.join(differing)}; "
-                "give the same config, or another directory"
+                f"{self.path} belongs to another config: {'; '.join(found)}; give the same config, or another directory"
             )
+
+
+def differing(before: dict[str, Any], now: dict[str, Any], may_change: Sequence[str]) -> list[str]:
+    """Which keys of two configs differ, as "model.width was 64, now 32", but for those that `may_change`."""
+    old, new = _flat(before), _flat(now)
+    return [
+        f"{key} was {_show(old, key)}, now {_show(new, key)}"
+        for key in sorted(old.keys() | new.keys())
+        if _show(old, key) != _show(new, key) and not covered(key, may_change)
+    ]
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:

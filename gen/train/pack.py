@@ -1,0 +1,197 @@
+"""Several runs that differ in scalars alone, trained as one program: the step of gen.train.step under vmap.
+
+    train(task, members, around)            # as gen.train.loop.train, for all of them
+    unpack(task, members, around)           # the state of each, to where its own training would have written it
+
+Learning rate, weight decay and seed of each member are numbers that the program is given; batches are the same for all.
+A member that diverges stays as it is while the others go on. All is on one device.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Key
+
+from gen import spec, status
+from gen.config import ConfigError
+from gen.spec import Params
+from gen.tasks.base import Batch, Task
+from gen.train import metrics as metrics_file
+from gen.train import restore, step
+from gen.train import state as states
+from gen.train.config import RunConfig
+from gen.train.display import Display
+from gen.train.log import Log
+from gen.train.loop import Show, Surroundings, Training
+from gen.train.metrics import Metrics
+from gen.train.optim import OptimConfig
+from gen.train.program import Program, abstract_on
+from gen.train.run_dir import RunDir
+from gen.train.state import State
+
+
+class Member(NamedTuple):
+    """One of the runs: its config, where its metrics go, and in the end its state, and what shows its samples."""
+
+    cfg: RunConfig
+    run: RunDir
+    show: Show
+
+
+@dataclasses.dataclass(frozen=True)
+class Traced(OptimConfig):
+    """An optimizer's config in which these two are numbers of the program's."""
+
+    lr: Any = None
+    weight_decay: Any = None
+
+
+def train(task: Task, members: Sequence[Member], around: Surroundings) -> int:
+    """Trains all to the last step, or to where the last of them diverged, with checkpoints in `around.run`; returns an
+    exit status."""
+    with jax.set_mesh(around.mesh):
+        return Pack(task, members, around).run()
+
+
+def unpack(task: Task, members: Sequence[Member], around: Surroundings) -> list[int]:
+    """Writes the state of each member, as a pack that has ended left it, to where its own training would have; returns
+    how each ended."""
+    with jax.set_mesh(around.mesh):
+        return Pack(task, members, around).unpack()
+
+
+class Pack(Training):
+    """The state, and what a step says, have a leading axis of members."""
+
+    def __init__(self, task: Task, members: Sequence[Member], around: Surroundings):
+        """Raises ConfigError for what a pack cannot do."""
+        cfg = members[0].cfg
+        if around.mesh.size > 1:
+            raise ConfigError(
+                f"a pack trains on one device, and here are {around.mesh.size}: leave it one, or none packed"
+            )
+        if cfg.train.spikes.action == "rewind":
+            raise ConfigError("train.spikes.action='rewind' is of one run alone: run these trials unpacked")
+        self.members = members
+        super().__init__(task, cfg, around)
+
+    def draw_key(self) -> Key[Array, "N"]:
+        return jnp.stack([jax.random.key(member.cfg.seed) for member in self.members])
+
+    def program_of(self, task: Task) -> Program:
+        """The program of one run, over all members."""
+        cfg, optims = self.cfg, [member.cfg.optim for member in self.members]
+        decays = [optim.weight_decay for optim in optims]
+        lr_N, decay_N = jnp.float32([optim.lr for optim in optims]), jnp.float32(decays)
+        whole = NamedSharding(self.around.mesh, P())
+
+        def begin(key: Key[Array, "N"], origin: Mapping[str, Params]) -> State:
+            one = lambda key: states.init(task, cfg.optim, cfg.train.steps, key, origin)
+            return jax.vmap(one)(key)
+
+        def move(lr: Any, decay: Any, state: State, key: Key[Array, ""], frozen: Mapping[str, Params], batch: Batch):
+            scalars = {"lr": lr, "weight_decay": decay if any(decays) else 0.0}
+            optim = Traced(**{**vars(cfg.optim), **scalars})
+            one = step.make(task, optim, cfg.train.steps, cfg.train.accumulate, cfg.train.spikes)
+            moved, metrics = one(state, frozen, batch, key)
+            stays = state.streak >= cfg.train.nonfinite_limit
+            return jax.tree.map(lambda old, new: jnp.where(stays, old, new), state, moved), metrics
+
+        def once(state: State, frozen: Mapping[str, Params], batch: Batch, key: Key[Array, "N"]):
+            return jax.vmap(move, in_axes=(0, 0, 0, 0, None, None))(lr_N, decay_N, state, key, frozen, batch)
+
+        shapes = jax.eval_shape(begin, self.draw_key(), {n: spec.abstract(r.specs) for n, r in task.origin.items()})
+        return Program(
+            state=jax.tree.map(lambda x: abstract_on(x, whole), shapes),
+            begin=jax.jit(begin, out_shardings=whole),
+            step=jax.jit(once, donate_argnums=0, out_shardings=whole),
+        )
+
+    def record_start(self, start: int) -> None:
+        for member in self.members:
+            member.run.record_start(start)
+
+    def begin(self) -> tuple[int, State]:
+        start, state = super().begin()
+        self.streak_N = np.asarray(state.streak)
+        return start, state
+
+    def open_log(self, start: int) -> "PackLog":
+        return PackLog(self.members, start, self.streak_N, self.display)
+
+    def is_closed(self) -> bool:
+        return all(
+            any(row["step"] >= self.cfg.train.steps for row in metrics_file.read(member.run.metrics_jsonl))
+            for member in self.members
+        )
+
+    def evaluate(self, state: State) -> None:
+        log = self.log
+        assert isinstance(log, PackLog)
+        log.settle()
+        losses = []
+        for index, (member, own) in enumerate(zip(self.members, log.logs, strict=True)):
+            if not log.ended(index):
+                one, evaluation = take(state, index), self.evaluation.of_seed(member.cfg.seed)
+                measured, shown = self.measure(one, evaluation, member.show)
+                own.evaluated(int(one.step), measured, shown)
+                losses.append(measured.get("loss", math.nan))
+        said = f"held out: loss {min(losses):.4g} to {max(losses):.4g}" if losses else "all diverged"
+        self.display.say(f"{self.display.name}  before step {int(np.max(state.step))}  {said}")
+
+    def diverged(self) -> str:
+        log = self.log
+        assert isinstance(log, PackLog)
+        return "all diverged" if all(map(log.ended, range(len(self.members)))) else ""
+
+    def unpack(self) -> list[int]:
+        with self.checkpoints:
+            restored = self.checkpoints.restore(self.program.state)
+        assert restored is not None, "a pack that has ended has saved"
+        state = restored[1]
+        for index, member in enumerate(self.members):
+            one = take(state, index)
+            if int(one.step) not in restore.steps(member.run.checkpoints):
+                with self.open_checkpoints(member.run) as own:
+                    own.save(int(one.step), one, force=True, extra_json={"skips": []})
+        diverged = np.asarray(state.streak) >= self.cfg.train.nonfinite_limit
+        return [status.DIVERGED if ended else status.DONE for ended in diverged]
+
+
+class PackLog(Log):
+    """The logs of all members, each until it diverges, and one line for them together."""
+
+    def __init__(self, members: Sequence[Member], start: int, streak_N: np.ndarray, display: Display):
+        quiet = Display("", members[0].cfg.train.steps, shown=False)
+        self.logs = [Log(m.cfg, Metrics(m.run.metrics_jsonl, start), quiet) for m in members]
+        for log, streak in zip(self.logs, streak_N, strict=True):
+            log.streak = int(streak)  # who has diverged before stays so
+        super().__init__(members[0].cfg, self.logs[0]._metrics, display)
+
+    def __exit__(self, *_: object) -> None:
+        for log in self.logs:
+            log.__exit__()
+
+    def ended(self, index: int) -> bool:
+        return self.logs[index].streak >= self._cfg.train.nonfinite_limit
+
+    def take(self, step: int, values: Mapping[str, Any]) -> None:
+        for index, log in enumerate(self.logs):
+            if not self.ended(index):
+                log.take(step, {name: np.asarray(x)[index] for name, x in values.items()})
+        if self.due(step):
+            shown = {name: x for name, x in values.items() if name.endswith("loss") and np.ndim(x) == 1}
+            finite = {name: x[np.isfinite(x)] for name, x in shown.items()}
+            self._display.update(step, {f"least {name}": float(x.min()) for name, x in finite.items() if len(x)})
+
+
+def take(state: State, index: int) -> State:
+    """The state of one member."""
+    return jax.tree.map(lambda x: x[index], state)

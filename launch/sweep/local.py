@@ -1,0 +1,61 @@
+"""Trials on this machine, some at a time, each a process of its own that launch.again runs to its end.
+
+run(sweep, ["1f6c02a9", ...], jobs=2, tell=print)
+"""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from gen import status
+from gen.train import files
+from launch.local.attempt import Process, Stopping, send, start
+from launch.sweep.outcome import locked
+from launch.sweep.record import Sweep
+
+
+def run(sweep: Sweep, trials: Sequence[str], jobs: int, tell: Callable[[str, int], None]) -> bool:
+    """Runs all, and tells of each its id and exit status; what a trial says goes to its log. One that another job has,
+    as what a sweep that was killed left behind, is waited for. Returns whether a signal ended it before the last: the
+    trials that it met have saved."""
+    waiting, running = list(trials), dict[str, subprocess.Popen]()
+    with Stopping() as stopping:
+        try:
+            while running or (waiting and not stopping.asked):
+                for trial in free(sweep, waiting, 0 if stopping.asked else jobs - len(running)):
+                    waiting.remove(trial)
+                    running[trial] = begin(sweep, trial)
+                for number in stopping.received():
+                    send(list(running.values()), number)
+                for trial in [trial for trial, child in running.items() if child.poll() is not None]:
+                    code = ended(running.pop(trial))
+                    if code == status.LOST:  # another job was faster to take its directory
+                        waiting.append(trial)
+                    else:
+                        tell(trial, code)
+                stopping.pause()
+        finally:
+            send(list(running.values()), signal.SIGTERM)
+    return stopping.asked
+
+
+def free(sweep: Sweep, waiting: Iterable[str], count: int) -> list[str]:
+    """The first trials, so many at most, that no job has."""
+    return [trial for trial in waiting if count > 0 and not locked(sweep.place(trial))][: max(count, 0)]
+
+
+def begin(sweep: Sweep, trial: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "launch.again", "--", sys.executable, *sweep.words(trial)]
+    with files.writing(sweep.log(trial)), sweep.log(trial).open("ab") as log:
+        return start(Process(command), log)
+
+
+def ended(child: subprocess.Popen) -> int:
+    return 128 - child.returncode if child.returncode < 0 else child.returncode
+
+
+def describe(code: int) -> str:
+    """An exit status in a word."""
+    words = {status.DONE: "done", status.DIVERGED: "diverged", status.PREEMPTED: "stopped, with its state saved"}
+    return words.get(code, f"failed with {code}")

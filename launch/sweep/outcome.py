@@ -1,0 +1,75 @@
+"""What has become of a trial, read from its run directory: whoever ran it, here or on a cluster, leaves the same.
+
+outcome(Path("runs/sweep/trials/1f6c02a9"), "eval/loss")     # Outcome("done", 1000, 2.31, rows)
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from gen import status
+from gen.train import files, metrics
+from gen.train.lock import Lock, NoLocks
+from gen.train.run_dir import RunDir
+from launch import stack
+
+State = Literal["missing", "unfinished", "running", "done", "diverged"]
+FINISHED = ("done", "diverged")  # running it again would change nothing
+
+
+class Outcome(NamedTuple):
+    """`value` is the metric that trials are compared by, of the last step that has it; None where none has. `seconds`
+    is not there: trials may have been stopped, and run anywhere."""
+
+    state: State
+    step: int
+    value: float | None
+    rows: list[dict[str, int | float]]
+
+
+def outcome(place: Path, target: str, steps: Mapping[str, int]) -> Outcome:
+    """Of a run, or of a stack, which is judged by its last stage; `steps` says how many a run, or each stage of a stack
+    by name, has to have trained."""
+    found = parts(place)
+    runs = [RunDir(path) for path in found.values()]
+    ended = [ending(RunDir(path), steps.get(name)) for name, path in found.items()]
+    state: State
+    if status.DIVERGED in ended:
+        state = "diverged"
+    elif ended[-1] == status.DONE:
+        state = "done"
+    elif locked(place):
+        state = "running"
+    else:
+        state = "unfinished" if runs[0].config_json.exists() else "missing"
+    rows = metrics.read(runs[-1].metrics_jsonl)
+    values = [float(row[target]) for row in rows if target in row]
+    return Outcome(state, int(rows[-1]["step"]) if rows else 0, values[-1] if values else None, rows)
+
+
+def parts(place: Path) -> dict[str, Path]:
+    """The run directories of a trial by name: itself, without one, or the stages of a stack."""
+    if (place / stack.STACK).exists():
+        return {name: place / where for name, where in files.read_json(place / stack.STACK)["stages"]}
+    return {"": place}
+
+
+def ending(run: RunDir, steps: int | None) -> int | None:
+    """The status with which the last launch of a run ended, None where it was cut off or was of other length."""
+    launches: list[dict[str, Any]] = run.launches()
+    if not launches or steps not in (None, launches[-1]["steps"]):
+        return None
+    return launches[-1].get("status")
+
+
+def locked(place: Path) -> bool:
+    """Whether a job has the directory right now."""
+    if not (place / "lock").exists():
+        return False
+    lock = Lock(place / "lock")
+    try:
+        return not lock.take()
+    except (NoLocks, OSError):
+        return False
+    finally:
+        lock.release()

@@ -1,0 +1,100 @@
+"""A sweep's directory: what is swept, and a run directory for each trial.
+
+DIR/sweep.json       the config file, the base config as data, and the overrides of each trial by id
+DIR/trials/ID/       the run of a trial; DIR/trials/ID.log is what it said
+DIR/index.html       the report, beside table.csv
+"""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gen import config
+from gen.sweep import Overrides
+from gen.train import files
+from gen.train.config import MAY_CHANGE
+from gen.train.run_dir import RunDir, differing
+from launch import catalog, stack
+from launch.runs import with_overrides
+from launch.sweep.members import as_flag
+
+SWEEP = "sweep.json"
+
+
+class Sweep(NamedTuple):
+    """`config` is the file as it was named, `name` the function, `set` the overrides of all trials, `base` the config
+    with them."""
+
+    path: Path
+    config: str
+    name: str
+    set: list[tuple[str, str]]
+    base: dict[str, Any]
+    trials: dict[str, Overrides]
+
+    def place(self, trial: str) -> Path:
+        return self.path / "trials" / trial
+
+    def log(self, trial: str) -> Path:
+        return self.path / "trials" / f"{trial}.log"
+
+    def data(self, trial: str) -> dict[str, Any]:
+        """The config of a trial."""
+        return with_overrides(self.base, list(self.trials[trial].items()))
+
+    def steps(self, trial: str) -> dict[str, int]:
+        """How many steps a trial that is done has trained, by the name of its stage; "" where it is no stack."""
+        data = self.data(trial)
+        if "stages" not in data:
+            return {"": int(data["train"]["steps"])}
+        stages, _ = stack.stage_configs(data, Path())
+        return {name: int(stage["train"]["steps"]) for name, stage in stages.items() if "train" in stage}
+
+    def words(self, trial: str) -> list[str]:
+        """The command of a trial, behind the interpreter."""
+        flags = [f"--config.{key}={value}" for key, value in self.set]
+        flags += [f"--config.{key}={as_flag(value)}" for key, value in self.trials[trial].items()]
+        return ["-m", "launch.train", f"--config={self.config}", f"--workdir={self.place(trial)}", *flags]
+
+    def command(self, trial: str, python: str = "python") -> str:
+        """What a user would type."""
+        return shlex.join([python, *self.words(trial)])
+
+
+def keep(sweep: Sweep) -> None:
+    """Writes sweep.json. Trials that a sweep has no longer stay in their directories, and out of its table.
+
+    Raises ValueError where the directory is that of a run, or of a sweep over another config.
+    """
+    check_free(sweep)
+    data = {"config": sweep.config, "sweep": sweep.name, "set": [list(pair) for pair in sweep.set]}
+    (sweep.path / "trials").mkdir(parents=True, exist_ok=True)
+    files.write_json(sweep.path / SWEEP, {**data, "base": sweep.base, "trials": sweep.trials})
+
+
+def check_free(sweep: Sweep) -> None:
+    if RunDir(sweep.path).config_json.exists() or (sweep.path / stack.STACK).exists():
+        raise ValueError(f"{sweep.path} is the directory of a run; give another directory")
+    if not (sweep.path / SWEEP).exists():
+        return
+    old = files.read_json(sweep.path / SWEEP)
+    if old["sweep"] != sweep.name:
+        raise ValueError(f"{sweep.path} holds the sweep {old['sweep']}, not {sweep.name}; give another directory")
+    if found := differing(resolved(old["base"]), resolved(sweep.base), MAY_CHANGE):
+        raise ValueError(f"{sweep.path} holds a sweep of another config: {'; '.join(found)}; give another directory")
+
+
+def read(path: Path) -> Sweep:
+    """The sweep of a directory. Raises ValueError where there is none."""
+    data = files.read_json(path / SWEEP)
+    pairs = [(key, value) for key, value in data["set"]]
+    return Sweep(path, data["config"], data["sweep"], pairs, data["base"], data["trials"])
+
+
+def resolved(base: Mapping[str, Any]) -> dict[str, Any]:
+    """With every default filled in, where it is a run's that can be by itself: what was typed is then what it means."""
+    try:
+        return config.to_dict(catalog.resolve(base))
+    except ValueError:
+        return dict(base)
