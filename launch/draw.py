@@ -24,7 +24,8 @@ COLUMNS = 8  # of a grid
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What was asked for: `num` pictures of a prompt, `batch` of them drawn at once, with the sampler of each stage."""
+    """What was asked for: `num` pictures of a prompt, `batch` of them drawn at once, with the sampler of each stage.
+    `row` is the place in its batch of one that was drawn among others, of other prompts (launch.many)."""
 
     prompt: str
     seed: int
@@ -32,13 +33,12 @@ class Asked:
     batch: int
     from_text_embedding: bool
     samplers: dict[str, SamplerConfig]
+    row: int | None = None
 
 
 def draw(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with: dict[str, Any]) -> int:
     """Writes the pictures of each prompt, each with its record, and a grid of them."""
-    if args.tokens is not None or args.stop or args.system is not None:
-        raise ValueError(f"{args.workdir} draws pictures: --tokens, --stop and --system are for language models")
-    stack = Unclip.open(args.workdir, mesh).with_samplers(overrides)
+    stack = open_for(args, overrides, mesh)
     out = Path(args.out or Path(args.workdir) / "samples")
     for prompt in args.prompt:
         for note in stack.read([prompt])[1]:
@@ -47,6 +47,13 @@ def draw(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with:
         asked = Asked(prompt, args.seed, args.num, together, args.from_text_embedding, stack.samplers)
         _write(stack, asked, {"weights": stack.digests(), **made_with}, out / f"{name(prompt)}-seed{args.seed}")
     return 0
+
+
+def open_for(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh) -> Unclip:
+    """Raises ValueError for flags that are not for a stack."""
+    if args.tokens is not None or args.stop or args.system is not None:
+        raise ValueError(f"{args.workdir} draws pictures: --tokens, --stop and --system are for language models")
+    return Unclip.open(args.workdir, mesh).with_samplers(overrides)
 
 
 def name(prompt: str) -> str:
@@ -64,6 +71,14 @@ def batch(stack: Unclip, asked: Asked, first: int) -> Float[np.ndarray, "B Y X 3
     tokens_BT = np.repeat(stack.read([asked.prompt])[0], asked.batch, axis=0)
     index_B = np.arange(first, first + asked.batch)
     return stack.draw(tokens_BT, index_B, asked.seed, from_text_embedding=asked.from_text_embedding).pictures[-1]
+
+
+def alone(stack: Unclip, asked: Asked, index: int) -> Float[np.ndarray, "Y X 3"]:
+    """A picture that was drawn among others, in the same place of a batch that it fills."""
+    tokens_BT = np.repeat(stack.read([asked.prompt])[0], asked.batch, axis=0)
+    index_B = np.full(asked.batch, index)
+    drawn = stack.draw(tokens_BT, index_B, asked.seed, from_text_embedding=asked.from_text_embedding)
+    return drawn.pictures[-1][asked.row]
 
 
 def every(stack: Unclip, asked: Asked) -> Float[np.ndarray, "N Y X 3"]:

@@ -15,18 +15,19 @@ from gen.sample.labeller import Guess, Labeller
 from gen.tasks.classify import ClassifyTaskConfig
 from gen.train import files
 from launch import labels
+from launch.many import prompts
 from launch.trained import Run
 
 
 def label(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with: dict[str, Any]) -> int:
     """Shows the probability of each label for every prompt, and appends them to OUT/labels.jsonl."""
     asked = {f"sampler.{key}": True for key, _ in overrides} | {
-        name: getattr(args, name) for name in ("from_text_embedding", "tokens", "stop", "system")
+        name: getattr(args, name) for name in ("from_text_embedding", "tokens", "stop", "system", "seeds", "vary")
     }
     if strange := next((name for name, value in asked.items() if value), None):
         raise ValueError(f"{args.workdir} is a classifier, which writes nothing: leave --{strange} out")
     labeller, weights = open_labeller(Path(args.workdir), mesh, args.batch)
-    guesses = labeller.label(args.prompt)
+    guesses = labeller.label(prompts.given(args))
     for guess in guesses:
         show(guess)
     out = Path(args.out or Path(args.workdir) / "samples")

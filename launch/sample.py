@@ -8,16 +8,26 @@ of all beside them. Texts are shown as they are written and added, with the same
 also be a directory in the Hugging Face layout. --sampler.KEY=VALUE sets a sampler, of one stage of a stack as
 --sampler.decoder.guidance_scale=2. A classifier shows how likely each label is for every prompt, and adds it to
 OUT/labels.jsonl.
+
+python -m launch.sample --workdir=runs/digits --prompts=captions.txt --num=1 --batch=64 --out=drawn
+python -m launch.sample --workdir=runs/digits --prompt="a two" --seeds=0,1,2 --vary=decoder.guidance_scale=1,2,4
+
+A file of prompts, several seeds or settings to vary make a list, of which every sample is a line of OUT/samples.jsonl
+and that the same command goes on with from where it was stopped; a grid with labels shows them beside each other.
+Several processes, as --process=1 --processes=4 or as a cluster starts them, share a list, each on its own devices.
 """
 
 from pathlib import Path
 
 from absl import flags
 
-from launch import command
+from launch import cluster, command
 
 
 def main(args, overrides) -> int:
+    if not (args.prompt or args.prompts):
+        raise ValueError("--prompt is missing: what to draw, how a text begins, or what to label; or --prompts=FILE")
+    place = cluster.share(args)
     import jax
 
     from gen import mesh as meshes
@@ -26,15 +36,24 @@ def main(args, overrides) -> int:
 
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     made_with = {"made_with": manifest.surroundings(dict(mesh.shape))}
-    if (Path(args.workdir) / "config.json").exists() and not (Path(args.workdir) / stack.STACK).exists():
+    workdir = Path(args.workdir)
+    pictures = not (workdir / "config.json").exists() or (workdir / stack.STACK).exists()
+    if not pictures:
         from launch.label import holds_classifier, label
-        from launch.write import write
 
-        show = label if holds_classifier(Path(args.workdir)) else write
-        return show(args, overrides, mesh, made_with)
-    from launch.draw import draw
+        if holds_classifier(workdir):
+            if place != cluster.ALONE:
+                raise ValueError(f"{workdir} is a classifier, whose labels one process writes: leave --processes out")
+            return label(args, overrides, mesh, made_with)
+    if args.prompts or args.seeds or args.vary or place != cluster.ALONE:
+        from launch.many import program
 
-    return draw(args, overrides, mesh, made_with)
+        many = program.draw if pictures else program.texts
+        return many(args, overrides, mesh, made_with, place)
+    from launch import draw, write
+
+    show = draw.draw if pictures else write.write
+    return show(args, overrides, mesh, made_with)
 
 
 if __name__ == "__main__":
@@ -48,6 +67,9 @@ if __name__ == "__main__":
     flags.DEFINE_integer("tokens", None, "texts: how many tokens at most, 128 if not said", lower_bound=1)
     flags.DEFINE_multi_string("stop", [], "texts: a string that ends one; may be given several times")
     flags.DEFINE_string("system", None, "texts: what a model that converses is told before every prompt")
+    flags.DEFINE_string("prompts", None, 'a file with a prompt a line, or, as .jsonl, {"prompt": "..."} a line')
+    flags.DEFINE_list("seeds", None, "several seeds, as 0,1,2, in place of --seed")
+    flags.DEFINE_multi_string("vary", [], "a sampler's key with several values, as decoder.guidance_scale=1,2,4")
+    cluster.define()
     where = "the directory of a trained stack, language model or classifier"
-    what = "what to draw, how a text begins, or what to label"
-    command.run(main, prefix="sampler", workdir=where, prompt=what)
+    command.run(main, prefix="sampler", workdir=where)

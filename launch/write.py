@@ -23,23 +23,15 @@ TOKENS = 128  # written when nobody says how many
 
 def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with: dict[str, Any]) -> int:
     """Shows each text, the first as it is written, and appends all to OUT/texts.jsonl."""
-    if args.from_text_embedding:
-        raise ValueError(f"{args.workdir} is a language model: --from_text_embedding is for pictures")
-    language = Language.open(args.workdir, mesh)
-    if args.system is not None:
-        template_of(language, args.workdir)
-    choice = choice_of(language, overrides)
-    said = {"seed": args.seed, "num": args.num, "sampler": config.to_dict(choice), "stop": list(args.stop)}
-    said |= {"new": args.tokens or TOKENS, "system": args.system}
-    record = {"kind": "text", **said, "weights": dict(language.weights), **made_with}
-
+    language = open_for(args, mesh)
+    record = record_of(language, args, args.seed, overrides, made_with)
     lines = []
     for prompt in args.prompt:
-        asked, shown, messages = _asked(prompt, args.system, language)
+        _, shown, _ = _asked(prompt, args.system, language)
         print(shown, end="", flush=True)
-        for index, text in enumerate(texts(language, {**record, "asked": prompt}, _show_first)):
-            print(("" if index == 0 else shown + text.text) + f"\n---- {_describe(text)}")
-            lines.append({"index": index, "asked": prompt, **text._asdict(), **messages, **record})
+        for index, line in enumerate(written(language, {**record, "asked": prompt}, _show_first)):
+            print(("" if index == 0 else shown + line["text"]) + f"\n---- {_describe(line)}")
+            lines.append(line)
     out = Path(args.out or Path(args.workdir) / "samples")
     out.mkdir(parents=True, exist_ok=True)
     path = out / "texts.jsonl"
@@ -47,6 +39,40 @@ def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with
         file.writelines(json.dumps(line) + "\n" for line in lines)
     print(f"added {len(lines)} texts to {path}")
     return 0
+
+
+def open_for(args: Any, mesh: Mesh) -> Language:
+    """Raises ValueError for flags that are not for the model."""
+    if args.from_text_embedding:
+        raise ValueError(f"{args.workdir} is a language model: --from_text_embedding is for pictures")
+    language = Language.open(args.workdir, mesh)
+    if args.system is not None:
+        template_of(language, args.workdir)
+    return language
+
+
+def record_of(
+    language: Language, args: Any, seed: int, overrides: Sequence[tuple[str, str]], made_with: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that texts are made from, but for the prompt."""
+    choice = config.to_dict(choice_of(language, overrides))
+    said = {"kind": "text", "seed": seed, "num": args.num, "sampler": choice, "stop": list(args.stop)}
+    said |= {"new": args.tokens or TOKENS, "system": args.system}
+    return {**said, "weights": dict(language.weights), **made_with}
+
+
+def check_prompt(language: Language, prompt: str, system: str | None) -> None:
+    """Raises ValueError for one that is no Unicode or leaves no room in the context."""
+    language.writer.encode(_asked(prompt, system, language)[0])
+
+
+def written(
+    language: Language, record: Mapping[str, Any], show: Callable[[Piece], None] | None = None
+) -> list[dict[str, Any]]:
+    """All texts of one prompt as they are kept, each with its record."""
+    _, _, messages = _asked(record["asked"], record["system"], language)
+    every = texts(language, record, show)
+    return [{"index": index, **text._asdict(), **messages, **record} for index, text in enumerate(every)]
 
 
 def texts(language: Language, record: Mapping[str, Any], show: Callable[[Piece], None] | None = None) -> list[Written]:
@@ -90,6 +116,6 @@ def _show_first(piece: Piece) -> None:
         print(piece.text, end="", flush=True)
 
 
-def _describe(text: Written) -> str:
-    mean = -sum(text.log_p) / max(len(text.log_p), 1)
-    return f"{len(text.tokens)} tokens, ended by {text.reason}, {mean:.3f} nats a token"
+def _describe(line: Mapping[str, Any]) -> str:
+    mean = -sum(line["log_p"]) / max(len(line["log_p"]), 1)
+    return f"{len(line['tokens'])} tokens, ended by {line['reason']}, {mean:.3f} nats a token"

@@ -13,7 +13,7 @@ from launch.replay import evaluation, record, verdict
 from launch.unclip import Unclip
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture(draw.Asked):
     """A picture's record, or that of a grid of all that were asked for."""
 
@@ -30,8 +30,10 @@ class Picture(draw.Asked):
             self.prompt.encode()
         except UnicodeEncodeError as error:
             raise ValueError(f"its prompt {ascii(self.prompt[:40])} is no Unicode") from error
-        if not 0 < self.batch <= self.num:
+        if not 0 < self.batch <= (self.num if self.row is None else record.MOST):
             raise ValueError(f"of {self.num} pictures {self.batch} were drawn at a time")
+        if self.row is not None and not 0 <= self.row < self.batch:
+            raise ValueError(f"it says that it was number {self.row} of {self.batch} drawn at a time, counted from 0")
 
 
 def replay(path: Path, workdir: Path) -> int:
@@ -44,6 +46,8 @@ def replay(path: Path, workdir: Path) -> int:
     stack = open_stack(path, said, workdir, mesh)
     if said.index is None:
         now = draw.grid(draw.every(stack, said))
+    elif said.row is not None:
+        now = png.to_uint8(draw.alone(stack, said, said.index))
     else:
         first = said.index // said.batch * said.batch
         now = png.to_uint8(draw.batch(stack, said, first)[said.index - first])

@@ -87,9 +87,7 @@ def test_what_can_be_told_apart_is(workdir, capsys):
 
 
 def arguments(workdir, **given):
-    common = {"seed": 0, "out": None, "batch": 4, "from_text_embedding": False, "system": None}
-    common |= {"tokens": None, "stop": [], "num": 4}
-    return types.SimpleNamespace(workdir=str(workdir), **common | given)
+    return types.SimpleNamespace(workdir=str(workdir), **small.SAMPLE | {"num": 4} | given)
 
 
 def test_labels_are_shown_and_kept_with_their_record(workdir, tmp_path, capsys):
@@ -106,11 +104,18 @@ def test_labels_are_shown_and_kept_with_their_record(workdir, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("given", "overrides", "name"),
-    [({"tokens": 5}, [], "tokens"), ({"stop": ["x"]}, [], "stop"), ({}, [("top_k", "3")], "sampler.top_k")],
+    [
+        ({"tokens": 5}, [], "tokens"),
+        ({"stop": ["x"]}, [], "stop"),
+        ({"seeds": ["1"]}, [], "seeds"),
+        ({}, [("top_k", "3")], "sampler.top_k"),
+    ],
 )
 def test_what_belongs_to_writing_is_refused(workdir, given, overrides, name):
     with pytest.raises(ValueError, match=f"is a classifier, which writes nothing: leave --{name} out"):
         sample.main(arguments(workdir, prompt=["x"], **given), overrides)
+    with pytest.raises(ValueError, match="whose labels one process writes"):
+        sample.main(arguments(workdir, prompt=["x"], process=0, processes=2), [])
 
 
 @pytest.mark.prove

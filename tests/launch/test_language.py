@@ -11,6 +11,7 @@ from gen import status
 from gen.data.text import TextConfig
 from launch import command, data, evaluate, feeds, runs, sample, suite
 from launch.language import Language
+from launch.replay import text
 from tests import small
 
 SMALL = [
@@ -51,9 +52,7 @@ def workdir(corpus, tmp_path_factory):
 
 def arguments(program, **given):
     """A program's flags, as absl would hand them over."""
-    common = {"seed": 0, "out": None, "batch": 4, "from_text_embedding": False, "system": None}
-    common |= {"tokens": None, "stop": [], "num": 2}
-    return types.SimpleNamespace(**common | given)
+    return types.SimpleNamespace(**small.SAMPLE | {"num": 2} | given)
 
 
 def test_training_measures_and_shows_text(workdir):
@@ -154,3 +153,30 @@ def test_a_vocabulary_larger_than_the_tokenizers_is_noted(corpus):
 
     cfg = types.SimpleNamespace(model=types.SimpleNamespace(vocab=259), data=TextConfig(source=f"text:{corpus}"))
     assert "is 59 more than the tokenizer's tokens" in feeds.notes(cfg, Feed(), Feed.tokenizer)[0]
+
+
+def test_texts_of_a_list_are_kept_once_and_are_those_of_their_prompts_alone(workdir, tmp_path, capsys):
+    (tmp_path / "prompts.txt").write_text("x = \n\nfile\n")
+    listed = {"prompts": tmp_path / "prompts.txt", "seeds": ["0", "1"], "vary": ["temperature=0.5,1"], "tokens": 6}
+    args = arguments(sample, workdir=str(workdir), out=str(tmp_path / "listed"), **listed)
+    assert sample.main(args, [("top_k", "5")]) == 0
+    out = capsys.readouterr().out
+    assert "left out 1 empty line (2)" in out and "wrote 16 samples" in out
+    path = tmp_path / "listed" / "samples.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {(line["asked"], line["seed"], line["sampler"]["temperature"], line["index"]) for line in lines} == {
+        (asked, seed, temperature, index)
+        for asked in ("x =", "file")
+        for seed in (0, 1)
+        for temperature in (0.5, 1.0)
+        for index in (0, 1)
+    }
+    assert sample.main(args, [("top_k", "5")]) == 0 and len(path.read_text().splitlines()) == 16
+    assert "16 of 16 samples are there already" in capsys.readouterr().out
+    assert (tmp_path / "listed" / "grid.html").read_text().count("<pre>") == 2 + 16
+    last = lines[-1]
+    single = arguments(sample, workdir=str(workdir), prompt=[last["asked"]], tokens=6, seed=last["seed"], out=tmp_path)
+    assert sample.main(single, [("top_k", "5"), ("temperature", str(last["sampler"]["temperature"]))]) == 0
+    alone = [json.loads(line) for line in (tmp_path / "texts.jsonl").read_text().splitlines()]
+    assert alone[last["index"]]["text"] == last["text"]
+    assert text.replay(path, workdir, len(lines) - 1) == status.DONE

@@ -44,16 +44,7 @@ def train(place, steps, **more):
 def trained(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs") / "lm"
     assert train(place, 10) == status.DONE
-    arguments = {
-        "workdir": str(place),
-        "prompt": ["ab", "c"],
-        "num": 2,
-        "seed": 3,
-        "out": None,
-        "tokens": 5,
-        "stop": [],
-    }
-    arguments |= {"batch": 4, "from_text_embedding": False, "system": None}
+    arguments = small.SAMPLE | {"workdir": str(place), "prompt": ["ab", "c"], "num": 2, "seed": 3, "tokens": 5}
     assert sample.main(SimpleNamespace(**arguments), []) == 0
     return place
 

@@ -12,6 +12,7 @@ from PIL import Image
 from gen import mesh as meshes
 from gen import status
 from gen.mesh import MeshConfig
+from gen.sample import png
 from gen.train import restore
 from gen.train.restore import NoIntactCheckpoint
 from launch import command, runs, sample, stack, trained
@@ -118,9 +119,8 @@ def test_samplers_are_set_by_stage_and_key(unclip):
 
 
 def test_the_sample_program_writes_pictures_with_their_record(trained_stack, tmp_path, capsys):
-    args = {"num": 3, "batch": 8, "seed": 0, "from_text_embedding": False, "out": tmp_path}
-    args |= {"tokens": None, "stop": [], "system": None}
-    assert sample.main(SimpleNamespace(workdir=trained_stack, prompt=[PROMPT], **args), []) == 0
+    args = small.SAMPLE | {"workdir": trained_stack, "prompt": [PROMPT], "num": 3, "batch": 8, "out": tmp_path}
+    assert sample.main(SimpleNamespace(**args), []) == 0
     pictures = sorted(p for p in tmp_path.glob("*.png") if "grid" not in p.name)
     assert len(pictures) == 3 and "wrote 3 pictures" in capsys.readouterr().out
     record = json.loads(Image.open(pictures[1]).text["gen"])
@@ -128,6 +128,24 @@ def test_the_sample_program_writes_pictures_with_their_record(trained_stack, tmp
     assert set(record["weights"]) == {"clip", "prior", "decoder", "upsampler"}
     for path in (pictures[1], next(tmp_path.glob("*grid.png"))):
         assert picture.replay(path, trained_stack) == status.DONE
+
+
+def test_pictures_of_a_list_are_those_of_their_prompts_alone_and_can_be_replayed(trained_stack, tmp_path):
+    prompts = [PROMPT, PROMPT.replace("seven", "two"), PROMPT.replace("seven", "three")]
+    (tmp_path / "prompts.txt").write_text("\n".join(prompts))
+    args = small.SAMPLE | {"workdir": trained_stack, "out": tmp_path, "batch": 8}
+    listed = args | {"prompts": tmp_path / "prompts.txt", "num": 1, "seeds": ["0", "5"], "vary": ["decoder.steps=2,3"]}
+    assert sample.main(SimpleNamespace(**listed), []) == 0
+    lines = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    assert len(lines) == 12 and {line["row"] for line in lines} == {0, 1, 2}
+    last = next(line for line in lines if line["row"] == 2 and line["seed"] == 5)
+    assert picture.replay(tmp_path / last["file"], trained_stack) == status.DONE
+    steps = [("decoder.steps", str(last["samplers"]["decoder"]["steps"]))]
+    single = args | {"prompt": [last["prompt"]], "num": 1, "seed": 5, "out": tmp_path / "alone"}
+    assert sample.main(SimpleNamespace(**single), steps) == 0
+    alone, _ = png.read(next(path for path in (tmp_path / "alone").glob("*.png") if "grid" not in path.name))
+    among, _ = png.read(tmp_path / last["file"])
+    assert np.abs(alone.astype(int) - among).max() <= 1
     assert capsys.readouterr().out.count("bit for bit") == 2
 
 

@@ -1,0 +1,91 @@
+"""A labelled grid of samples: a row a prompt, a column a seed and setting.
+
+grid = arrange(items, names, ledger.made)
+pictures(grid, out)        # out/grid.png
+texts(grid, out)           # out/grid.html
+"""
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from PIL import Image, ImageDraw, ImageFont
+
+from gen.train import files
+from launch.many.items import Item
+
+LARGEST = 600  # cells of a grid that somebody looks at
+SMALLEST = 96  # pixels on the side of a picture in it
+MARGIN, GAP, SIZE = 180, 4, 13  # pixels: of the labels' column, between pictures, of letters
+PAGE = Path(__file__).with_name("grid.html")
+
+
+class Grid(NamedTuple):
+    """Lines of a ledger by prompt and label; there is none for what has not been made."""
+
+    prompts: list[str]
+    labels: list[str]
+    cells: Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+def arrange(items: Sequence[Item], names: Callable[[Item], list[str]], made: Mapping[str, Any]) -> Grid:
+    """`names(item)` are the ids of an item's samples, each of which has a column where there are several."""
+    cells: dict[tuple[str, str], Mapping[str, Any]] = {}
+    labels: dict[str, None] = {}
+    for item in items:
+        own = names(item)
+        for index, name in enumerate(own):
+            label = item.label + (f" #{index}" if len(own) > 1 else "")
+            labels[label] = None
+            if name in made:
+                cells[item.prompt, label] = made[name]
+    return Grid(list(dict.fromkeys(item.prompt for item in items)), list(labels), cells)
+
+
+def pictures(grid: Grid, out: Path) -> Path:
+    """Writes OUT/grid.png from the pictures that lines name."""
+    opened = {place: enlarged(Image.open(out / line["file"]).convert("RGB")) for place, line in grid.cells.items()}
+    font = ImageFont.load_default(SIZE)
+    words = [word for label in grid.labels for word in label.split()]
+    width = max(*(image.width for image in opened.values()), *(int(font.getlength(word)) + 1 for word in words))
+    height = max(image.height for image in opened.values())
+    heads = [wrapped(label, width) for label in grid.labels]
+    top = max(head.count("\n") + 1 for head in heads) * (SIZE + 3) + GAP
+    size = (MARGIN + len(heads) * (width + GAP), top + len(grid.prompts) * (height + GAP))
+    canvas = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, (label, head) in enumerate(zip(grid.labels, heads, strict=True)):
+        left = MARGIN + column * (width + GAP)
+        draw.multiline_text((left, 0), head, "black", font)
+        for row, prompt in enumerate(grid.prompts):
+            if (prompt, label) in opened:
+                canvas.paste(opened[prompt, label], (left, top + row * (height + GAP)))
+    for row, prompt in enumerate(grid.prompts):
+        draw.multiline_text((GAP, top + row * (height + GAP)), wrapped(prompt, MARGIN - 2 * GAP), "black", font)
+    path = out / "grid.png"
+    with files.replacing(path) as partial:
+        canvas.save(partial, "PNG")
+    return path
+
+
+def texts(grid: Grid, out: Path) -> Path:
+    """Writes OUT/grid.html."""
+    text_of = lambda *place: grid.cells.get(place, {}).get("text")
+    rows = [(prompt, [text_of(prompt, label) for label in grid.labels]) for prompt in grid.prompts]
+    path = out / "grid.html"
+    template = jinja2.Template(PAGE.read_text(), autoescape=True)
+    files.write_text(path, template.render(labels=grid.labels, rows=rows))
+    return path
+
+
+def enlarged(image: Image.Image) -> Image.Image:
+    """Small pictures with each pixel a square."""
+    factor = max(1, SMALLEST // image.height)
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def wrapped(text: str, pixels: int) -> str:
+    """In lines of about so many pixels, between words."""
+    return "\n".join(textwrap.wrap(text, pixels // (SIZE // 2), break_long_words=False)) or text

@@ -1,0 +1,64 @@
+"""What launch.sample does with a list: prompts by seeds and settings, from where it was left, this process's share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from launch import draw as pictures
+from launch import write
+from launch.many import grid, items, prompts
+from launch.many.ledger import Ledger
+from launch.many.pictures import Pictures
+from launch.many.texts import Texts
+
+type Overrides = Sequence[tuple[str, str]]
+
+
+def asked(args: Any) -> list[items.Item]:
+    """Raises ValueError for a file, a seed or a setting that is none."""
+    return items.expand(prompts.given(args), seeds(args), items.vary(args.vary))
+
+
+def seeds(args: Any) -> list[int]:
+    for text in args.seeds or []:
+        if not text.strip().isdecimal() or int(text) >= 2**32:
+            raise ValueError(f"--seeds={','.join(args.seeds)}: {text!r} is not a number from 0 to 2^32 - 1")
+    return list(dict.fromkeys(int(text) for text in args.seeds)) if args.seeds else [args.seed]
+
+
+def draw(args: Any, overrides: Overrides, mesh: Mesh, made_with: dict[str, Any], place: tuple[int, int]) -> int:
+    """Pictures, for `place`, process and processes."""
+    stack = pictures.open_for(args, overrides, mesh)
+    maker = Pictures(stack, args.num, args.batch, args.from_text_embedding, made_with)
+    return make(args, maker, place, grid.pictures)
+
+
+def texts(args: Any, overrides: Overrides, mesh: Mesh, made_with: dict[str, Any], place: tuple[int, int]) -> int:
+    maker = Texts(write.open_for(args, mesh), args, overrides, made_with)
+    return make(args, maker, place, grid.texts)
+
+
+def make(args: Any, maker: Pictures | Texts, place: tuple[int, int], show: Any) -> int:
+    """Makes this process's share of what is missing, and shows all in a grid if it is small enough to look at."""
+    every = asked(args)
+    for note in maker.check(every):
+        print(f"note: {note}")
+    mine = items.share(every, *place)
+    ledger = Ledger(Path(args.out or Path(args.workdir) / "samples"), *place)
+    names = [name for item in mine for name in maker.names(item)]
+    done = sum(name in ledger for name in names)
+    if done:
+        print(f"{done} of {len(names)} samples are there already")
+    columns = ("[bold]samples", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        row = bar.add_task("samples", total=len(names), completed=done)
+        maker.make(mine, ledger, lambda count: bar.advance(row, count))
+    print(f"wrote {len(names) - done} samples, each a line of {ledger.path}")
+    if place[0] == 0 and len(every) * args.num <= grid.LARGEST:
+        made = Ledger(ledger.path.parent, *place).made  # with what other processes have made by now
+        shown = show(grid.arrange(every, maker.names, made), ledger.path.parent)
+        print(f"a grid of all that are there: {shown}")
+    return 0
