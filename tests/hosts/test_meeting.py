@@ -181,14 +181,16 @@ def test_who_is_left_of_an_earlier_launch_gives_way(alive):
     threads = [
         threading.Thread(target=lambda i=i: result.update({i: meeting.meet(place(i), SAME, 10.0, 5.0)})) for i in (1, 2)
     ]
-    for thread in threads:
-        thread.start()
-    for thread in (*threads, first):
-        thread.join()
+    threads[0].start()
     if alive:
         told = line.receive()
         assert told["status"] == status.LOST and "has come in the place of process 1 (elsewhere)" in told["refused"]
         line.close()
+    else:
+        time.sleep(1.0)  # or the last might be heard first, and the dead one taken for whom is waited for
+    threads[1].start()
+    for thread in (*threads, first):
+        thread.join()
     close(result.values())
     assert "elsewhere" not in str(result["met"].names)
 
