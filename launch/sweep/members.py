@@ -43,12 +43,12 @@ def plain(value: Any, where: str) -> Any:
     """A value as JSON has it, also one of NumPy's. Raises ValueError for what JSON has not."""
     value = value.item() if hasattr(value, "item") and not getattr(value, "shape", ()) else value
     try:
-        text = json.dumps(value, allow_nan=False)
+        value = json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}={value!r} is no number, text, list or None that a config can have") from error
-    if "\\n" in text:
+    if "\n" in as_flag(value):
         raise ValueError(f"{where}={value!r} has a line break in it, which no command line of a cluster takes")
-    return json.loads(text)
+    return value
 
 
 def is_sweep(name: str) -> bool:

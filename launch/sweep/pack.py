@@ -100,9 +100,8 @@ class Packed:
             code = packs.train(made.task, members, around)
             if code == status.PREEMPTED:
                 return code
-            for trial, member, ended in zip(
-                self.trials, members, packs.unpack(made.task, members, around), strict=True
-            ):
+            endings = packs.unpack(made.task, members, around)
+            for trial, member, ended in zip(self.trials, members, endings, strict=True):
                 member.run.record_end(ended)
                 if trial not in self.told:
                     tell(trial, ended)

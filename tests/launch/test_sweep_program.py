@@ -608,11 +608,13 @@ def test_what_cannot_be_packed_is_left_to_run_by_itself(config_file, tmp_path):
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("how", [["--jobs=2"], ["--pack"]])
-def test_a_sweep_that_is_killed_again_and_again_ends_with_the_same_table(config_file, tmp_path, how):
+@pytest.mark.parametrize(("how", "steps"), [("--jobs=2", 40), ("--pack", 400)])
+def test_a_sweep_that_is_killed_again_and_again_ends_with_the_same_table(config_file, tmp_path, how, steps):
     where = config_file('def sweep(): return product(over("optim.lr", 1e-3, 1e-2), over("seed", 0, 1, 2))')
-    words = [f"--config={where}", *QUIET, "--config.train.steps=40", *how]
+    words = [f"--config={where}", *QUIET, f"--config.train.steps={steps}", how]
+    begin = time.monotonic()
     assert sweep(*words, f"--workdir={tmp_path / 'alone'}").returncode == 0
+    took = time.monotonic() - begin
     draw = np.random.default_rng(0)
     kills = 0
     line = [sys.executable, "-m", "launch.sweep", *words, f"--workdir={tmp_path / 'killed'}"]
@@ -620,7 +622,7 @@ def test_a_sweep_that_is_killed_again_and_again_ends_with_the_same_table(config_
     while kills < 8:
         with subprocess.Popen(line, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as begun:
             try:
-                begun.wait(draw.uniform(3, 20))
+                begun.wait(took * draw.uniform(0.1, 0.4))
                 break
             except subprocess.TimeoutExpired:
                 begun.send_signal(signal.SIGKILL if draw.uniform() < 0.7 else signal.SIGTERM)
