@@ -44,10 +44,15 @@ class Job:
 
     def __post_init__(self):
         at_least_1("job", self, "nodes", "tasks", "notice")
-        if self.time is not None and seconds(self.time) < 2 * self.notice:
+        if self.time is not None:
+            self.check_time(self.time, f"job.time={self.time}")
+
+    def check_time(self, time: str, said: str) -> None:
+        """A job that is told to stop as soon as it begins would go back into its queue for ever."""
+        if seconds(time) < 2 * self.notice:
             raise ValueError(
-                f"job.time={self.time} is less than twice the {self.notice} seconds of job.notice, at which it is told"
-                " to stop: give it more, or less notice"
+                f"{said} is less than twice the {self.notice} seconds of job.notice before its end, when it is told to"
+                " stop: give it more --job.time, or less --job.notice"
             )
 
 
@@ -115,17 +120,12 @@ def hand_in(path: Path, text: str) -> str:
 
 
 def check(job: Job) -> None:
-    """Raises ValueError where there is no cluster, or it needs a partition or an account that was not given, naming
-    those that there are."""
+    """Raises ValueError where there is no cluster, or it needs a partition, an account or a time that was not given,
+    naming those that there are."""
     if shutil.which("sbatch") is None:
         raise ValueError("there is no sbatch on this machine: run this where jobs are submitted, or print it instead")
-    if job.partition is None:
-        partitions = ask("sinfo", "--noheader", "--format=%P")
-        if partitions and not any(name.endswith("*") for name in partitions):
-            raise ValueError(f"this cluster has no default partition: give --job.partition, of {', '.join(partitions)}")
-    if job.account is None and any(
-        "associations" in line for line in ask("scontrol", "show", "config") if _enforced(line)
-    ):
+    _check_partition(job)
+    if job.account is None and any(_by_account(line) for line in ask("scontrol", "show", "config")):
         user = getpass.getuser()
         own = ask("sacctmgr", "--noheader", "--parsable2", "show", "user", user, "format=DefaultAccount")
         if not any(own):
@@ -134,6 +134,21 @@ def check(job: Job) -> None:
                 f"this cluster charges jobs to accounts, and {user} has no default one: give --job.account,"
                 f" of {', '.join(sorted(set(every))) or 'those that its administrators gave you'}"
             )
+
+
+def _check_partition(job: Job) -> None:
+    # a name, with * behind the default one; the time of a job that says none, if there is one; the most that one has
+    known = [line.split() for line in ask("sinfo", "--noheader", "--format=%P %L %l")]
+    if job.partition is None:
+        own = [row for row in known if row[0].endswith("*")]
+    else:
+        own = [row for row in known if row[0].rstrip("*") in job.partition.split(",")]  # some are hidden from sinfo
+    if known and not own and job.partition is None:
+        names = ", ".join(dict.fromkeys(name for name, *_ in known))
+        raise ValueError(f"this cluster has no default partition: give --job.partition, of {names}")
+    for name, *times in own if job.time is None else []:
+        if time := next(filter(TIME.fullmatch, times), None):
+            job.check_time(time, f"partition {name.rstrip('*')} gives a job {time}, which")
 
 
 def ask(*command: str) -> list[str]:
@@ -145,5 +160,6 @@ def ask(*command: str) -> list[str]:
     return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
 
 
-def _enforced(line: str) -> bool:
-    return line.startswith("AccountingStorageEnforce")
+def _by_account(line: str) -> bool:
+    """Whether a line of Slurm's configuration says that jobs need an account."""
+    return line.startswith("AccountingStorageEnforce") and "associations" in line

@@ -304,10 +304,11 @@ def test_sbatch_gets_the_script(program, tmp_path):
 
 def test_a_cluster_without_defaults_names_what_there_is(program):
     program("sbatch", "echo 1")
-    program("sinfo", "echo short; echo long")
+    program("sinfo", "echo 'short n/a 30:00'; echo 'long n/a infinite'")
     with pytest.raises(ValueError, match=r"no default partition: give --job\.partition, of short, long"):
         slurm.check(slurm.Job())
-    program("sinfo", "echo short; echo 'long*'")
+    slurm.check(slurm.Job(partition="hidden"))
+    program("sinfo", "echo 'short n/a 30:00'; echo 'long* n/a infinite'")
     slurm.check(slurm.Job())
     program("scontrol", "echo 'AccountingStorageEnforce = associations,limits'")
     program("sacctmgr", 'case "$*" in *DefaultAccount*) echo;; *) echo lab; echo other;; esac')
@@ -316,6 +317,17 @@ def test_a_cluster_without_defaults_names_what_there_is(program):
     slurm.check(slurm.Job(account="lab"))
     program("sacctmgr", "echo lab")
     slurm.check(slurm.Job())
+
+
+def test_a_partition_that_gives_a_job_too_little_time_is_told(program):
+    program("sbatch", "echo 1")
+    program("sinfo", "echo 'short* n/a 5:00'; echo 'some 5:00 infinite'; echo 'long 1-00:00:00 2-00:00:00'")
+    for partition in (None, "short", "long,some"):
+        with pytest.raises(ValueError, match=r"gives a job 5:00, which is less than twice the 300 seconds"):
+            slurm.check(slurm.Job(partition=partition))
+    slurm.check(slurm.Job(partition="long"))
+    slurm.check(slurm.Job(partition="some", time="60"))
+    slurm.check(slurm.Job(notice=120))
 
 
 def test_kubectl_gets_the_text(program, tmp_path):

@@ -421,7 +421,7 @@ def test_slurm_gets_an_array_whose_jobs_are_the_trials(tmp_path, monkeypatch):
     for name, body in {
         "sbatch": "echo 12",
         "squeue": "true",
-        "sinfo": "echo 'p*'",
+        "sinfo": "echo 'p* n/a infinite'",
         "srun": 'printf "<%s>" "$@"',
     }.items():
         path = tmp_path / "bin" / name
