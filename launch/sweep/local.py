@@ -6,11 +6,12 @@ run(sweep, ["1f6c02a9", ...], jobs=2, tell=print)
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gen import status
 from gen.train import files
 from launch.local.attempt import Process, Stopping, send, start
+from launch.sweep import devices
 from launch.sweep.outcome import locked
 from launch.sweep.record import Sweep
 
@@ -20,16 +21,19 @@ def run(sweep: Sweep, trials: Sequence[str], jobs: int, tell: Callable[[str, int
     as what a sweep that was killed left behind, is waited for. Returns whether a signal ended it before the last: the
     trials that it met have saved."""
     waiting, running = list(trials), dict[str, subprocess.Popen]()
+    idle, having = devices.shares(jobs), dict[str, Mapping[str, str]]()
     with Stopping() as stopping:
         try:
             while running or (waiting and not stopping.asked):
-                for trial in free(sweep, waiting, 0 if stopping.asked else jobs - len(running)):
+                for trial in free(sweep, waiting, 0 if stopping.asked else len(idle)):
                     waiting.remove(trial)
-                    running[trial] = begin(sweep, trial)
+                    having[trial] = idle.pop(0)
+                    running[trial] = begin(sweep, trial, having[trial])
                 for number in stopping.received():
                     send(list(running.values()), number)
                 for trial in [trial for trial, child in running.items() if child.poll() is not None]:
                     code = ended(running.pop(trial))
+                    idle.append(having.pop(trial))
                     if code == status.LOST:  # another job was faster to take its directory
                         waiting.append(trial)
                     else:
@@ -42,13 +46,13 @@ def run(sweep: Sweep, trials: Sequence[str], jobs: int, tell: Callable[[str, int
 
 def free(sweep: Sweep, waiting: Iterable[str], count: int) -> list[str]:
     """The first trials, so many at most, that no job has."""
-    return [trial for trial in waiting if count > 0 and not locked(sweep.place(trial))][: max(count, 0)]
+    return [trial for trial in waiting if count and not locked(sweep.place(trial))][:count]
 
 
-def begin(sweep: Sweep, trial: str) -> subprocess.Popen:
+def begin(sweep: Sweep, trial: str, share: Mapping[str, str]) -> subprocess.Popen:
     command = [sys.executable, "-m", "launch.again", "--", sys.executable, *sweep.words(trial)]
     with files.writing(sweep.log(trial)), sweep.log(trial).open("ab") as log:
-        return start(Process(command), log)
+        return start(Process(command, share), log)
 
 
 def ended(child: subprocess.Popen) -> int:

@@ -2,8 +2,9 @@
 
 import contextlib
 import multiprocessing
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from launch import command
 from launch.plan.described import check_all, described
 from launch.runs import with_overrides
 from launch.submit import settings, slurm
-from launch.sweep import array, local, members, pack, record, report
+from launch.sweep import array, devices, local, members, pack, record, report
 from launch.sweep.outcome import FINISHED
 from launch.sweep.record import Sweep
 
@@ -29,7 +30,7 @@ def run(args: Any, keys: Pairs, jobs: Pairs) -> int:
     if jobs and args.backend != "slurm":
         raise ValueError(f"--job.{jobs[0][0]} is for --backend=slurm")
     with contextlib.redirect_stdout(sys.stderr):  # what is printed may be read by another program
-        members.check(sweep.trials, problem_of(sweep, args.plan))
+        members.check(sweep.trials, problem_of(sweep, args.plan, devices.shares(args.jobs)[0]))
     record.check_free(sweep)
     left = unfinished(sweep, args)
     if args.backend == "print":
@@ -54,8 +55,8 @@ def put_together(args: Any, keys: Pairs) -> Sweep:
     return Sweep(Path(args.workdir), args.config, name, list(keys), base, trials)
 
 
-def problem_of(sweep: Sweep, plan: bool) -> Callable[[str], str | None]:
-    """Why a trial cannot run, None where it can."""
+def problem_of(sweep: Sweep, plan: bool, share: Mapping[str, str]) -> Callable[[str], str | None]:
+    """Why a trial cannot run, None where it can, with `plan` also on its share of the devices."""
     seen: dict[str, str | None] = {}
 
     def problem(trial: str) -> str | None:
@@ -63,7 +64,7 @@ def problem_of(sweep: Sweep, plan: bool) -> Callable[[str], str | None]:
         try:
             check_all(described(data))
             if plan:
-                return planned(data, seen)
+                return planned(data, share, seen)
         except ValueError as error:
             return str(error)
         return None
@@ -71,20 +72,21 @@ def problem_of(sweep: Sweep, plan: bool) -> Callable[[str], str | None]:
     return problem
 
 
-def planned(data: dict[str, Any], seen: dict[str, str | None]) -> str | None:
-    """Why a config does not fit into this machine; those that differ in scalars alone are compiled once."""
+def planned(data: dict[str, Any], share: Mapping[str, str], seen: dict[str, str | None]) -> str | None:
+    """Why a config does not fit into a share of this machine; those that differ in scalars alone are compiled once."""
     key = pack.shape(data)
     if key not in seen:
         # a process of its own: one that has used the devices would keep them from the trials
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
-            seen[key] = other.submit(fits, data).result()
+            seen[key] = other.submit(fits, data, share).result()
     return seen[key]
 
 
-def fits(data: dict[str, Any]) -> str | None:
-    """Why a config does not fit into this machine, None where it does."""
+def fits(data: dict[str, Any], share: Mapping[str, str]) -> str | None:
+    """Why a config does not fit into these devices, None where it does."""
     from launch.plan import show
 
+    os.environ.update(share)  # before JAX looks for any
     command.quiet()
     with contextlib.redirect_stdout(sys.stderr):
         try:

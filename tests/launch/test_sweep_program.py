@@ -26,7 +26,7 @@ from gen import config, status
 from gen.train import metrics
 from gen.train import pack as packs
 from launch import command, runs
-from launch.sweep import array, local, members, outcome, pack, program, record, report
+from launch.sweep import array, devices, local, members, outcome, pack, program, record, report
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--config.train.steps=6", "--config.log.every=1", "--config.evals.every=3", "--config.evals.batches=1")
@@ -179,6 +179,7 @@ def test_with_plan_what_does_not_fit_is_refused_and_scalars_compile_once(config_
     planned = []
 
     def fits(data):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
         planned.append(data)
         if data["model"]["transformer"]["width"] == 64:
             raise ValueError("this run does not fit")
@@ -192,11 +193,13 @@ def test_with_plan_what_does_not_fit_is_refused_and_scalars_compile_once(config_
         def submit(self, function, *given):
             return SimpleNamespace(result=lambda: function(*given))
 
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     monkeypatch.setattr(show, "check_fits_here", fits)
     monkeypatch.setattr(program, "ProcessPoolExecutor", Here)
     where = config_file('def sweep(): return product(over("model.transformer.width", 32, 64), over("seed", 0, 1, 2))')
     with pytest.raises(ValueError, match="3 of 6 trials cannot run") as error:
-        program.run(arguments(where, tmp_path / "sweep", plan=True), (), ())
+        program.run(arguments(where, tmp_path / "sweep", plan=True, jobs=2), (), ())
     assert len(planned) == 2 and str(error.value).count("width=64 seed=") == 3
 
 
@@ -361,6 +364,54 @@ def test_so_many_at_a_time(tmp_path):
     local.run(made, list(made.trials), 2, lambda *_: None)
     assert {path.name for path in (made.path / "trials").glob("seen.*")} <= {"seen.1", "seen.2"}
     assert (made.path / "trials" / "seen.2").exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "environment", "jobs", "names", "fraction"),
+    [
+        (4, {}, 1, [None], None),
+        (4, {}, 2, ["0,1", "2,3"], None),
+        (4, {}, 3, ["0", "1", "2"], None),
+        (2, {}, 4, ["0", "1", "0", "1"], "0.375"),
+        (2, {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.9"}, 5, ["0", "1", "0", "1", "0"], "0.300"),
+        (4, {"CUDA_VISIBLE_DEVICES": "3,GPU-ab"}, 2, ["3", "GPU-ab"], None),
+        (4, {"CUDA_VISIBLE_DEVICES": "-1"}, 2, [None, None], None),
+        (4, {"JAX_PLATFORMS": "cpu"}, 2, [None, None], None),
+        (0, {}, 2, [None, None], None),
+    ],
+)
+def test_each_job_has_a_share_of_the_gpus(tmp_path, monkeypatch, count, environment, jobs, names, fraction):
+    for index in range(count):
+        (tmp_path / f"nvidia{index}").touch()
+    (tmp_path / "nvidiactl").touch()
+    for name in ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_MEM_FRACTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = devices.shares(jobs, tmp_path)
+    assert [share.get("CUDA_VISIBLE_DEVICES") for share in found] == names
+    assert {share.get("XLA_PYTHON_CLIENT_MEM_FRACTION") for share in found} == {fraction}
+
+
+def test_a_gpu_is_given_back_when_a_trial_ends(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,7")
+    made = stub(
+        tmp_path,
+        """
+        gpu = place.parent / os.environ["CUDA_VISIBLE_DEVICES"]
+        if gpu.exists():
+            sys.exit(2)  # another has it, and starting again is no help
+        gpu.mkdir()
+        time.sleep(0.3)
+        gpu.rmdir()
+        (place.parent / f"{gpu.name}.used").touch()
+        """,
+    )
+    told = []
+    local.run(made, list(made.trials), 2, lambda _, code: told.append(code))
+    assert told == [0] * 4
+    assert {path.name for path in (made.path / "trials").glob("*.used")} == {"0.used", "7.used"}
 
 
 def test_a_signal_lets_trials_save_and_starts_no_other(tmp_path):
