@@ -56,7 +56,7 @@ def main(args, overrides) -> int:
     return show(args, overrides, mesh, made_with)
 
 
-if __name__ == "__main__":
+def define() -> None:
     flags.DEFINE_string("workdir", None, "directory of a trained stack, language model or classifier")
     flags.DEFINE_multi_string("prompt", None, "what to draw, how a text begins, or what to label; may be repeated")
     flags.DEFINE_integer("num", 4, "how many samples of each prompt", lower_bound=1)
@@ -71,5 +71,9 @@ if __name__ == "__main__":
     flags.DEFINE_list("seeds", None, "several seeds, as 0,1,2, in place of --seed")
     flags.DEFINE_multi_string("vary", [], "a sampler's key with several values, as decoder.guidance_scale=1,2,4")
     cluster.define()
+
+
+if __name__ == "__main__":
+    define()
     where = "the directory of a trained stack, language model or classifier"
     command.run(main, prefix="sampler", workdir=where)

@@ -31,10 +31,14 @@ def main(args, overrides) -> int:
     return runs.train(data, args.workdir, branch)
 
 
-if __name__ == "__main__":
+def define() -> None:
     flags.DEFINE_string("config", None, "config file, FILE.py or FILE.py:VARIANT")
     flags.DEFINE_string("workdir", None, "directory of the run; made if need be, resumed if it holds one")
     flags.DEFINE_string("from", None, "branch off a checkpoint of another run, DIR or DIR@STEP")
     flags.DEFINE_bool("plan", False, "compile first, and refuse what does not fit into the devices' memory")
     cluster.define()
+
+
+if __name__ == "__main__":
+    define()
     command.run(main, config="the config file, as configs/unclip/digits.py", workdir="the directory of the run")

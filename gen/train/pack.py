@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Key
 
@@ -67,6 +67,40 @@ def unpack(task: Task, members: Sequence[Member], around: Surroundings) -> list[
         return Pack(task, members, around).unpack()
 
 
+def keys(cfgs: Sequence[RunConfig]) -> Key[Array, "N"]:
+    return jnp.stack([jax.random.key(cfg.seed) for cfg in cfgs])
+
+
+def program(task: Task, cfgs: Sequence[RunConfig], mesh: Mesh) -> Program:
+    """The program of one run, over all that have these configs."""
+    first, optims, whole = cfgs[0], [cfg.optim for cfg in cfgs], NamedSharding(mesh, P())
+    decays = [optim.weight_decay for optim in optims]
+    lr_N, decay_N = jnp.float32([optim.lr for optim in optims]), jnp.float32(decays)
+
+    def begin(key: Key[Array, "N"], origin: Mapping[str, Params]) -> State:
+        one = lambda key: states.init(task, first.optim, first.train.steps, key, origin)
+        return jax.vmap(one)(key)
+
+    def move(lr: Any, decay: Any, state: State, key: Key[Array, ""], frozen: Mapping[str, Params], batch: Batch):
+        scalars = {"lr": lr, "weight_decay": decay if any(decays) else 0.0}
+        optim = Traced(**{**vars(first.optim), **scalars})
+        one = step.make(task, optim, first.train.steps, first.train.accumulate, first.train.spikes)
+        moved, metrics = one(state, frozen, batch, key)
+        stays = state.streak >= first.train.nonfinite_limit
+        return jax.tree.map(lambda old, new: jnp.where(stays, old, new), state, moved), metrics
+
+    def once(state: State, frozen: Mapping[str, Params], batch: Batch, key: Key[Array, "N"]):
+        return jax.vmap(move, in_axes=(0, 0, 0, 0, None, None))(lr_N, decay_N, state, key, frozen, batch)
+
+    origin = {name: spec.abstract(read.specs) for name, read in task.origin.items()}
+    shapes = jax.eval_shape(begin, jax.eval_shape(lambda: keys(cfgs)), origin)
+    return Program(
+        state=jax.tree.map(lambda x: abstract_on(x, whole), shapes),
+        begin=jax.jit(begin, out_shardings=whole),
+        step=jax.jit(once, donate_argnums=0, out_shardings=whole),
+    )
+
+
 class Pack(Training):
     """The state, and what a step says, have a leading axis of members."""
 
@@ -83,36 +117,10 @@ class Pack(Training):
         super().__init__(task, cfg, around)
 
     def draw_key(self) -> Key[Array, "N"]:
-        return jnp.stack([jax.random.key(member.cfg.seed) for member in self.members])
+        return keys([member.cfg for member in self.members])
 
     def program_of(self, task: Task) -> Program:
-        """The program of one run, over all members."""
-        cfg, optims = self.cfg, [member.cfg.optim for member in self.members]
-        decays = [optim.weight_decay for optim in optims]
-        lr_N, decay_N = jnp.float32([optim.lr for optim in optims]), jnp.float32(decays)
-        whole = NamedSharding(self.around.mesh, P())
-
-        def begin(key: Key[Array, "N"], origin: Mapping[str, Params]) -> State:
-            one = lambda key: states.init(task, cfg.optim, cfg.train.steps, key, origin)
-            return jax.vmap(one)(key)
-
-        def move(lr: Any, decay: Any, state: State, key: Key[Array, ""], frozen: Mapping[str, Params], batch: Batch):
-            scalars = {"lr": lr, "weight_decay": decay if any(decays) else 0.0}
-            optim = Traced(**{**vars(cfg.optim), **scalars})
-            one = step.make(task, optim, cfg.train.steps, cfg.train.accumulate, cfg.train.spikes)
-            moved, metrics = one(state, frozen, batch, key)
-            stays = state.streak >= cfg.train.nonfinite_limit
-            return jax.tree.map(lambda old, new: jnp.where(stays, old, new), state, moved), metrics
-
-        def once(state: State, frozen: Mapping[str, Params], batch: Batch, key: Key[Array, "N"]):
-            return jax.vmap(move, in_axes=(0, 0, 0, 0, None, None))(lr_N, decay_N, state, key, frozen, batch)
-
-        shapes = jax.eval_shape(begin, self.draw_key(), {n: spec.abstract(r.specs) for n, r in task.origin.items()})
-        return Program(
-            state=jax.tree.map(lambda x: abstract_on(x, whole), shapes),
-            begin=jax.jit(begin, out_shardings=whole),
-            step=jax.jit(once, donate_argnums=0, out_shardings=whole),
-        )
+        return program(task, [member.cfg for member in self.members], self.around.mesh)
 
     def record_start(self, start: int) -> None:
         for member in self.members:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gen import status
+from gen.train.lock import held
 from launch.local.attempt import CannotStart, Process, Stopping, attempt
 
 LONGEST_PAUSE = 60.0  # seconds
@@ -41,7 +42,7 @@ def supervise(command: Sequence[str], processes: Callable[[], Sequence[Process]]
                 return status.USAGE
             if stopping.asked or code in rule.final:
                 return code
-            idle = idle + 1 if saved(command) == before else 0
+            idle = idle + 1 if saved(command) == before or taken(command) else 0
             if idle > rule.idle:
                 say(f"ended with {code}, {idle} times in a row without a new checkpoint: not started again")
                 return code
@@ -57,6 +58,11 @@ def saved(command: Sequence[str]) -> set[str]:
     found = (path for workdir in places(command, "workdir") for path in workdir.glob("**/checkpoints/*"))
     lists = (path for out in places(command, "workdir", "out") for path in out.glob("**/samples*.jsonl"))
     return {str(path) for path in found if path.name.isdigit()} | {f"{path} {path.stat().st_size}" for path in lists}
+
+
+def taken(command: Sequence[str]) -> bool:
+    """Whether another job has the workdir of a command: the checkpoints that come are then not its own."""
+    return any(held(workdir / "lock") for workdir in places(command, "workdir"))
 
 
 def places(command: Sequence[str], *names: str) -> Iterator[Path]:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from gen.train import files
 from launch.many.items import Item
 
 LARGEST = 600  # cells of a grid that somebody looks at
-SMALLEST = 96  # pixels on the side of a picture in it
+SMALLEST, WIDEST = 96, 256  # pixels on the side of a picture in it
 MARGIN, GAP, SIZE = 180, 4, 13  # pixels: of the labels' column, between pictures, of letters
 PAGE = Path(__file__).with_name("grid.html")
 
@@ -46,7 +46,7 @@ def arrange(items: Sequence[Item], names: Callable[[Item], list[str]], made: Map
 
 def pictures(grid: Grid, out: Path) -> Path:
     """Writes OUT/grid.png from the pictures that lines name."""
-    opened = {place: enlarged(Image.open(out / line["file"]).convert("RGB")) for place, line in grid.cells.items()}
+    opened = {place: fitted(Image.open(out / line["file"]).convert("RGB")) for place, line in grid.cells.items()}
     font = ImageFont.load_default(SIZE)
     words = [word for label in grid.labels for word in label.split()]
     width = max(*(image.width for image in opened.values()), *(int(font.getlength(word)) + 1 for word in words))
@@ -80,8 +80,10 @@ def texts(grid: Grid, out: Path) -> Path:
     return path
 
 
-def enlarged(image: Image.Image) -> Image.Image:
-    """Small pictures with each pixel a square."""
+def fitted(image: Image.Image) -> Image.Image:
+    """A small picture with each pixel a square, a large one made smaller: a grid of hundreds is one picture."""
+    if max(image.size) > WIDEST:
+        return ImageOps.contain(image, (WIDEST, WIDEST))
     factor = max(1, SMALLEST // image.height)
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 

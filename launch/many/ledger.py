@@ -1,4 +1,4 @@
-"""What has been made, as lines of JSON, which a long list goes on from.
+"""What has been made and is there, as lines of JSON, which a long list goes on from.
 
 ledger = Ledger(Path("out"), process=0, processes=1)
 if identify(record, index) not in ledger:
@@ -28,7 +28,9 @@ class Ledger:
         self.path = out / ("samples.jsonl" if processes == 1 else f"samples-{process}-of-{processes}.jsonl")
         self.made: dict[str, dict[str, Any]] = {}
         for path in sorted(out.glob("samples*.jsonl")):
-            self.made |= {line["id"]: line for line in lines(path)}
+            self.made |= {
+                line["id"]: line for line in lines(path) if "file" not in line or (out / line["file"]).exists()
+            }
 
     def __contains__(self, name: str) -> bool:
         return name in self.made

@@ -59,6 +59,8 @@ def make(args: Any, maker: Pictures | Texts, place: tuple[int, int], show: Any) 
     print(f"wrote {len(names) - done} samples, each a line of {ledger.path}")
     if place[0] == 0 and len(every) * args.num <= grid.LARGEST:
         made = Ledger(ledger.path.parent, *place).made  # with what other processes have made by now
-        shown = show(grid.arrange(every, maker.names, made), ledger.path.parent)
-        print(f"a grid of all that are there: {shown}")
+        cells = grid.arrange(every, maker.names, made)
+        missing = len(every) * args.num - len(cells.cells)
+        said = f"; {missing} are still to come, and the same command draws it with them" if missing else ""
+        print(f"a grid of all that are there: {show(cells, ledger.path.parent)}{said}")
     return 0

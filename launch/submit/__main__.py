@@ -34,7 +34,7 @@ def main(args, overrides, words) -> int:
     text = backend.script(asked, job, args.template)
     notes = request.check(asked, backend.SEEN)
     if args.print:
-        notes += backend.notes(job)
+        notes += backend.notes(asked, job)
         print(text, end="")
     for note in notes:
         print(f"note: {note}", file=sys.stderr)

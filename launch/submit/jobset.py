@@ -71,7 +71,7 @@ def complete(job: Job) -> Job:
     return dataclasses.replace(job, hosts=chips // job.tpus)
 
 
-def notes(job: Job) -> list[str]:
+def notes(request: Request, job: Job) -> list[str]:
     return []
 
 
@@ -88,4 +88,5 @@ def submit(request: Request, job: Job, text: str) -> str:
             f"job set {request.name} is there already, and would not be started again: see what became of it, then"
             f" {where} delete jobset {request.name}"
         )
-    return f"job set {request.name} is applied; {where} logs --follow job/{request.name}-run-0 says what it does"
+    first = f"jobset.sigs.k8s.io/jobset-name={request.name},batch.kubernetes.io/job-completion-index=0"
+    return f"job set {request.name} is applied; {where} logs --follow --tail=-1 --selector={first} says what it does"

@@ -4,23 +4,31 @@ request = read(["python", "-m", "launch.train", "--config=configs/lm/stdlib.py",
 request.name, request.words                # "stdlib", ["-m", "launch.train", "--config=...", ...]
 """
 
+import importlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from absl import flags
+
 from gen.config import nearest
 from launch import command
 
+PREFIXES = {"launch.train": "config", "launch.sample": "sampler"}  # of the keys that a program takes beside flags
 LONGEST = 40  # letters of a name: Kubernetes makes others of it, which have 63 at most
 
 
 class Request(NamedTuple):
-    """`words` follow the interpreter, whichever the back end has."""
+    """`words` follow the interpreter, whichever the back end has; `place` is the directory that is written into."""
 
     words: list[str]
     workdir: Path
     name: str
+
+    @property
+    def place(self) -> Path:
+        return Path(flag(self.words, "out") or self.workdir)
 
 
 def read(words: Sequence[str], programs: Sequence[str], name: str | None = None) -> Request:
@@ -30,6 +38,7 @@ def read(words: Sequence[str], programs: Sequence[str], name: str | None = None)
         raise ValueError("give what to run after --, as: -- python -m launch.train --config=... --workdir=...")
     if rest[1] not in programs:
         raise ValueError(f"{rest[1]} is not run by this cluster; {nearest(rest[1], programs)}")
+    check_flags(rest[1], rest[2:])
     workdir = flag(rest, "workdir")
     if workdir is None:
         raise ValueError(f"--workdir is missing behind {rest[1]}: the directory of the run, on all hosts")
@@ -37,6 +46,26 @@ def read(words: Sequence[str], programs: Sequence[str], name: str | None = None)
     if len(found) > LONGEST or not re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", found):
         raise ValueError(f"--name={found}: use at most {LONGEST} of a-z, 0-9 and -, the first a letter")
     return Request(rest, Path(workdir), found)
+
+
+def check_flags(program: str, words: Sequence[str]) -> None:
+    """Raises ValueError for a flag that the program does not have, or that it could not read."""
+    rest, _ = command.split_overrides(words, PREFIXES[program])
+    for word in rest:
+        if word.startswith("--job."):
+            raise ValueError(f"{word} stands behind --, where {program} would get it: put it in front")
+    importlib.import_module(program).define()
+    known = flags.FlagValues()
+    for module in (program, "launch.cluster"):
+        for own in flags.FLAGS.get_flags_for_module(module):
+            known[own.name] = own
+    flags.FLAGS.remove_flag_values(known)  # which are not this program's
+    try:
+        _, *others = known([program, *rest])
+    except flags.Error as error:
+        raise ValueError(f"{program}: {error}") from error
+    if others:
+        raise ValueError(f"{program}: {others[0]!r} is not understood; flags look like --name=value")
 
 
 def check(request: Request, seen: bool) -> list[str]:

@@ -10,12 +10,15 @@
 
 import dataclasses
 import getpass
+import math
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gen.train.config import at_least_1
 from launch.submit.render import render
@@ -24,6 +27,7 @@ from launch.submit.request import Request
 SEEN = True  # the machine that submits has the cluster's directories
 PROGRAMS = ("launch.train", "launch.sample")
 PATIENCE = 60  # seconds for the processes of one run to end after the first; shares of a list end when they do
+UNLIMITED = ("0", "unlimited", "infinite")
 TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d+))?(?::(?P<third>\d+))?")
 
 
@@ -44,6 +48,11 @@ class Job:
 
     def __post_init__(self):
         at_least_1("job", self, "nodes", "tasks", "notice")
+        if self.gpus and self.tasks not in (1, self.gpus):
+            raise ValueError(
+                f"job.tasks={self.tasks} with job.gpus={self.gpus}: a node has one process with all of its GPUs, or one"
+                " for each, as otherwise some would be idle"
+            )
         if self.time is not None:
             self.check_time(self.time, f"job.time={self.time}")
 
@@ -56,11 +65,13 @@ class Job:
             )
 
 
-def seconds(time: str) -> int:
+def seconds(time: str) -> float:
     """A time as Slurm writes it: minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes, ...
 
     Raises ValueError for another form.
     """
+    if time.lower() in UNLIMITED:
+        return math.inf
     found = TIME.fullmatch(time)
     if found is None:
         raise ValueError(f"job.time={time} is not a time of Slurm's, as 90, 12:00:00 or 1-00:00:00")
@@ -73,18 +84,14 @@ def seconds(time: str) -> int:
 
 
 def script(request: Request, job: Job, template: str | None) -> str:
-    here = Path.cwd()
     command = shlex.join([sys.executable, *request.words])
     wait = PATIENCE if request.words[1] == "launch.train" else 0
-    values = {
-        "wait": wait,
-        "name": request.name,
-        "job": job,
-        "home": str(here),
-        "python": sys.executable,
-        "command": command,
-    }
-    return render("slurm.sbatch", {**values, "log": str(log(request)), "array": None}, template)
+    values = {"name": request.name, "job": job, "command": command, "wait": wait, "array": None}
+    return fill({**values, "log": str(log(request)), "comment": comment(request.place)}, template)
+
+
+def fill(values: Mapping[str, Any], template: str | None = None) -> str:
+    return render("slurm.sbatch", {"home": str(Path.cwd()), "python": sys.executable, **values}, template)
 
 
 def log(request: Request) -> Path:
@@ -92,19 +99,39 @@ def log(request: Request) -> Path:
     return request.workdir.absolute() / "slurm-%j.out"
 
 
-def notes(job: Job) -> list[str]:
-    """What a script that is only printed leaves to the cluster."""
-    return [
-        f"no --job.{name} is given: the cluster has to have one of its own for you"
-        for name in ("account", "partition")
-        if getattr(job, name) is None
-    ]
+def comment(place: Path) -> str:
+    """By which Slurm knows the jobs that write into a directory."""
+    return f"gen {place.absolute()}"
+
+
+def queued(place: Path) -> list[str]:
+    """The numbers of the jobs that write into a directory and have not ended. Raises ValueError where Slurm does not
+    answer."""
+    command = ["squeue", "--me", "--noheader", "--format=%F %k"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"squeue does not answer: {' '.join(done.stderr.split())}")
+    lines = [line.strip().split(" ", 1) for line in done.stdout.splitlines()]
+    return sorted({number for number, *said in lines if said == [comment(place)]})
+
+
+def notes(request: Request, job: Job) -> list[str]:
+    """What a script that is only printed leaves to whoever hands it in, and to the cluster."""
+    missing = [name for name in ("account", "partition") if getattr(job, name) is None]
+    said = [f"no --job.{name} is given: the cluster has to have one of its own for you" for name in missing]
+    folder = log(request).parent
+    return said if folder.is_dir() else [*said, f"mkdir -p {shlex.quote(str(folder))} first: Slurm makes no directory"]
 
 
 def submit(request: Request, job: Job, text: str) -> str:
-    """Hands the script to sbatch; returns what to tell. Raises ValueError where the cluster would refuse it, OSError
-    where there is none."""
+    """Hands the script to sbatch; returns what to tell. Raises ValueError where the cluster would refuse it, or has a
+    job of that directory."""
     check(job)
+    if busy := queued(request.place):
+        raise ValueError(
+            f"{request.place} has a job in the queue already, {', '.join(busy)}, which goes on by itself: scancel it"
+            " first to queue another"
+        )
     number = hand_in(request.workdir.absolute() / "submit.sbatch", text)
     return f"job {number} is queued; it says what it does in {str(log(request)).replace('%j', number)}"
 
@@ -147,7 +174,7 @@ def _check_partition(job: Job) -> None:
         names = ", ".join(dict.fromkeys(name for name, *_ in known))
         raise ValueError(f"this cluster has no default partition: give --job.partition, of {names}")
     for name, *times in own if job.time is None else []:
-        if time := next(filter(TIME.fullmatch, times), None):
+        if time := next((time for time in times if time != "n/a"), None):
             job.check_time(time, f"partition {name.rstrip('*')} gives a job {time}, which")
 
 

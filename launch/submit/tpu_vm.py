@@ -7,7 +7,6 @@
 import dataclasses
 import shlex
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
@@ -35,8 +34,8 @@ def script(request: Request, job: Job, template: str | None) -> str:
             raise ValueError(f"--job.{name} is missing; python -m launch.submit --help says what it is")
     if not request.workdir.is_absolute():
         raise ValueError(f"--workdir={request.workdir} is relative: give the directory that all hosts see")
-    name, here = request.name, Path.cwd()
-    code = f"$HOME/.gen/{name}"  # a place of gen's own: nobody else's directory is removed
+    name, here = f"gen-{request.name}", Path.cwd()  # no unit of the system's own is called that
+    code = f"$HOME/.gen/{request.name}"  # a place of gen's own: nobody else's directory is removed
     idle = f'if systemctl is-active --quiet {name}; then echo "{name} runs already: stop it first" >&2; exit 1; fi'
     unpack = f"rm -rf {code} && mkdir -p {code} && tar --extract --gzip --file={name}.tar.gz --directory={code}"
     install = f"cd {code} && make .venv/ready && .uv/bin/uv sync --frozen --inexact --group dev --extra tpu"
@@ -67,7 +66,7 @@ def commit(here: Path) -> str:
     return head.stdout.strip()
 
 
-def notes(job: Job) -> list[str]:
+def notes(request: Request, job: Job) -> list[str]:
     return []
 
 
@@ -76,7 +75,10 @@ def submit(request: Request, job: Job, text: str) -> str:
     or it fails."""
     if shutil.which("gcloud") is None:
         raise ValueError("there is no gcloud on this machine: run this where there is, or add --print > pod.sh")
-    code = subprocess.run(["bash", "-s"], input=text, text=True, check=False).returncode
-    if code not in (0, 128 + signal.SIGINT):  # who has seen enough presses Ctrl-C
+    try:
+        code = subprocess.run(["bash", "-s"], input=text, text=True, check=False).returncode
+    except KeyboardInterrupt:  # who has seen enough presses Ctrl-C, which ends the script as well
+        code = 0
+    if code:
         raise ValueError(f"the script ended with {code}; add --print > pod.sh to see it, and to follow or stop the run")
     return f"{request.name} runs on {job.tpu}; add --print > pod.sh to follow or stop it"

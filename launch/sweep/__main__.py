@@ -38,7 +38,7 @@ if __name__ == "__main__":
     flags.DEFINE_bool("plan", False, "compile each trial first, and start none if one does not fit into this machine")
     flags.DEFINE_bool("pack", False, "local: trials that differ in lr, weight_decay and seed alone as one program")
     flags.DEFINE_integer("jobs", 1, "local: how many trials at a time, each on its share of the GPUs", lower_bound=1)
-    flags.DEFINE_integer("at_most", 0, "slurm: how many trials at a time; as many as fit if not said", lower_bound=0)
+    flags.DEFINE_integer("at_most", 0, "slurm, --pack: how many at a time, or in one; all if not said", lower_bound=0)
     flags.DEFINE_string("target", "eval/loss", "the metric by which trials are compared")
     flags.DEFINE_bool("most", False, "the most of it is best, not the least")
     config = "the config file, with a def sweep()"

@@ -1,16 +1,14 @@
-"""Trials as an array of Slurm jobs: the script of launch.submit, whose command each job reads from a line of a file."""
+"""Trials as an array of Slurm jobs: the script of launch.submit, whose log and command each job reads from a line of a
+file."""
 
 import dataclasses
 import hashlib
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from gen.train import files
 from launch.submit import slurm
-from launch.submit.render import render
 from launch.submit.request import label
 from launch.sweep.record import Sweep
 
@@ -29,33 +27,23 @@ class Array:
 
 
 def submit(sweep: Sweep, trials: Sequence[str], job: slurm.Job, most: int) -> str:
-    """Queues them; returns what to tell. Raises ValueError where the cluster refuses it, or the jobs of an earlier call
-    are still in its queue."""
+    """Queues them; returns what to tell. Raises ValueError where the cluster refuses it."""
     slurm.check(job)
-    name = label(f"{sweep.path.name}-{hashlib.sha256(str(sweep.path.absolute()).encode()).hexdigest()[:6]}")
-    if busy := queued(name):
-        said = ", ".join(sorted(set(busy)))
-        raise ValueError(f"jobs of this sweep are still in the queue ({said}): wait for them, or scancel them")
-    lines = "".join(shlex.join([sys.executable, *sweep.words(trial)]) + "\n" for trial in trials)
+    home = sweep.path.absolute()
+    lines = "".join(line(sweep, trial) + "\n" for trial in trials)
     # a file for each list: jobs that are requeued read theirs again
-    file = sweep.path.absolute() / f"array-{hashlib.sha256(lines.encode()).hexdigest()[:8]}.txt"
+    file = home / f"array-{hashlib.sha256(lines.encode()).hexdigest()[:8]}.txt"
     files.write_text(file, lines)
     array = Array(str(file), len(trials), most)
-    text = script(sweep, job, array, name)
-    number = slurm.hand_in(sweep.path.absolute() / "submit.sbatch", text)
+    number = slurm.hand_in(home / "submit.sbatch", script(sweep, job, array))
     return f"job {number} is queued, with {len(trials)} trials; the same command again shows how far they are"
 
 
-def queued(name: str) -> list[str]:
-    """The jobs of a name that have not ended. Raises ValueError where Slurm does not answer."""
-    ask = ["squeue", "--noheader", f"--name={name}", "--format=%A"]
-    done = subprocess.run(ask, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(f"squeue does not answer: {' '.join(done.stderr.split())}")
-    return done.stdout.split()
+def line(sweep: Sweep, trial: str) -> str:
+    return shlex.join([str(sweep.log(trial).absolute()), sys.executable, *sweep.words(trial)])
 
 
-def script(sweep: Sweep, job: slurm.Job, array: Array, name: str) -> str:
-    log = sweep.path.absolute() / "trials" / "slurm-%A-%a.out"
-    values = {"name": name, "job": job, "home": str(Path.cwd()), "python": sys.executable, "log": str(log)}
-    return render("slurm.sbatch", {**values, "array": array, "command": '"$@"', "wait": slurm.PATIENCE})
+def script(sweep: Sweep, job: slurm.Job, array: Array) -> str:
+    log = sweep.path.absolute() / "trials" / "slurm-%A-%a.out"  # what is said before a trial's own log is open
+    values = {"name": label(sweep.path.name), "log": str(log), "comment": slurm.comment(sweep.path)}
+    return slurm.fill({**values, "job": job, "array": array, "command": '"$@"', "wait": slurm.PATIENCE})

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gen import status
 from gen.train import files
+from gen.train.lock import held
 from launch.local.attempt import Process, Stopping, send, start
 from launch.sweep import devices
-from launch.sweep.outcome import locked
 from launch.sweep.record import Sweep
+
+AGAIN = (sys.executable, "-m", "launch.again")
 
 
 def run(sweep: Sweep, trials: Sequence[str], jobs: int, tell: Callable[[str, int], None]) -> bool:
@@ -21,7 +23,7 @@ def run(sweep: Sweep, trials: Sequence[str], jobs: int, tell: Callable[[str, int
     as what a sweep that was killed left behind, is waited for. Returns whether a signal ended it before the last: the
     trials that it met have saved."""
     waiting, running = list(trials), dict[str, subprocess.Popen]()
-    idle, having = devices.shares(jobs), dict[str, Mapping[str, str]]()
+    idle, having = devices.shares(jobs), dict[str, dict[str, str]]()
     with Stopping() as stopping:
         try:
             while running or (waiting and not stopping.asked):
@@ -34,7 +36,7 @@ def run(sweep: Sweep, trials: Sequence[str], jobs: int, tell: Callable[[str, int
                 for trial in [trial for trial, child in running.items() if child.poll() is not None]:
                     code = ended(running.pop(trial))
                     idle.append(having.pop(trial))
-                    if code == status.LOST:  # another job was faster to take its directory
+                    if code == status.LOST and held(sweep.place(trial) / "lock"):  # another job was faster to take it
                         waiting.append(trial)
                     else:
                         tell(trial, code)
@@ -46,11 +48,12 @@ def run(sweep: Sweep, trials: Sequence[str], jobs: int, tell: Callable[[str, int
 
 def free(sweep: Sweep, waiting: Iterable[str], count: int) -> list[str]:
     """The first trials, so many at most, that no job has."""
-    return [trial for trial in waiting if count and not locked(sweep.place(trial))][:count]
+    return [trial for trial in waiting if count and not held(sweep.place(trial) / "lock")][:count]
 
 
 def begin(sweep: Sweep, trial: str, share: Mapping[str, str]) -> subprocess.Popen:
-    command = [sys.executable, "-m", "launch.again", "--", sys.executable, *sweep.words(trial)]
+    # it is alone, also where this sweep is itself a job of a cluster
+    command = [*AGAIN, "--", sys.executable, *sweep.words(trial), "--cluster=none"]
     with files.writing(sweep.log(trial)), sweep.log(trial).open("ab") as log:
         return start(Process(command, share), log)
 

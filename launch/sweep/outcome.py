@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from gen import status
 from gen.train import files, metrics
-from gen.train.lock import Lock, NoLocks
+from gen.train.lock import held
 from gen.train.run_dir import RunDir
 from launch import stack
 
@@ -38,7 +38,7 @@ def outcome(place: Path, target: str, steps: Mapping[str, int]) -> Outcome:
         state = "diverged"
     elif ended[-1] == status.DONE:
         state = "done"
-    elif locked(place):
+    elif held(place / "lock"):
         state = "running"
     else:
         state = "unfinished" if runs[0].config_json.exists() else "missing"
@@ -60,16 +60,3 @@ def ending(run: RunDir, steps: int | None) -> int | None:
     if not launches or steps not in (None, launches[-1]["steps"]):
         return None
     return launches[-1].get("status")
-
-
-def locked(place: Path) -> bool:
-    """Whether a job has the directory right now."""
-    if not (place / "lock").exists():
-        return False
-    lock = Lock(place / "lock")
-    try:
-        return not lock.take()
-    except (NoLocks, OSError):
-        return False
-    finally:
-        lock.release()

@@ -1,11 +1,8 @@
 """What launch.sweep does: put together, check all, run what is left, report."""
 
 import contextlib
-import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +14,25 @@ from launch import command
 from launch.plan.described import check_all, described
 from launch.runs import with_overrides
 from launch.submit import settings, slurm
-from launch.sweep import array, devices, local, members, pack, record, report
+from launch.sweep import array, devices, fit, groups, local, members, pack, record, report
 from launch.sweep.outcome import FINISHED
 from launch.sweep.record import Sweep
 
 Pairs = Sequence[tuple[str, str]]
 
 
-def run(args: Any, keys: Pairs, jobs: Pairs) -> int:
+def run(args: Any, keys: Pairs, job: Pairs) -> int:
     """Returns an exit status: 1 where a trial failed, 75 where a signal came first."""
+    check_flags(args, job)
     sweep = put_together(args, keys)
-    if jobs and args.backend != "slurm":
-        raise ValueError(f"--job.{jobs[0][0]} is for --backend=slurm")
     with contextlib.redirect_stdout(sys.stderr):  # what is printed may be read by another program
         members.check(sweep.trials, problem_of(sweep, args.plan, devices.shares(args.jobs)[0]))
-    record.check_free(sweep)
-    left = unfinished(sweep, args)
+        record.check_free(sweep)
+        left = unfinished(sweep, args)
+        together = due_together(sweep, left, args)
+    alone = [trial for trial in left if not any(trial in trials for trials in together)]
     if args.backend == "print":
-        print("".join(f"{sweep.command(trial, sys.executable)}\n" for trial in left), end="")
+        print("".join(f"{sweep.command(trial, sys.executable)}\n" for trial in alone), end="")
         return status.DONE
     own = RunDir(sweep.path)
     own.make()
@@ -42,10 +40,37 @@ def run(args: Any, keys: Pairs, jobs: Pairs) -> int:
     try:
         record.keep(sweep)
         if args.backend == "slurm":
-            return queue(sweep, left, jobs, args)
-        return run_here(sweep, left, args)
+            return queue(sweep, alone, job, args)
+        return run_here(sweep, alone, together, args)
     finally:
         own.release()
+
+
+def check_flags(args: Any, job: Pairs) -> None:
+    """Raises ValueError for what another back end takes."""
+    here, cluster = args.backend == "local", args.backend == "slurm"
+    if job and not cluster:
+        raise ValueError(f"--job.{job[0][0]} is for --backend=slurm")
+    if not here and (args.pack or args.jobs > 1):
+        raise ValueError("--pack and --jobs are for --backend=local")
+    if cluster and args.plan:
+        raise ValueError("--plan asks this machine, and the jobs run on others: see launch.plan --topology")
+    if args.at_most and not (cluster or args.pack):
+        raise ValueError("--at_most is for --backend=slurm and --pack; here --jobs says how many at a time")
+
+
+def due_together(sweep: Sweep, left: Sequence[str], args: Any) -> list[groups.Trials]:
+    """What is trained as packs: what was begun so, and with --pack what can be. Elsewhere than here it is left out."""
+    due = groups.groups(sweep, left, args.pack, args.at_most)
+    if args.backend == "local":
+        if args.plan:
+            fit.check_packs(sweep, due)
+    elif count := sum(map(len, due)):
+        print(
+            f"note: {count} trials are in packs that were begun, in {sweep.path / 'packs'}, and left out:"
+            " --backend=local goes on with them"
+        )
+    return due
 
 
 def put_together(args: Any, keys: Pairs) -> Sweep:
@@ -64,36 +89,12 @@ def problem_of(sweep: Sweep, plan: bool, share: Mapping[str, str]) -> Callable[[
         try:
             check_all(described(data))
             if plan:
-                return planned(data, share, seen)
+                return fit.of_trial(data, share, seen)
         except ValueError as error:
             return str(error)
         return None
 
     return problem
-
-
-def planned(data: dict[str, Any], share: Mapping[str, str], seen: dict[str, str | None]) -> str | None:
-    """Why a config does not fit into a share of this machine; those that differ in scalars alone are compiled once."""
-    key = pack.shape(data)
-    if key not in seen:
-        # a process of its own: one that has used the devices would keep them from the trials
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
-            seen[key] = other.submit(fits, data, share).result()
-    return seen[key]
-
-
-def fits(data: dict[str, Any], share: Mapping[str, str]) -> str | None:
-    """Why a config does not fit into these devices, None where it does."""
-    from launch.plan import show
-
-    os.environ.update(share)  # before JAX looks for any
-    command.quiet()
-    with contextlib.redirect_stdout(sys.stderr):
-        try:
-            show.check_fits_here(data)
-        except ValueError as error:
-            return str(error)
-    return None
 
 
 def unfinished(sweep: Sweep, args: Any) -> list[str]:
@@ -105,16 +106,19 @@ def unfinished(sweep: Sweep, args: Any) -> list[str]:
     return [trial for trial in sweep.trials if trial in left]
 
 
-def queue(sweep: Sweep, left: Sequence[str], jobs: Pairs, args: Any) -> int:
-    job = settings.build(slurm.Job, jobs)
-    if left:
-        print(array.submit(sweep, left, job, args.at_most))
+def queue(sweep: Sweep, left: Sequence[str], job: Pairs, args: Any) -> int:
+    built = settings.build(slurm.Job, job)
+    if busy := left and slurm.queued(sweep.path):
+        print(f"jobs {', '.join(busy)} of this sweep are in the queue: what they leave is queued by a later call")
+    elif left:
+        print(array.submit(sweep, left, built, args.at_most))
     tell_all(sweep, args)
+    print(f"what a trial says is in {sweep.path / 'trials'}/ID.log")
     return status.DONE
 
 
-def run_here(sweep: Sweep, left: Sequence[str], args: Any) -> int:
-    count = len(sweep.trials) - len(left)
+def run_here(sweep: Sweep, alone: Sequence[str], together: Sequence[groups.Trials], args: Any) -> int:
+    count = len(sweep.trials) - len(unfinished(sweep, args))
 
     def tell(trial: str, code: int) -> None:
         nonlocal count
@@ -123,11 +127,12 @@ def run_here(sweep: Sweep, left: Sequence[str], args: Any) -> int:
         name = f"[{count}/{len(sweep.trials)}] {trial} {members.label(sweep.trials[trial])}"
         print(f"{name}: {local.describe(code)}{said}")
 
-    groups = pack.groups(sweep, left) if args.pack else []
-    alone = [trial for trial in left if not any(trial in trials for trials in groups)]
-    # packs come last: they are trained by this process, which then has the devices
-    stopped = local.run(sweep, alone, args.jobs, tell) or pack.run(sweep, groups, tell)
-    tell_all(sweep, args)
+    groups.clear(sweep)
+    try:
+        # packs come last: they are trained by this process, which then has the devices
+        stopped = local.run(sweep, alone, args.jobs, tell) or pack.run(sweep, together, tell)
+    finally:
+        tell_all(sweep, args)
     if stopped:
         print("stopped: the same command goes on", file=sys.stderr)
         return status.PREEMPTED

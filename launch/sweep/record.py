@@ -85,13 +85,6 @@ def check_free(sweep: Sweep) -> None:
         raise ValueError(f"{sweep.path} holds a sweep of another config: {'; '.join(found)}; give another directory")
 
 
-def read(path: Path) -> Sweep:
-    """The sweep of a directory. Raises ValueError where there is none."""
-    data = files.read_json(path / SWEEP)
-    pairs = [(key, value) for key, value in data["set"]]
-    return Sweep(path, data["config"], data["sweep"], pairs, data["base"], data["trials"])
-
-
 def resolved(base: Mapping[str, Any]) -> dict[str, Any]:
     """With every default filled in, where it is a run's that can be by itself: what was typed is then what it means."""
     try:

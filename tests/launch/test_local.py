@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from gen.train.lock import Lock
 from launch.local import attempt, supervise
 from launch.local.places import alike
 from launch.local.supervise import Rule
@@ -104,6 +105,20 @@ def test_without_progress_it_gives_up(script, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "ended with 134, 3 times in a row without a new checkpoint: not started again" in said
     assert "in 0.0 s" in said
+
+
+def test_the_checkpoints_of_another_job_are_no_progress(script, tmp_path, capsys):
+    body = """
+        (workdir / "checkpoints" / str(turn)).mkdir(exist_ok=True)  # as the other job does meanwhile
+        sys.exit(69)
+    """
+    command = script(body)
+    (tmp_path / "run").mkdir()
+    lock = Lock(tmp_path / "run" / "lock")
+    assert lock.take()
+    assert run(command, 1, None, QUICK) == 69 and turns(tmp_path) == 3
+    assert "3 times in a row without a new checkpoint" in capsys.readouterr().out
+    lock.release()
 
 
 def test_pauses_double_from_the_first_on(monkeypatch, script):

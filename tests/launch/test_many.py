@@ -182,6 +182,16 @@ def test_the_same_command_goes_on(tmp_path):
     assert draw(Painter(), tmp_path, items.expand(["a"], [0], [{"decoder.guidance_scale": "3"}]))[2] == 2
 
 
+def test_a_picture_that_is_gone_is_made_again(tmp_path):
+    every = items.expand(["a", "bb"], [0], [{}])
+    _, book, _ = draw(Painter(), tmp_path, every, num=1)
+    first = next(iter(book.made.values()))["file"]
+    before = (tmp_path / first).read_bytes()
+    (tmp_path / first).unlink()
+    _, book, made = draw(Painter(), tmp_path, every, num=1)
+    assert made == 1 and len(book.made) == 2 and (tmp_path / first).read_bytes() == before
+
+
 def test_processes_go_on_with_what_others_left(tmp_path):
     every = items.expand(list("abcde"), [0], [{}])
     assert draw(Painter(), tmp_path, every, (0, 2), num=1)[2] == 3
@@ -218,21 +228,21 @@ def test_all_prompts_and_settings_are_looked_at_before_anything_is_drawn():
         maker.check(items.expand(["a"], [0], [{"decoder.steps": "3"}]))
 
 
-def test_the_grid_shows_what_other_processes_made_meanwhile(tmp_path, monkeypatch):
+def test_the_grid_shows_what_other_processes_made_meanwhile(tmp_path, monkeypatch, capsys):
     maker = Pictures(Painter(), 1, 4, False, {"made_with": {}})
-    every = items.expand(list("ab"), [0], [{}])
+    every = items.expand(list("abcd"), [0], [{}])
 
     def make(own, *rest):
-        draw(Painter(), tmp_path, every, (1, 2), num=1)  # the other one
+        draw(Painter(), tmp_path, every, (1, 3), num=1)  # another one, but not the third
         return Pictures.make(maker, own, *rest)
 
     shown = []
     args = SimpleNamespace(
-        prompt=["a", "b"], prompts=None, seeds=None, seed=0, vary=[], out=tmp_path, num=1, workdir="x"
+        prompt=list("abcd"), prompts=None, seeds=None, seed=0, vary=[], out=tmp_path, num=1, workdir="x"
     )
     monkeypatch.setattr(maker, "make", make)
-    program.make(args, maker, (0, 2), lambda arranged, out: shown.append(arranged))
-    assert len(shown[0].cells) == 2
+    program.make(args, maker, (0, 3), lambda arranged, out: shown.append(arranged))
+    assert len(shown[0].cells) == 3 and "; 1 are still to come, and the same command" in capsys.readouterr().out
 
 
 # ---- showing it
@@ -258,6 +268,11 @@ def test_a_grid_has_a_row_a_prompt_and_a_column_a_setting(tmp_path):
         "seed 0 decoder.guidance_scale=1 #0",
         "seed 0 decoder.guidance_scale=1 #1",
     ]
+
+
+def test_pictures_in_a_grid_are_neither_too_small_nor_too_large():
+    sizes = [grid.fitted(Image.new("RGB", size)).size for size in ((8, 8), (96, 96), (200, 200), (1024, 512))]
+    assert sizes == [(96, 96), (96, 96), (200, 200), (256, 128)]
 
 
 def test_texts_are_shown_side_by_side_and_are_no_html(tmp_path):

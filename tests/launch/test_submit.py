@@ -12,6 +12,7 @@ from kubeflow_trainer_api.models import JobsetV1alpha2JobSet
 from gen import config
 from launch.submit import jobset, request, settings, slurm, tpu_vm
 from launch.submit.render import HERE, render
+from launch.sweep import array, record
 
 GOLDEN = Path(__file__).parent / "golden"
 TRAIN = ("python", "-m", "launch.train", "--config=configs/lm/gpt2.py:tiny", "--workdir=/shared/runs/a run")
@@ -128,22 +129,50 @@ def test_the_script_of_slurm_obeys_exit_statuses(program, tmp_path, monkeypatch,
     assert srun()[0].endswith(f"-m launch.train --workdir={tmp_path}/run")
 
 
+def test_a_job_of_an_array_goes_back_into_the_queue_by_itself(program, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")  # as is, of one of them, SLURM_JOB_ID
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    monkeypatch.setattr(Path, "cwd", lambda: Path(__file__).parents[2])
+    monkeypatch.setattr(sys, "executable", PYTHON)
+    (tmp_path / "trials").mkdir()
+    sweep = record.Sweep(tmp_path, "c.py", "sweep", [], {}, {"aa": {"seed": 1}, "bb": {"seed": 2}})
+    (tmp_path / "list").write_text("".join(array.line(sweep, trial) + "\n" for trial in sweep.trials))
+    srun, scontrol = program("srun", "echo begun; exit 75"), program("scontrol")
+    script = array.script(sweep, slurm.Job(), array.Array(str(tmp_path / "list"), 2, 0))
+    done = subprocess.run(["bash", "-s"], input=script, text=True, capture_output=True, check=False)
+    assert done.returncode == 75 and scontrol() == ["requeue 7_2"] and srun()[0].endswith("--config.seed=2")
+    assert (tmp_path / "trials" / "bb.log").read_text() == "begun\n" and done.stdout == ""
+
+
 def test_tpu_hosts_get_the_code_and_are_started_and_stopped(program, tmp_path):
     gcloud, git, bash = program("gcloud"), program("git"), lambda *words: run_script(text_of("tpu_vm.sh"), *words)
     assert bash().returncode == 0
     assert git() == [f"-C /home/me/gen archive --format=tar.gz --output={bundle(git)} 0123abc"]
     verbs = [call.removeprefix("compute tpus tpu-vm ").split(" --command=")[0] for call in gcloud()]
     where = "pod --zone=us-east5-a --project=lab"
-    assert "if systemctl is-active --quiet a-run" in gcloud()[1] and "rm -rf $HOME/.gen/a-run" in gcloud()[1]
+    assert "if systemctl is-active --quiet gen-a-run" in gcloud()[1] and "rm -rf $HOME/.gen/a-run" in gcloud()[1]
     assert verbs == [
-        f"scp {bundle(git)} pod:a-run.tar.gz --zone=us-east5-a --project=lab --worker=all",
+        f"scp {bundle(git)} pod:gen-a-run.tar.gz --zone=us-east5-a --project=lab --worker=all",
         *[f"ssh {where} --worker=all"] * 2,
         f"ssh {where} --worker=0",
     ]
     assert "$HOME/.gen/a-run/.venv/bin/python -m launch.again -- .venv/bin/python -m launch.train" in gcloud()[2]
-    assert bash("stop").returncode == 0 and gcloud()[-1].endswith("--worker=all --command=sudo systemctl stop a-run")
+    assert bash("stop").returncode == 0 and gcloud()[-1].endswith(
+        "--worker=all --command=sudo systemctl stop gen-a-run"
+    )
     assert bash("follow").returncode == 0 and "journalctl" in gcloud()[-1]
     assert bash("begin").returncode == 2 and len(gcloud()) == 6
+
+
+def test_who_has_seen_enough_of_a_tpu_is_told_how_to_come_back(program, monkeypatch):
+    program("gcloud")
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    said = tpu_vm.submit(read(*TRAIN), tpu_vm.Job("pod", "zone"), "")
+    assert said == "a-run runs on pod; add --print > pod.sh to follow or stop it"
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
 
 
 def test_what_hosts_run_survives_two_shells(program):
@@ -167,7 +196,16 @@ def run_script(text, *words):
 
 @pytest.mark.parametrize(
     ("time", "seconds"),
-    [("90", 5400), ("1:30", 90), ("2:00:00", 7200), ("1-00", 86400), ("1-2:03", 93780), ("1-00:00:01", 86401)],
+    [
+        ("0", float("inf")),
+        ("UNLIMITED", float("inf")),
+        ("90", 5400),
+        ("1:30", 90),
+        ("2:00:00", 7200),
+        ("1-00", 86400),
+        ("1-2:03", 93780),
+        ("1-00:00:01", 86401),
+    ],
 )
 def test_times_are_read_as_slurm_does(time, seconds):
     assert slurm.seconds(time) == seconds
@@ -178,6 +216,7 @@ def test_times_are_read_as_slurm_does(time, seconds):
     [
         ([("time", "5")], "less than twice the 300 seconds of job.notice"),
         ([("time", "soon")], "is not a time of Slurm's"),
+        ([("gpus", "8"), ("tasks", "4")], "job.tasks=4 with job.gpus=8: a node has one process"),
         ([("nodes", "0")], "job.nodes=0 must be at least 1"),
         ([("node", "1")], "did you mean 'nodes'"),
     ],
@@ -232,6 +271,10 @@ def test_ones_own_template_may_need_more_than_gens(tmp_path):
         (("python", "train.py"), "give what to run after --"),
         (("python", "-m", "launch.trian", "--workdir=x"), "did you mean 'launch.train'"),
         (("python", "-m", "launch.train"), "--workdir is missing behind launch.train"),
+        ((*TRAIN, "--job.gpus=8"), "--job.gpus=8 stands behind --, where launch.train would get it"),
+        ((*TRAIN, "--heartbeet=5"), "launch.train: Unknown command line flag 'heartbeet'. Did you mean: heartbeat"),
+        ((*TRAIN, "--heartbeat=five"), "launch.train: flag --heartbeat=five"),
+        ((*TRAIN, "more"), "launch.train: 'more' is not understood"),
         (("python", "-m", "launch.train", "--workdir=x/Ü"), "--name=: use at most 40"),
     ],
 )
@@ -292,6 +335,7 @@ def test_without_its_program_a_back_end_says_how_to_print(tmp_path, monkeypatch,
 
 def test_sbatch_gets_the_script(program, tmp_path):
     sbatch = program("sbatch", "echo '41;cluster'")
+    program("squeue", f"echo '7 gen {tmp_path}/other'; echo '8 (null)'")
     asked = read("-m", "launch.train", f"--workdir={tmp_path}/run")
     said = slurm.submit(asked, slurm.Job(), "#!/bin/bash\n")
     assert said == f"job 41 is queued; it says what it does in {tmp_path}/run/slurm-41.out"
@@ -299,6 +343,20 @@ def test_sbatch_gets_the_script(program, tmp_path):
     assert (tmp_path / "run" / "submit.sbatch").read_text() == "#!/bin/bash\n"
     program("sbatch", "echo 'sbatch: error: Invalid account' >&2; exit 1")
     with pytest.raises(ValueError, match=r"sbatch refused .*submit\.sbatch: sbatch: error: Invalid account"):
+        slurm.submit(asked, slurm.Job(), "")
+
+
+def test_a_directory_that_has_a_job_gets_no_other(program, tmp_path):
+    program("sbatch", "echo 42")
+    program("squeue", f"echo '41 gen {tmp_path}/run'")
+    asked = read("-m", "launch.train", f"--workdir={tmp_path}/run")
+    with pytest.raises(ValueError, match=f"{tmp_path}/run has a job in the queue already, 41, which goes on by itself"):
+        slurm.submit(asked, slurm.Job(), "")
+    listed = read("-m", "launch.sample", f"--workdir={tmp_path}/run", f"--out={tmp_path}/list")
+    assert "job 42 is queued" in slurm.submit(listed, slurm.Job(), "")
+    assert f'#SBATCH --comment="gen {tmp_path}/list"' in slurm.script(listed, slurm.Job(), None)
+    program("squeue", "echo no controller >&2; exit 1")
+    with pytest.raises(ValueError, match="squeue does not answer: no controller"):
         slurm.submit(asked, slurm.Job(), "")
 
 
@@ -350,7 +408,10 @@ def test_the_program_prints_and_names_what_it_does_not_know():
 
     done = submit("--backend=slurm", "--job.nodes=2", "--job.partition=p", "--print", "--", *TRAIN)
     assert done.returncode == 0 and "#SBATCH --nodes=2\n" in done.stdout
-    assert done.stderr == "note: no --job.account is given: the cluster has to have one of its own for you\n"
+    assert done.stderr == (
+        "note: no --job.account is given: the cluster has to have one of its own for you\n"
+        "note: mkdir -p '/shared/runs/a run' first: Slurm makes no directory\n"
+    )
     done = submit("--backend=slurm", "--job.acount=x", "--print", "--", *TRAIN)
     assert done.returncode == 2 and "did you mean 'account'" in done.stderr and done.stdout == ""
     done = submit("--print", "--", *TRAIN)

@@ -23,10 +23,12 @@ import small
 from rich.console import Console
 
 from gen import config, status
+from gen.plan import topology
 from gen.train import metrics
 from gen.train import pack as packs
+from gen.train.lock import Lock
 from launch import command, runs
-from launch.sweep import array, devices, local, members, outcome, pack, program, record, report
+from launch.sweep import array, devices, fit, groups, local, members, outcome, pack, program, record, report
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--config.train.steps=6", "--config.log.every=1", "--config.evals.every=3", "--config.evals.batches=1")
@@ -196,7 +198,7 @@ def test_with_plan_what_does_not_fit_is_refused_and_scalars_compile_once(config_
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     monkeypatch.setattr(show, "check_fits_here", fits)
-    monkeypatch.setattr(program, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(fit, "ProcessPoolExecutor", Here)
     where = config_file('def sweep(): return product(over("model.transformer.width", 32, 64), over("seed", 0, 1, 2))')
     with pytest.raises(ValueError, match="3 of 6 trials cannot run") as error:
         program.run(arguments(where, tmp_path / "sweep", plan=True, jobs=2), (), ())
@@ -231,7 +233,8 @@ def test_a_sweep_may_grow(config_file, tmp_path):
     record.keep(made(config_file('def sweep(): return over("seed", 0, 1)'), tmp_path / "sweep"))
     grown = made(config_file('def sweep(): return over("seed", 1, 2, 3)'), tmp_path / "sweep")
     record.keep(grown)
-    assert record.read(tmp_path / "sweep").trials == grown.trials and len(grown.trials) == 3
+    kept = json.loads((tmp_path / "sweep" / record.SWEEP).read_text())
+    assert kept["trials"] == grown.trials and len(grown.trials) == 3
 
 
 def left_behind(place, state, value=None, steps=6):
@@ -255,7 +258,7 @@ def test_what_has_become_of_a_trial(tmp_path):
     for state in ("stopped", "killed"):
         left_behind(tmp_path / state, state)
         assert of(state).state == "unfinished"
-    lock = outcome.Lock(tmp_path / "killed" / "lock")
+    lock = Lock(tmp_path / "killed" / "lock")
     assert lock.take() and of("killed").state == "running"
     lock.release()
     assert of("killed").state == "unfinished"
@@ -453,25 +456,36 @@ def test_a_trial_that_another_job_has_is_waited_for(tmp_path):
     assert float((made.place(first) / "ran").read_text()) > end
 
 
-def test_a_trial_that_another_job_has_taken_first_waits_for_its_turn(tmp_path):
+def test_a_trial_that_another_job_has_taken_first_waits_for_its_turn(tmp_path, monkeypatch):
     made = stub(
         tmp_path,
         """
         place.mkdir(exist_ok=True)
         turns = place / "turns"
         turns.write_text(turns.read_text() + "x" if turns.exists() else "x")
-        sys.exit(69 if len(turns.read_text()) < 5 and place.name.startswith("a") else 0)
+        sys.exit(69 if len(turns.read_text()) < 5 else 0)
         """,
     )
+    first, *_ = made.trials
     told = []
-    local.run(made, list(made.trials), 2, lambda trial, code: told.append((trial, code)))
-    assert sorted(told) == sorted((trial, 0) for trial in made.trials)
+    taken = iter([False, True, True, False])  # by another job, from when it has begun until the next look but one
+    monkeypatch.setattr(local, "held", lambda _: next(taken))
+    monkeypatch.setattr(local, "AGAIN", (*local.AGAIN, "--pause=0"))
+    local.run(made, [first], 1, lambda trial, code: told.append((trial, code)))
+    assert told == [(first, 0)]
+
+
+def test_a_trial_whose_others_never_come_is_told(tmp_path, monkeypatch):
+    made = stub(tmp_path, "sys.exit(69)")
+    monkeypatch.setattr(local, "AGAIN", (*local.AGAIN, "--pause=0"))
+    told = []
+    local.run(made, list(made.trials)[:1], 1, lambda _, code: told.append(code))
+    assert told == [69]
 
 
 def test_slurm_gets_an_array_whose_jobs_are_the_trials(tmp_path, monkeypatch):
     for name, body in {
         "sbatch": "echo 12",
-        "squeue": "true",
         "sinfo": "echo 'p* n/a infinite'",
         "srun": 'printf "<%s>" "$@"',
     }.items():
@@ -490,15 +504,35 @@ def test_slurm_gets_an_array_whose_jobs_are_the_trials(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
     done = subprocess.run(["bash", "-s"], input=script, cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    given = done.stdout.strip("<>").split("><")
+    given = made.log("bb").read_text().strip("<>").split("><")
     assert given[-2:] == ["--config.train.steps=6", '--config.optim.freeze=["a b", "c"]']
     assert f"--workdir={made.place('bb')}" in given and given[2:5] == [sys.executable, "-m", "launch.train"]
-    (tmp_path / "bin" / "squeue").write_text("#!/bin/bash\necho 12\n")
-    with pytest.raises(ValueError, match=r"still in the queue \(12\): wait for them, or scancel them"):
-        array.submit(made, list(trials), array.slurm.Job(), 0)
-    (tmp_path / "bin" / "squeue").write_text("#!/bin/bash\necho no controller >&2; exit 1\n")
-    with pytest.raises(ValueError, match="squeue does not answer: no controller"):
-        array.submit(made, list(trials), array.slurm.Job(), 0)
+
+
+def test_a_sweep_whose_jobs_are_queued_is_shown_and_not_queued_again(config_file, tmp_path, monkeypatch, capsys):
+    where = config_file('def sweep(): return over("seed", 0, 1)')
+    monkeypatch.setattr(array.slurm, "queued", lambda place: ["12"])
+    assert program.run(arguments(where, tmp_path / "sweep", backend="slurm"), (), ()) == 0
+    said = capsys.readouterr().out
+    assert "jobs 12 of this sweep are in the queue" in said and "2 trials (2 missing)" in said
+    assert (tmp_path / "sweep" / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"backend": "slurm", "pack": True}, "--pack and --jobs are for --backend=local"),
+        ({"backend": "print", "jobs": 2}, "--pack and --jobs are for --backend=local"),
+        ({"backend": "slurm", "plan": True}, "--plan asks this machine"),
+        ({"at_most": 3}, "--at_most is for --backend=slurm and --pack"),
+    ],
+)
+def test_what_another_back_end_takes_is_refused(config_file, tmp_path, how, said):
+    where = config_file('def sweep(): return over("seed", 0, 1)')
+    with pytest.raises(ValueError, match=said):
+        program.run(arguments(where, tmp_path / "sweep", **how), (), ())
+    with pytest.raises(ValueError, match="--job.gpus is for --backend=slurm"):
+        program.run(arguments(where, tmp_path / "sweep"), (), [("gpus", "1")])
 
 
 # ---- comparing
@@ -544,6 +578,10 @@ PACKED = """
 KEYS = [word.removeprefix("--config.").split("=") for word in QUIET] + [("evals.samples", "2")]
 
 
+def together(made, left=None, new=True, most=0):
+    return groups.groups(made, list(made.trials if left is None else left), new, most)
+
+
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
     """A sweep of eight trials as one program, and the one it was told of."""
@@ -554,8 +592,8 @@ def packed(tmp_path_factory):
     made = program.put_together(arguments(f"{path / 'swept.py'}:tiny", path / "sweep"), KEYS)
     record.keep(made)
     told = {}
-    groups = pack.groups(made, list(made.trials))
-    assert len(groups) == 1 and not pack.run(made, groups, lambda trial, code: told.update({trial: code}))
+    due = together(made)
+    assert len(due) == 1 and not pack.run(made, due, lambda trial, code: told.update({trial: code}))
     assert told == dict.fromkeys(made.trials, 0)
     return made
 
@@ -583,7 +621,7 @@ def test_a_packed_trial_that_diverges_stops_no_other(config_file, tmp_path):
     made = program.put_together(arguments(where, tmp_path / "sweep"), keys)
     record.keep(made)
     told = []
-    pack.run(made, pack.groups(made, list(made.trials)), lambda trial, code: told.append(code))
+    pack.run(made, together(made), lambda trial, code: told.append(code))
     assert told == [0, 3, 0]
     states = [outcome.outcome(made.place(trial), "eval/loss", {"": 6}).state for trial in made.trials]
     assert states == ["done", "diverged", "done"] and not list((tmp_path / "sweep" / "packs").iterdir())
@@ -599,7 +637,7 @@ def test_a_pack_that_is_stopped_goes_on_with_the_same_members(config_file, tmp_p
     trials = list(made.trials)
     whole = program.put_together(arguments(where, tmp_path / "whole"), keys)
     record.keep(whole)
-    pack.run(whole, pack.groups(whole, trials), lambda *_: None)
+    pack.run(whole, together(whole), lambda *_: None)
 
     saved = packs.Pack.save
 
@@ -610,11 +648,14 @@ def test_a_pack_that_is_stopped_goes_on_with_the_same_members(config_file, tmp_p
 
     with monkeypatch.context() as patch:
         patch.setattr(packs.Pack, "save", stop)
-        assert pack.run(made, pack.groups(made, trials), lambda *_: None)
+        assert pack.run(made, together(made), lambda *_: None)
     assert {outcome.outcome(made.place(t), "eval/loss", {"": 6}).state for t in trials} == {"unfinished"}
-    # one of them alone is asked for: its pack is the same
-    again = pack.groups(made, trials[:1])
-    assert again == [trials] and not pack.run(made, again, lambda *_: None)
+    # one of them alone is asked for, and one is in the sweep no more: the pack is the same, also without --pack
+    groups.clear(made)
+    fewer = made._replace(trials={trial: made.trials[trial] for trial in trials[1:]})
+    again, told = together(fewer, trials[1:2], new=False), []
+    assert again == [made.trials] and not pack.run(fewer, again, lambda trial, code: told.append(trial))
+    assert told == trials[1:]
     assert [launch["start"] for launch in outcome.RunDir(made.place(trials[0])).launches()] == [0, 5]
     for trial in trials:
         one, other = small.left(whole.place(trial)), small.left(made.place(trial))
@@ -622,28 +663,67 @@ def test_a_pack_that_is_stopped_goes_on_with_the_same_members(config_file, tmp_p
         assert one.metrics == other.metrics
 
 
-def test_a_pack_of_which_a_trial_went_on_by_itself_is_given_up(config_file, tmp_path):
+def test_a_pack_of_which_a_trial_went_on_by_itself_is_given_up(config_file, tmp_path, capsys):
     where = config_file('def sweep(): return over("seed", 0, 1, 2)')
     made = program.put_together(arguments(where, tmp_path / "sweep"), KEYS)
-    trials = list(made.trials)
+    first, second, third = made.trials
+    saved, unsaved = tmp_path / "sweep" / "packs" / "x", tmp_path / "sweep" / "packs" / "y"
+    for begun in (saved, unsaved):
+        begun.mkdir(parents=True)
+        (begun / groups.MEMBERS).write_text(json.dumps({"trials": made.trials}))
+    (saved / "checkpoints" / "2").mkdir(parents=True)
+    groups.clear(made)
+    assert saved.exists() and not unsaved.exists() and not capsys.readouterr().out
+    assert together(made, [first], new=False) == [made.trials]
+    left_behind(made.place(second), "done", 1.0)
+    assert together(made, [first, third], new=False) == []
+    assert [list(trials) for trials in together(made, [first, third])] == [[first, third]]
+    groups.clear(made)
+    assert not saved.exists() and "is given up" in capsys.readouterr().out
+
+
+def test_what_a_pack_has_saved_is_left_out_where_packs_are_not_trained(config_file, tmp_path, capsys):
+    where = config_file('def sweep(): return over("seed", 0, 1, 2)')
+    made = program.put_together(arguments(where, tmp_path / "sweep"), KEYS)
     begun = tmp_path / "sweep" / "packs" / "x"
-    begun.mkdir(parents=True)
-    (begun / pack.MEMBERS).write_text(json.dumps({"trials": trials}))
-    assert pack.groups(made, trials) == [trials]
-    left_behind(made.place(trials[1]), "done", 1.0)
-    assert pack.groups(made, [trials[0], trials[2]]) == [[trials[0], trials[2]]] and not begun.exists()
+    (begun / "checkpoints" / "2").mkdir(parents=True)
+    two = dict(list(made.trials.items())[:2])
+    (begun / groups.MEMBERS).write_text(json.dumps({"trials": two}))
+    assert program.run(arguments(where, tmp_path / "sweep", backend="print"), KEYS, ()) == 0
+    said = capsys.readouterr()
+    assert said.out.count("launch.train") == 1 and "note: 2 trials are in packs that were begun" in said.err
+    assert begun.exists()
+
+
+def test_a_pack_has_no_more_than_it_is_told(config_file, tmp_path):
+    made = program.put_together(arguments(config_file('def sweep(): return over("seed", *range(7))'), tmp_path), KEYS)
+    assert [len(trials) for trials in together(made, most=3)] == [3, 3]  # and one by itself
+
+
+def test_a_pack_is_planned_with_all_its_members(config_file, tmp_path, monkeypatch):
+    made = program.put_together(arguments(config_file('def sweep(): return over("seed", *range(4))'), tmp_path), KEYS)
+    datas = [made.data(trial) for trial in made.trials]
+    needed = []
+    monkeypatch.setattr(pack.show, "needs", lambda made: needed.append(made.bytes["state"]) or "much")
+    monkeypatch.setattr(topology.Machine, "capacity", 1.0)
+    for count in (1, 4):
+        with pytest.raises(ValueError, match=f"a pack of {count} trials does not fit: much on a device"):
+            pack.check_fits(datas[:count])
+    assert needed[1] == 4 * needed[0]
+    monkeypatch.setattr(topology.Machine, "capacity", 1e12)
+    pack.check_fits(datas)
 
 
 def test_no_decay_is_packed_and_is_not_packed_with_some(config_file, tmp_path):
     where = config_file('def sweep(): return product(over("seed", 0, 1), over("optim.weight_decay", 0, 0.0, 0.1))')
     made = program.put_together(arguments(where, tmp_path / "sweep"), KEYS)
-    groups = pack.groups(made, list(made.trials))
-    assert sorted(map(len, groups)) == [2, 4]
+    due = together(made)
+    assert sorted(map(len, due)) == [2, 4]
     record.keep(made)
     ended = []
-    assert not pack.run(made, groups, lambda trial, code: ended.append(code)) and ended == [0] * 6
+    assert not pack.run(made, due, lambda trial, code: ended.append(code)) and ended == [0] * 6
     typed = [*KEYS, ("optim.weight_decay", "0")]
-    assert pack.shape(runs.with_overrides(made.base, typed)) == pack.shape(made.data(groups[0][0]))
+    assert groups.shape(runs.with_overrides(made.base, typed)) == groups.shape(made.data(next(iter(due[0]))))
 
 
 def test_what_cannot_be_packed_is_left_to_run_by_itself(config_file, tmp_path):
@@ -652,10 +732,12 @@ def test_what_cannot_be_packed_is_left_to_run_by_itself(config_file, tmp_path):
             return chain(
                 product(over("model.transformer.width", 32, 64), over("optim.weight_decay", 0.0, 0.1)),
                 over("optim.players", {"model": {"lr": 1e-3}}, {"model": {"lr": 2e-3}}),
+                product(over("mesh.fsdp", 2), over("seed", 0, 1)),
+                product(over("train.spikes.action", "rewind"), over("seed", 0, 1)),
             )
     """)
     made = program.put_together(arguments(where, tmp_path / "sweep"), KEYS)
-    assert pack.groups(made, list(made.trials)) == []
+    assert together(made) == []
 
 
 @pytest.mark.prove

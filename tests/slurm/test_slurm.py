@@ -118,13 +118,13 @@ def test_a_job_that_is_cancelled_stays_cancelled(cluster, tmp_path):
     assert cluster.job(number)["Restarts"] == "0"
 
 
-def test_a_sweep_is_an_array_of_jobs(cluster, tmp_path):
+def test_a_sweep_is_an_array_of_jobs_each_of_which_goes_back_into_the_queue_alone(cluster, tmp_path):
     config = tmp_path / "swept.py"
     config.write_text(
         "from configs.lm.gpt2 import VARIANTS, get_config\nfrom gen.sweep import over\n"
         "def sweep(): return over('optim.lr', 1e-3, 2e-3, 3e-3)\n"
     )
-    words = [f"--config={config}:tiny", f"--workdir={tmp_path / 'sweep'}", "--config.train.steps=20"]
+    words = [f"--config={config}:tiny", f"--workdir={tmp_path / 'sweep'}", "--config.train.steps=100"]
 
     def sweep():
         done = subprocess.run(
@@ -136,11 +136,24 @@ def test_a_sweep_is_an_array_of_jobs(cluster, tmp_path):
 
     code, said = sweep()
     assert code == 0 and "with 3 trials" in said, said
+    number = re.search(r"job (\d+) is queued", said)[1]
     code, said = sweep()
-    assert code == 2 and "jobs of this sweep are still in the queue" in said
+    assert code == 0 and f"jobs {number} of this sweep are in the queue" in said and "3 trials" in said, said
+    # one of them has the number of the whole array
+    numbers = dict(
+        line.split() for line in cluster.run("squeue", "--noheader", "--array", "--format=%A %K").split("\n")
+    )
+    index = int(numbers[number])
+    lines = next((tmp_path / "sweep").glob("array-*.txt")).read_text().splitlines()
+    log = lines[index - 1].split()[0]
+    trial = Path(log).with_suffix("")
+    cluster.until(lambda: (trial / "metrics.jsonl").exists(), 120, "no step")
+    cluster.run("scancel", "--signal=TERM", f"{number}_{index}")
     cluster.until(lambda: not cluster.run("squeue", "--noheader"), 240, "the array has not ended")
     code, said = sweep()
     assert code == 0 and "3 trials (3 done)" in said and "is queued" not in said, said
+    assert {i: cluster.job(f"{number}_{i}")["Restarts"] for i in (1, 2, 3)} == {1: "0", 2: "0", 3: "0"} | {index: "1"}
+    assert "SIGTERM at step" in Path(log).read_text() and "resumed at step" in Path(log).read_text()
 
 
 def check_same(undisturbed, workdir):
