@@ -67,13 +67,13 @@ def begun(sweep: Sweep) -> dict[Path, Trials]:
 
 
 def is_new(place: Path) -> bool:
-    """Whether a trial has nothing to go on from."""
-    return was_packed(place) and not restore.steps(RunDir(place).checkpoints)
+    """Whether a trial has nothing to go on from, and nobody trains it."""
+    return was_packed(place) and not restore.steps(RunDir(place).checkpoints) and not held(place / "lock")
 
 
 def was_packed(place: Path) -> bool:
-    """Whether nobody but a pack has trained a trial, or trains it now."""
-    return not held(place / "lock") and all("pack" in launch for launch in RunDir(place).launches())
+    """Whether nobody but a pack has trained a trial."""
+    return all("pack" in launch for launch in RunDir(place).launches())
 
 
 def clear(sweep: Sweep) -> None:
