@@ -138,6 +138,9 @@ def run_words(main: Callable[[Any, list[str]], int | None]) -> None:
 def run_around(main: Callable[[Any, list[tuple[str, str]], list[str]], int | None], prefix: str) -> None:
     """The same for a program around another one, whose command line follows --: `main(flags, overrides, words)`."""
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    if "-m" in sys.argv[:end]:
+        print("error: what is to be run follows after --, as: -- python -m launch.train ...", file=sys.stderr)
+        sys.exit(status.USAGE)
     argv, overrides = split_overrides(sys.argv[:end], prefix)
 
     def program(words: list[str]) -> int | None:

@@ -16,6 +16,7 @@ from gen.config import nearest
 from launch import command
 
 PREFIXES = {"launch.train": "config", "launch.sample": "sampler"}  # of the keys that a program takes beside flags
+PLACES = ("coordinator", "processes", "process", "cluster")  # flags whose values a cluster gives
 LONGEST = 40  # letters of a name: Kubernetes makes others of it, which have 63 at most
 
 
@@ -35,7 +36,8 @@ def read(words: Sequence[str], programs: Sequence[str], name: str | None = None)
     """Of what a user would type, for one of some programs. Raises ValueError in a sentence where it could not run."""
     rest = list(words[1:]) if words and Path(words[0]).name.startswith("python") else list(words)
     if len(rest) < 2 or rest[0] != "-m":
-        raise ValueError("give what to run after --, as: -- python -m launch.train --config=... --workdir=...")
+        found = f" {' '.join(words)!r} is none;" if words else ""
+        raise ValueError(f"after -- follows a program of gen's:{found} as -- python -m launch.train --config=...")
     if rest[1] not in programs:
         raise ValueError(f"{rest[1]} is not run by this cluster; {nearest(rest[1], programs)}")
     check_flags(rest[1], rest[2:])
@@ -64,6 +66,9 @@ def check_flags(program: str, words: Sequence[str]) -> None:
         _, *others = known([program, *rest])
     except flags.Error as error:
         raise ValueError(f"{program}: {error}") from error
+    for name in PLACES:
+        if known[name].present:
+            raise ValueError(f"--{name} stands behind --, where the cluster says it to each process: leave it out")
     if others:
         raise ValueError(f"{program}: {others[0]!r} is not understood; flags look like --name=value")
 

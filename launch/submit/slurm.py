@@ -101,23 +101,25 @@ def log(request: Request) -> Path:
 
 def comment(place: Path) -> str:
     """By which Slurm knows the jobs that write into a directory."""
-    return f"gen {place.absolute()}"
+    return f"gen {place.resolve()}"
 
 
 def queued(place: Path) -> list[str]:
-    """The numbers of the jobs that write into a directory and have not ended. Raises ValueError where Slurm does not
-    answer."""
-    command = ["squeue", "--me", "--noheader", "--format=%F %k"]
+    """The jobs that write into a directory and have not ended, each with its state and, where it waits, why. Raises
+    ValueError where Slurm does not answer."""
+    command = ["squeue", "--me", "--noheader", "--format=%F %T %r|%k"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(f"squeue does not answer: {' '.join(done.stderr.split())}")
-    lines = [line.strip().split(" ", 1) for line in done.stdout.splitlines()]
-    return sorted({number for number, *said in lines if said == [comment(place)]})
+    lines = [line.strip().split("|", 1) for line in done.stdout.splitlines()]
+    return sorted({job.removesuffix(" None") for job, *said in lines if said == [comment(place)]})
 
 
 def notes(request: Request, job: Job) -> list[str]:
     """What a script that is only printed leaves to whoever hands it in, and to the cluster."""
-    missing = [name for name in ("account", "partition") if getattr(job, name) is None]
+    if shutil.which("sbatch"):
+        check(job)
+    missing = [name for name in ("account", "partition") if getattr(job, name) is None and not shutil.which("sbatch")]
     said = [f"no --job.{name} is given: the cluster has to have one of its own for you" for name in missing]
     folder = log(request).parent
     return said if folder.is_dir() else [*said, f"mkdir -p {shlex.quote(str(folder))} first: Slurm makes no directory"]
@@ -128,10 +130,7 @@ def submit(request: Request, job: Job, text: str) -> str:
     job of that directory."""
     check(job)
     if busy := queued(request.place):
-        raise ValueError(
-            f"{request.place} has a job in the queue already, {', '.join(busy)}, which goes on by itself: scancel it"
-            " first to queue another"
-        )
+        raise ValueError(f"{request.place} has a job already, {', '.join(busy)}: scancel it first to queue another")
     number = hand_in(request.workdir.absolute() / "submit.sbatch", text)
     return f"job {number} is queued; it says what it does in {str(log(request)).replace('%j', number)}"
 
@@ -140,9 +139,12 @@ def hand_in(path: Path, text: str) -> str:
     """Writes a script and gives it to sbatch; returns the number of its job. Raises ValueError where it is refused."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    done = subprocess.run(["sbatch", "--parsable", str(path)], capture_output=True, text=True, check=False)
+    sbatch = lambda how: subprocess.run(["sbatch", how, str(path)], capture_output=True, text=True, check=False)
+    done, tried = sbatch("--parsable"), sbatch("--test-only")
     if done.returncode:
         raise ValueError(f"sbatch refused {path}: {' '.join(done.stderr.split())}")
+    if tried.returncode:  # it would wait, for ever if the cluster stays as it is
+        print(f"note: as the cluster is now this job cannot start: {' '.join(tried.stderr.split())}", file=sys.stderr)
     return done.stdout.strip().split(";")[0]
 
 

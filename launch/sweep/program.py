@@ -1,6 +1,7 @@
 """What launch.sweep does: put together, check all, run what is left, report."""
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ def run(args: Any, keys: Pairs, job: Pairs) -> int:
     if args.backend == "print":
         print("".join(f"{sweep.command(trial, sys.executable)}\n" for trial in alone), end="")
         return status.DONE
+    if args.backend == "local":
+        check_no_jobs(sweep)
     own = RunDir(sweep.path)
     own.make()
     own.take()
@@ -57,6 +60,16 @@ def check_flags(args: Any, job: Pairs) -> None:
         raise ValueError("--plan asks this machine, and the jobs run on others: see launch.plan --topology")
     if args.at_most and not (cluster or args.pack):
         raise ValueError("--at_most is for --backend=slurm and --pack; here --jobs says how many at a time")
+
+
+def check_no_jobs(sweep: Sweep) -> None:
+    """Raises ValueError where a cluster, if this machine belongs to one, has the sweep in its queue."""
+    busy: list[str] = []
+    if shutil.which("squeue"):
+        with contextlib.suppress(ValueError):  # there may be no cluster behind it
+            busy = slurm.queued(sweep.path)
+    if busy:
+        raise ValueError(f"{sweep.path} is in the queue of Slurm, as {', '.join(busy)}: scancel it, or let it run")
 
 
 def due_together(sweep: Sweep, left: Sequence[str], args: Any) -> list[groups.Trials]:
@@ -109,7 +122,7 @@ def unfinished(sweep: Sweep, args: Any) -> list[str]:
 def queue(sweep: Sweep, left: Sequence[str], job: Pairs, args: Any) -> int:
     built = settings.build(slurm.Job, job)
     if busy := left and slurm.queued(sweep.path):
-        print(f"jobs {', '.join(busy)} of this sweep are in the queue: what they leave is queued by a later call")
+        print(f"this sweep is in the queue, as {', '.join(busy)}: what that leaves is queued by a later call")
     elif left:
         print(array.submit(sweep, left, built, args.at_most))
     tell_all(sweep, args)

@@ -218,7 +218,7 @@ def test_times_are_read_as_slurm_does(time, seconds):
         ([("time", "soon")], "is not a time of Slurm's"),
         ([("gpus", "8"), ("tasks", "4")], "job.tasks=4 with job.gpus=8: a node has one process"),
         ([("nodes", "0")], "job.nodes=0 must be at least 1"),
-        ([("node", "1")], "did you mean 'nodes'"),
+        ([("node", "1")], "there is no --job.node; did you mean 'nodes'"),
     ],
 )
 def test_settings_of_slurm_that_make_no_sense(pairs, said):
@@ -267,8 +267,9 @@ def test_ones_own_template_may_need_more_than_gens(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "give what to run after --"),
-        (("python", "train.py"), "give what to run after --"),
+        ((), "after -- follows a program of gen's: as -- python -m launch.train"),
+        (("python", "train.py"), "'python train.py' is none; as -- python -m launch.train"),
+        ((*TRAIN, "--process=1"), "--process stands behind --, where the cluster says it to each process"),
         (("python", "-m", "launch.trian", "--workdir=x"), "did you mean 'launch.train'"),
         (("python", "-m", "launch.train"), "--workdir is missing behind launch.train"),
         ((*TRAIN, "--job.gpus=8"), "--job.gpus=8 stands behind --, where launch.train would get it"),
@@ -335,23 +336,34 @@ def test_without_its_program_a_back_end_says_how_to_print(tmp_path, monkeypatch,
 
 def test_sbatch_gets_the_script(program, tmp_path):
     sbatch = program("sbatch", "echo '41;cluster'")
-    program("squeue", f"echo '7 gen {tmp_path}/other'; echo '8 (null)'")
+    program("squeue", f"echo '7 RUNNING None|gen {tmp_path}/other'; echo '8 PENDING Priority|(null)'")
     asked = read("-m", "launch.train", f"--workdir={tmp_path}/run")
     said = slurm.submit(asked, slurm.Job(), "#!/bin/bash\n")
     assert said == f"job 41 is queued; it says what it does in {tmp_path}/run/slurm-41.out"
-    assert sbatch() == [f"--parsable {tmp_path}/run/submit.sbatch"]
+    assert sbatch() == [f"{how} {tmp_path}/run/submit.sbatch" for how in ("--parsable", "--test-only")]
     assert (tmp_path / "run" / "submit.sbatch").read_text() == "#!/bin/bash\n"
     program("sbatch", "echo 'sbatch: error: Invalid account' >&2; exit 1")
     with pytest.raises(ValueError, match=r"sbatch refused .*submit\.sbatch: sbatch: error: Invalid account"):
         slurm.submit(asked, slurm.Job(), "")
 
 
+def test_a_job_that_could_not_start_is_queued_with_a_note(program, tmp_path, capsys):
+    program("sbatch", 'case "$*" in *test-only*) echo no such nodes >&2; exit 1;; *) echo 42;; esac')
+    program("squeue")
+    slurm.submit(read("-m", "launch.train", f"--workdir={tmp_path}/run"), slurm.Job(), "")
+    assert capsys.readouterr().err == "note: as the cluster is now this job cannot start: no such nodes\n"
+
+
 def test_a_directory_that_has_a_job_gets_no_other(program, tmp_path):
     program("sbatch", "echo 42")
-    program("squeue", f"echo '41 gen {tmp_path}/run'")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    program("squeue", f"echo '41 PENDING PartitionConfig|gen {tmp_path}/run'; echo '42 RUNNING None|gen {tmp_path}/a'")
     asked = read("-m", "launch.train", f"--workdir={tmp_path}/run")
-    with pytest.raises(ValueError, match=f"{tmp_path}/run has a job in the queue already, 41, which goes on by itself"):
-        slurm.submit(asked, slurm.Job(), "")
+    for other in (f"{tmp_path}/run", f"{tmp_path}/a/../run", f"{tmp_path}/link"):
+        with pytest.raises(ValueError, match="has a job already, 41 PENDING PartitionConfig: scancel it first"):
+            slurm.submit(read("-m", "launch.train", f"--workdir={other}"), slurm.Job(), "")
+    assert slurm.queued(tmp_path / "a") == ["42 RUNNING"]
     listed = read("-m", "launch.sample", f"--workdir={tmp_path}/run", f"--out={tmp_path}/list")
     assert "job 42 is queued" in slurm.submit(listed, slurm.Job(), "")
     assert f'#SBATCH --comment="gen {tmp_path}/list"' in slurm.script(listed, slurm.Job(), None)
@@ -375,6 +387,19 @@ def test_a_cluster_without_defaults_names_what_there_is(program):
     slurm.check(slurm.Job(account="lab"))
     program("sacctmgr", "echo lab")
     slurm.check(slurm.Job())
+
+
+def test_what_is_printed_is_checked_where_there_is_a_cluster(program, tmp_path, monkeypatch):
+    asked = read("-m", "launch.train", f"--workdir={tmp_path}")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        assert [note.split(" is")[0] for note in slurm.notes(asked, slurm.Job(partition="p"))] == ["no --job.account"]
+    program("sbatch")
+    program("sinfo", "echo 'short n/a 30:00'")
+    with pytest.raises(ValueError, match="no default partition"):
+        slurm.notes(asked, slurm.Job())
+    program("sinfo", "echo 'short* n/a 30:00'")
+    assert slurm.notes(asked, slurm.Job()) == []
 
 
 def test_a_partition_that_gives_a_job_too_little_time_is_told(program):
@@ -408,11 +433,10 @@ def test_the_program_prints_and_names_what_it_does_not_know():
 
     done = submit("--backend=slurm", "--job.nodes=2", "--job.partition=p", "--print", "--", *TRAIN)
     assert done.returncode == 0 and "#SBATCH --nodes=2\n" in done.stdout
-    assert done.stderr == (
-        "note: no --job.account is given: the cluster has to have one of its own for you\n"
-        "note: mkdir -p '/shared/runs/a run' first: Slurm makes no directory\n"
-    )
+    assert done.stderr.endswith("note: mkdir -p '/shared/runs/a run' first: Slurm makes no directory\n")
     done = submit("--backend=slurm", "--job.acount=x", "--print", "--", *TRAIN)
     assert done.returncode == 2 and "did you mean 'account'" in done.stderr and done.stdout == ""
+    done = submit("--backend=slurm", *TRAIN)
+    assert done.returncode == 2 and done.stderr.startswith("error: what is to be run follows after --")
     done = submit("--print", "--", *TRAIN)
     assert done.returncode == 2 and done.stderr == "error: --backend is missing: one of slurm, jobset, tpu-vm\n"

@@ -511,11 +511,14 @@ def test_slurm_gets_an_array_whose_jobs_are_the_trials(tmp_path, monkeypatch):
 
 def test_a_sweep_whose_jobs_are_queued_is_shown_and_not_queued_again(config_file, tmp_path, monkeypatch, capsys):
     where = config_file('def sweep(): return over("seed", 0, 1)')
-    monkeypatch.setattr(array.slurm, "queued", lambda place: ["12"])
+    monkeypatch.setattr(array.slurm, "queued", lambda place: ["12 RUNNING"])
     assert program.run(arguments(where, tmp_path / "sweep", backend="slurm"), (), ()) == 0
     said = capsys.readouterr().out
-    assert "jobs 12 of this sweep are in the queue" in said and "2 trials (2 missing)" in said
+    assert "this sweep is in the queue, as 12 RUNNING" in said and "2 trials (2 missing)" in said
     assert (tmp_path / "sweep" / "index.html").exists()
+    monkeypatch.setattr(program.shutil, "which", lambda name: name)
+    with pytest.raises(ValueError, match="sweep is in the queue of Slurm, as 12 RUNNING: scancel it, or let it run"):
+        program.run(arguments(where, tmp_path / "sweep"), (), ())
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_sweep_is_an_array_of_jobs_each_of_which_goes_back_into_the_queue_alon
     assert code == 0 and "with 3 trials" in said, said
     number = re.search(r"job (\d+) is queued", said)[1]
     code, said = sweep()
-    assert code == 0 and f"jobs {number} of this sweep are in the queue" in said and "3 trials" in said, said
+    assert code == 0 and f"this sweep is in the queue, as {number} " in said and "3 trials" in said, said
     # one of them has the number of the whole array
     numbers = dict(
         line.split() for line in cluster.run("squeue", "--noheader", "--array", "--format=%A %K").split("\n")
