@@ -3,6 +3,7 @@
     python -m launch.train    --config=configs/lm/stdlib.py --workdir=runs/stdlib
     python -m launch.sample   --workdir=runs/stdlib --prompt="def main(" --num=2
     python -m launch.evaluate --workdir=runs/stdlib --also=compression
+    python -m launch.sweep    --config=configs/lm/stdlib.py:tiny --workdir=runs/sweep --config.train.steps=600 --pack
 
 Python 3.12's library without its tests, split by file: 9.4 MB to train on, 1.1 MB held out. 3,000,384 parameters see
 2.3 million tokens, not quite one epoch, in 19 minutes on two CPU cores. Bits per byte of the held-out files in one run:
@@ -11,7 +12,7 @@ Python 3.12's library without its tests, split by file: 9.4 MB to train on, 1.1 
       1.914      1.592          1.574                                     1.322
 
 Variant gpu is a larger model, trained for forty epochs, which aims below the last; it has not been run. Variant tiny
-takes two steps.
+takes two steps, and 24 trials of 600 a minute.
 """
 
 from ml_collections import ConfigDict
@@ -79,7 +80,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def sweep():
-    """Learning rate by width by seed, for variant tiny, of 600 steps."""
+    """Learning rate by width by seed, 24 trials, for variant tiny."""
     return product(
         over("optim.lr", 1e-3, 3e-3, 1e-2, 3e-2),
         over("model.transformer.width", 32, 64),
