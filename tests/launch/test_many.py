@@ -186,10 +186,13 @@ def test_a_picture_that_is_gone_is_made_again(tmp_path):
     every = items.expand(["a", "bb"], [0], [{}])
     _, book, _ = draw(Painter(), tmp_path, every, num=1)
     first = next(iter(book.made.values()))["file"]
-    before = (tmp_path / first).read_bytes()
+    with Image.open(tmp_path / first) as image:
+        before = image.tobytes()
     (tmp_path / first).unlink()
     _, book, made = draw(Painter(), tmp_path, every, num=1)
-    assert made == 1 and len(book.made) == 2 and (tmp_path / first).read_bytes() == before
+    assert made == 1 and len(book.made) == 2
+    with Image.open(tmp_path / first) as image:
+        assert image.tobytes() == before
 
 
 def test_processes_go_on_with_what_others_left(tmp_path):
