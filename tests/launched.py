@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+LONGEST = 900  # seconds
 
 
 COMPILED = tempfile.TemporaryDirectory(prefix="gen-compiled-")  # programs that come again, as those of restarts
@@ -32,7 +33,12 @@ def start(processes: int, devices: int, *command: str, local: tuple[str, ...] = 
 
 
 def run(processes: int, devices: int, *command: str, local: tuple[str, ...] = ()) -> tuple[int, str]:
-    """Exit status and output of launch.local."""
+    """Exit status and output of launch.local; of one that hangs, what it has said until it was ended."""
     with start(processes, devices, *command, local=local) as started:
-        output, _ = started.communicate(timeout=1500)
+        try:
+            output, _ = started.communicate(timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            started.terminate()
+            output, _ = started.communicate(timeout=300)
+            return started.returncode, f"{output}\nended after {LONGEST} s"
     return started.returncode, output

@@ -16,7 +16,6 @@ import small
 
 from gen.train import restore
 
-# saves take longer than the steps between them: most signals meet one
 TRAIN = (
     *("-m", "launch.train", "--config=configs/lm/gpt2.py:tiny", "--heartbeat=20", "--join_timeout=60"),
     *("--config.checkpoint.every=5", "--config.checkpoint.keep=2", "--config.log.every=1"),
@@ -58,6 +57,8 @@ def disturb(
 ) -> None:
     while len(seen.signals) < signals and started.poll() is None:
         time.sleep(draw.uniform(0, pause))
+        if draw.uniform() < 0.5:
+            await_save(checkpoints)
         newest = max(restore.steps(checkpoints), default=0)
         children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
         processes = children.read_text().split() if children.exists() else []
@@ -70,6 +71,13 @@ def disturb(
             continue
         seen.signals.append((time.monotonic(), newest))
         seen.in_saves += in_save
+
+
+def await_save(checkpoints: Path, limit: float = 5.0) -> None:
+    """Until one is being written: where saves are quick, few signals would meet one by chance."""
+    end = time.monotonic() + limit
+    while not any(checkpoints.glob("*tmp*")) and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 def check(undisturbed: Path, workdir: Path, seen: Seen) -> None:
