@@ -117,10 +117,12 @@ def queued(place: Path) -> list[str]:
 
 def notes(request: Request, job: Job) -> list[str]:
     """What a script that is only printed leaves to whoever hands it in, and to the cluster."""
+    said = []
     if shutil.which("sbatch"):
         check(job)
-    missing = [name for name in ("account", "partition") if getattr(job, name) is None and not shutil.which("sbatch")]
-    said = [f"no --job.{name} is given: the cluster has to have one of its own for you" for name in missing]
+    else:
+        missing = [name for name in ("account", "partition") if getattr(job, name) is None]
+        said = [f"no --job.{name} is given: the cluster has to have one of its own for you" for name in missing]
     folder = log(request).parent
     return said if folder.is_dir() else [*said, f"mkdir -p {shlex.quote(str(folder))} first: Slurm makes no directory"]
 
@@ -140,9 +142,10 @@ def hand_in(path: Path, text: str) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     sbatch = lambda how: subprocess.run(["sbatch", how, str(path)], capture_output=True, text=True, check=False)
-    done, tried = sbatch("--parsable"), sbatch("--test-only")
+    done = sbatch("--parsable")
     if done.returncode:
         raise ValueError(f"sbatch refused {path}: {' '.join(done.stderr.split())}")
+    tried = sbatch("--test-only")
     if tried.returncode:  # it would wait, for ever if the cluster stays as it is
         print(f"note: as the cluster is now this job cannot start: {' '.join(tried.stderr.split())}", file=sys.stderr)
     return done.stdout.strip().split(";")[0]

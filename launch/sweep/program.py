@@ -31,7 +31,8 @@ def run(args: Any, keys: Pairs, job: Pairs) -> int:
         record.check_free(sweep)
         left = unfinished(sweep, args)
         together = due_together(sweep, left, args)
-    alone = [trial for trial in left if not any(trial in trials for trials in together)]
+    packed = set().union(*together)
+    alone = [trial for trial in left if trial not in packed]
     if args.backend == "print":
         print("".join(f"{sweep.command(trial, sys.executable)}\n" for trial in alone), end="")
         return status.DONE
@@ -44,7 +45,7 @@ def run(args: Any, keys: Pairs, job: Pairs) -> int:
         record.keep(sweep)
         if args.backend == "slurm":
             return queue(sweep, alone, job, args)
-        return run_here(sweep, alone, together, args)
+        return run_here(sweep, alone, together, len(sweep.trials) - len(left), args)
     finally:
         own.release()
 
@@ -130,8 +131,8 @@ def queue(sweep: Sweep, left: Sequence[str], job: Pairs, args: Any) -> int:
     return status.DONE
 
 
-def run_here(sweep: Sweep, alone: Sequence[str], together: Sequence[groups.Trials], args: Any) -> int:
-    count = len(sweep.trials) - len(unfinished(sweep, args))
+def run_here(sweep: Sweep, alone: Sequence[str], together: Sequence[groups.Trials], count: int, args: Any) -> int:
+    """Trains them; `count` are finished already."""
 
     def tell(trial: str, code: int) -> None:
         nonlocal count
