@@ -11,11 +11,15 @@ exists) and values against their annotations. Nothing in a config is executed.
 import contextlib
 import dataclasses
 import difflib
-import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from gen import jsonfile
+from gen.bounds import OutOfBounds
+from gen.messages import short
 
 
 class ConfigError(ValueError):
@@ -32,7 +36,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def build[T](cls: type[T], data: Mapping[str, Any], where: str) -> T:
     """A frozen dataclass from a mapping; `where` is the dotted place of the mapping, for messages.
 
-    Raises ConfigError for an unknown key, a missing one or a value of the wrong type.
+    Raises ConfigError for an unknown key, a missing one, a value of the wrong type and a number out of its bounds.
     """
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, cls))}
@@ -46,7 +50,11 @@ def build[T](cls: type[T], data: Mapping[str, Any], where: str) -> T:
     ]
     if missing:
         raise ConfigError(f"config lacks {', '.join(missing)}")
-    return cls(**{key: convert(value, hints[key], _dot(where, key)) for key, value in data.items()})
+    values = {key: convert(value, hints[key], _dot(where, key)) for key, value in data.items()}
+    try:
+        return cls(**values)
+    except OutOfBounds as error:
+        raise ConfigError(_dot(where, error.field) + error.sentence) from error
 
 
 def convert(value: Any, kind: Any, where: str) -> Any:
@@ -57,7 +65,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     if origin is typing.Literal:
         if value in args:
             return value
-        raise ConfigError(f"{where}={value!r}: {nearest(str(value), map(str, args))}")
+        raise ConfigError(f"{where}={short(value)}: {nearest(str(value), map(str, args))}")
     if kind is type(None):
         if value is None or value in ("None", "none", "null"):
             return None
@@ -77,14 +85,16 @@ def convert(value: Any, kind: Any, where: str) -> Any:
             raise _wrong(value, "a list", where)
         inner = [args[0]] * len(value) if len(args) == 2 and args[1] is Ellipsis else list(args)
         if len(inner) != len(value):
-            raise ConfigError(f"{where}={value!r} needs exactly {len(inner)} values")
+            raise ConfigError(f"{where}={short(value)} needs exactly {len(inner)} values")
         return tuple(convert(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(zip(value, inner, strict=True)))
     if origin is dict:
         if not isinstance(value, Mapping):
             raise _wrong(value, "a group of keys", where)
         return {str(k): convert(v, args[1], _dot(where, str(k))) for k, v in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}={value} must be finite")
     if type(value) is not kind:
         raise _wrong(value, kind.__name__, where)
     return value
@@ -140,9 +150,8 @@ def _first_that_fits(value: Any, kinds: tuple, where: str) -> Any:
 
 def _split(text: str) -> list[Any]:
     """The items of "1,2,3" or "(1, 2, 3)", still as text, or of JSON as "[[\"text/\", 0.1]]"."""
-    with contextlib.suppress(json.JSONDecodeError):
-        if isinstance(items := json.loads(text), list):
-            return items
+    with contextlib.suppress(jsonfile.NotReadable):
+        return jsonfile.parse(text, list[Any], "")
     text = text.strip()
     if text[:1] + text[-1:] in ("()", "[]"):  # not those of a regex, as in "(query|value)/kernel"
         text = text[1:-1]
@@ -153,13 +162,13 @@ def _parse(text: str, where: str) -> Any:
     if text in ("True", "False", "None"):
         return {"True": True, "False": False, "None": None}[text]
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        raise ConfigError(f"{where}={text!r} is not a value; strings only go where a string is expected") from None
+        return jsonfile.parse(text, Any, where)
+    except jsonfile.NotReadable:
+        raise ConfigError(f"{where}={short(text)} is not a value; strings only go where a string is expected") from None
 
 
 def _wrong(value: Any, wanted: str, where: str) -> ConfigError:
-    return ConfigError(f"{where}={value!r} is {type(value).__name__}, but {wanted} is expected")
+    return ConfigError(f"{where}={short(value)} is {type(value).__name__}, but {wanted} is expected")
 
 
 def _dot(where: str, key: str) -> str:

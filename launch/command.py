@@ -20,6 +20,7 @@ from absl import app, flags
 
 from gen import hosts, status
 from gen.config import nearest
+from gen.messages import harmless
 from launch import memory
 
 SETTLE = 1.0  # seconds in which a lost process may explain an error, as one in a collective
@@ -176,7 +177,9 @@ def _outcome(program: Callable[[list[str]], int | None], words: list[str]) -> in
         return code
     except Exception as error:
         known = exit_status(error)
-        print(f"error: {error}" if known is not None else traceback.format_exc().rstrip(), file=sys.stderr)
+        print(
+            f"error: {harmless(str(error))}" if known is not None else traceback.format_exc().rstrip(), file=sys.stderr
+        )
         code = status.FAILED if known is None else known
         if hosts.joined():
             time.sleep(SETTLE)

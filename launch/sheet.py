@@ -21,9 +21,10 @@ from gen.data.pipeline import Pipeline
 from gen.data.preferences import RankingPipeline
 from gen.data.prompts import PromptPipeline
 from gen.data.text import TextPipeline
+from gen.messages import harmless
 from gen.tokenizers import Tokenizer
 from launch import feeds
-from launch.legible import harmless, legible
+from launch.legible import legible
 
 SMALLEST = 128  # pixels: smaller pictures are enlarged, each pixel to a square, which leaves room for their texts
 TEXT = 12  # pixels

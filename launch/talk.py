@@ -15,8 +15,9 @@ from rich.text import Text
 
 from gen.config import nearest
 from gen.data.rankings import to_line
+from gen.messages import harmless
 from gen.sample.conversation import Answer, Conversation, Preference, Refused
-from launch.legible import harmless, legible
+from launch.legible import legible
 
 COMMANDS = {
     "/up": "the last answer is good",

@@ -9,13 +9,16 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted((ROOT / "gen").rglob("*.py"))
 
-GROUND = {"spec", "tree", "mesh", "config", "rng"}
+GROUND = {"spec", "tree", "mesh", "config", "rng", "bounds", "messages", "jsonfile"}
 
 # room -> what its files may import of gen, beside the room itself
 MAY_IMPORT = {
     "tree": set(),
     "rng": set(),
-    "config": set(),
+    "messages": set(),
+    "jsonfile": {"messages"},
+    "bounds": {"messages"},
+    "config": {"bounds", "messages", "jsonfile"},
     "spec": {"tree", "rng"},
     "mesh": {"tree", "spec"},
     "flops": set(),
@@ -29,7 +32,7 @@ MAY_IMPORT = {
     "tasks": GROUND | {"nn", "models", "diffusion", "losses", "sample", "evals.f1"},
     "tokenizers": GROUND,
     "data": GROUND | {"tokenizers"},
-    "hosts": {"status"},
+    "hosts": {"status", "messages", "jsonfile"},
     "train": GROUND | {"tasks.base", "flops", "chips", "hosts", "status"},
     "plan": GROUND | {"flops", "chips"},
     "evals": GROUND | {"nn", "models", "sample", "tokenizers", "data"},
@@ -43,6 +46,9 @@ CORE = (
     "tree",
     "mesh",
     "config",
+    "bounds",
+    "messages",
+    "jsonfile",
     "rng",
     "nn",
     "models",

@@ -14,6 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gen import jsonfile
+from gen.jsonfile import NotReadable
+
 
 class UnsafePath(ValueError):
     """Something other than a regular file or a directory lies where data is to be read."""
@@ -65,17 +68,11 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of a run directory; ValueError, in a sentence, if there is none."""
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} does not exist; is {path.parent} the directory of a run?") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); restore it from a copy") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} holds no JSON object; restore it from a copy")
-    return value
+def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
+    """The JSON in a file of a run directory, checked against the type `kind` (gen.jsonfile). Raises NotReadable."""
+    if not path.exists():
+        raise NotReadable(f"{path} does not exist; is {path.parent} the directory of a run?")
+    return jsonfile.read(path, kind)
 
 
 def regular_files(directory: Path) -> dict[str, Path]:

@@ -1,7 +1,5 @@
-import pytest
-
 from gen.tokenizers import Bytes, train_text
-from launch.legible import harmless, legible
+from launch.legible import legible
 
 
 def test_marks_are_seen_and_text_is_as_it_was():
@@ -10,8 +8,3 @@ def test_marks_are_seen_and_text_is_as_it_was():
     assert subword.fim is not None
     tokens = [subword.fim[0], *subword.encode("def"), subword.fim[2], *subword.encode(" pass"), subword.end]
     assert legible(tokens, subword) == "⟨prefix⟩def⟨middle⟩ pass⟨end⟩"
-
-
-@pytest.mark.parametrize(("text", "shown"), [("a\tb\n", "a\tb\n"), ("\x1b[2J\r\x7f\x9b", "␛[2J␍␡�"), ("é☃", "é☃")])
-def test_a_terminal_obeys_nothing(text, shown):
-    assert harmless(text) == shown

@@ -1,0 +1,25 @@
+"""Text for messages: nothing that a terminal obeys, and nothing long."""
+
+import pytest
+
+from gen.messages import LIMIT, harmless, note, short
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("a\tb\n", "a\tb\n"), ("\x1b[2J\r\x7f\x9b", "␛[2J␍␡\ufffd"), ("é☃", "é☃"), ("a\udce9", "a\ufffd")],
+)
+def test_a_terminal_obeys_nothing(text, shown):
+    assert harmless(text) == shown
+
+
+def test_a_long_value_is_cut():
+    assert short("abc") == "'abc'"
+    assert short("x" * 5000) == f"'{'x' * (LIMIT - 1)}…' (5000 characters)"
+    assert short(b"x" * 5000) == f"b'{'x' * (LIMIT - 1)}…' (5000 bytes)"
+    assert len(short(list(range(5000)))) == LIMIT + 1
+
+
+def test_a_note_is_one_harmless_line(capsys):
+    note("the file \x1b[31m.png")
+    assert capsys.readouterr().out == "note: the file ␛[31m.png\n"
