@@ -2,6 +2,7 @@
 
 harmless("\\x1b[2J")        # "␛[2J"
 short("x" * 5000)          # "'xxxx…' (5000 characters)"
+bare("node\\n7")            # "node\\\\n7"
 note("the data changed")   # prints "note: the data changed"
 """
 
@@ -25,6 +26,12 @@ def short(value: Any, limit: int = LIMIT) -> str:
         return f"{harmless(repr(value[: limit - 1]))[:-1]}…{repr(value[:0])[-1]} ({len(value)} {kind})"
     text = harmless(repr(value))
     return text if len(text) <= limit + 2 else f"{text[:limit]}…"
+
+
+def bare(text: str, limit: int = LIMIT) -> str:
+    """`text` on one line and without quotes, escaped as `repr` does and cut to `limit` characters."""
+    line = harmless(repr(text[: limit + 1])[1:-1])
+    return line if len(line) <= limit else f"{line[:limit]}…"
 
 
 def note(text: str) -> None:

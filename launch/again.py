@@ -15,7 +15,7 @@ import sys
 
 from absl import app, flags
 
-from launch import command
+from launch import command, seconds
 
 
 def main(argv: list[str]) -> None:
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_enum("stopped", "again", ["again", "return"], "what to do after 75: run again, or end with 75")
-    flags.DEFINE_float("grace", 600.0, "seconds from a signal until the command is killed", 0.0)
-    flags.DEFINE_float("pause", 1.0, "seconds before the first restart after a crash; doubles", lower_bound=0.0)
+    seconds.define("grace", 600.0, "seconds from a signal until the command is killed")
+    seconds.define("pause", 1.0, "seconds before the first restart after a crash; doubles")
     flags.DEFINE_integer("idle_restarts", 3, "restarts without a new checkpoint before giving up", lower_bound=0)
     app.run(main, flags_parser=command.parse_flags)

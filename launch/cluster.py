@@ -3,7 +3,8 @@
 python -m launch.train ...                                          # Slurm, Open MPI, Kubernetes, Cloud TPU: by itself
 python -m launch.train ... --coordinator=node0:1234 --processes=4 --process=1          # anywhere else
 
-One process to a host, or to a GPU; each with the same command, but for --process.
+One process to a host, or to a GPU; each with the same command, but for --process. They know each other by a secret,
+which process 0 leaves in the working directory while they meet, or which the environment's GEN_SECRET gives to all.
 """
 
 import os
@@ -15,8 +16,13 @@ from typing import Any
 from absl import flags
 
 from gen import hosts
+from gen.hosts import secret
+from gen.messages import note, short
+from launch import seconds
 
 ALONE = (0, 1)  # process and processes
+MOST = 1 << 20  # processes of a run
+PORTS = range(1, 1 << 16)
 HIDDEN = 60.0  # seconds for which a network's file system may hide a new file from another host
 
 
@@ -24,11 +30,11 @@ def define() -> None:
     """The flags of a program that several processes run together."""
     flags.DEFINE_enum("cluster", "auto", ["auto", "none"], "ask the cluster for other processes, or be one alone")
     flags.DEFINE_string("coordinator", None, "HOST:PORT, or [IPV6]:PORT, at which process 0 listens for the others")
-    flags.DEFINE_integer("processes", None, "how many processes there are", lower_bound=1)
+    flags.DEFINE_integer("processes", None, "how many processes there are", lower_bound=1, upper_bound=MOST)
     flags.DEFINE_integer("process", None, "which of them this is, from 0 on", lower_bound=0)
     flags.DEFINE_string("bind", None, "the address that process 0 listens at; all of its host's if not said")
-    flags.DEFINE_float("join_timeout", 300.0, "seconds to wait for all processes", lower_bound=1.0)
-    flags.DEFINE_float("heartbeat", 60.0, "seconds without a sign of life after which a process is lost", lower_bound=1)
+    seconds.define("join_timeout", 300.0, "seconds to wait for all processes", least=1.0)
+    seconds.define("heartbeat", 60.0, "seconds without a sign of life after which a process is lost", least=1.0)
 
 
 def join(args: Any, data: Mapping[str, Any]) -> None:
@@ -39,11 +45,12 @@ def join(args: Any, data: Mapping[str, Any]) -> None:
     place, local_devices = find(args)
     if place is None:
         return
+    known = secret.find(Path(args.workdir) if args.workdir else None, place.port, os.environ.pop(secret.VARIABLE, None))
     from launch import preflight
 
     how = {"limit": args.join_timeout, "heartbeat": args.heartbeat, "local_devices": local_devices}
-    for note in hosts.join(place, preflight.record(args, data), **how):
-        print(f"note: {note}")
+    for sentence in hosts.join(place, preflight.record(args, data), known, **how):
+        note(sentence)
     preflight.check_shared(Path(args.workdir), min(args.join_timeout, HIDDEN))
 
 
@@ -73,10 +80,21 @@ def find(args: Any) -> tuple[hosts.Place | None, list[int] | None]:
         return None, None
     if coordinator is None or count is None or index is None:
         raise ValueError("several processes need all of --coordinator=HOST:PORT, --processes and --process")
-    if not re.fullmatch(r"([^:\[\]]+|\[[^\[\]]+\]):\d{1,5}", coordinator):
-        raise ValueError(f"--coordinator={coordinator} is not HOST:PORT, nor [IPV6]:PORT")
+    check_coordinator(coordinator)
     check_index(index, count)
     return (None, None) if count == 1 else (hosts.Place(index, count, coordinator, args.bind), local_devices)
+
+
+def check_coordinator(coordinator: str) -> None:
+    if not re.fullmatch(r"([^:\[\]]+|\[[^\[\]]+\]):[0-9]{1,5}", coordinator):
+        raise ValueError(f"--coordinator={short(coordinator)} is not HOST:PORT, nor [IPV6]:PORT")
+    host, _, port = coordinator.rpartition(":")
+    try:
+        host.encode("idna")  # as a look-up of the name does
+    except UnicodeError as error:
+        raise ValueError(f"--coordinator={short(coordinator)}: {short(host)} is not the name of a host") from error
+    if int(port) not in PORTS:
+        raise ValueError(f"--coordinator={short(coordinator)}: ports are 1 to {PORTS[-1]}")
 
 
 def check_index(index: int, count: int) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 
 from gen import hosts, status, tree
+from gen.messages import bare
 from gen.train import files, manifest
 from gen.train.run_dir import RunDir
 from launch import memory
@@ -65,7 +66,7 @@ def check_shared(workdir: Path, limit: float) -> None:
     token = workdir / hosts.gather("token", f".shared-{secrets.token_hex(8)}")[0]
     try:
         hosts.together("write token", lambda: write(token), files.CannotWrite)
-        seen = hosts.gather("read token", [socket.gethostname(), appears(token, limit)])
+        seen = hosts.gather("read token", [bare(socket.gethostname()), appears(token, limit)])
     finally:
         if jax.process_index() == 0:
             with contextlib.suppress(OSError):

@@ -1,13 +1,13 @@
 """The processes of one run, on one host or on many: they meet, agree, and end together.
 
-    hosts.join(Place(1, 4, "node0:1234"), {"jax": "0.12.0"}, limit=60.0, heartbeat=30.0)
+    place, known = Place(1, 4, "node0:1234"), secret.find(Path("/shared/run"), 1234, None)
+    hosts.join(place, {"jax": "0.12.0"}, known, limit=60.0, heartbeat=30.0)
     hosts.gather("step", 100)           # [100, 100, 100, 100]; alone, as without `join`: [100]
     hosts.part()
 
 Like jax's own, this is state of the process: it is in one run at most. jax is imported only where there are others.
 """
 
-import json
 import os
 import re
 import socket
@@ -16,12 +16,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from gen.hosts.common import differences
+from gen.hosts.line import plain
 from gen.hosts.listener import free_port
 from gen.hosts.meeting import Met, meet
 from gen.hosts.place import NotTogether, Place, address
+from gen.hosts.secret import Secret
 from gen.hosts.tether import End, Tether
+from gen.messages import harmless
 
-__all__ = ["End", "NotTogether", "Place", "Tether", "free_port"]
+__all__ = ["End", "NotTogether", "Place", "Secret", "Tether", "free_port"]
 __all__ += ["abandon", "first", "gather", "join", "joined", "leave", "part", "together"]
 
 SLOWER = 3  # times our heartbeat is jax's, so that ours speaks first
@@ -32,6 +35,7 @@ _tether: Tether | None = None
 def join(
     place: Place,
     record: Mapping[str, Any],
+    secret: Secret,
     *,
     limit: float,
     heartbeat: float,
@@ -39,14 +43,15 @@ def join(
 ) -> Sequence[str]:
     """Meets the other processes and connects jax to them; returns what a person should know. Before jax is used.
 
-    record: what all must have in common. limit: seconds to wait for all of them. heartbeat: seconds without a sign of
-    life after which a process counts as lost. local_devices: which of its host's devices this process has, all where
-    None. Raises NotTogether, naming the process that is missing or differs.
+    record: what all must have in common. secret: by which they know each other (gen.hosts.secret). limit: seconds to
+    wait for all of them. heartbeat: seconds without a sign of life after which a process counts as lost. local_devices:
+    which of its host's devices this process has, all where None. Raises NotTogether, naming the process that is missing
+    or differs.
     """
     import jax
 
     global _tether
-    met = meet(place, record, limit, heartbeat)
+    met = meet(place, record, secret, limit, heartbeat)
     _tether = Tether(place, met, heartbeat, _exit)
     jax.distributed.initialize(
         address(place.host, met.port),
@@ -76,7 +81,7 @@ def joined() -> bool:
 def gather(what: str, value: Any) -> list[Any]:
     """What every process says, in their order, as JSON brings it back; all wait until each has said it, however long
     that takes, unless one is lost (gen.hosts.tether)."""
-    return [json.loads(json.dumps(value))] if _tether is None else _tether.gather(what, value)
+    return [plain(value)] if _tether is None else _tether.gather(what, value)
 
 
 def first[T](work: Callable[[], T]) -> T:
@@ -98,7 +103,7 @@ def together[T](what: str, work: Callable[[], T], *expected: type[Exception]) ->
     except expected as caught:
         error = caught
         kind = next(number for number, kind in enumerate(expected) if isinstance(caught, kind))
-        said = [waited_in_vain(caught), kind, str(caught)]
+        said = [waited_in_vain(caught), kind, harmless(str(caught))]
     told = gather(what, said)
     failed = [index for index, one in enumerate(told) if one is not None]
     if not failed:
@@ -129,7 +134,7 @@ def part() -> None:
 def abandon(code: int, why: str) -> None:
     """Ends this process with `code`, and the others, if there are any, which are told why."""
     if _tether is not None:
-        _tether.abandon(code, why)
+        _tether.abandon(code, harmless(why))
         leave(code)
 
 
@@ -149,7 +154,7 @@ def _check_devices(met: Met) -> None:
 
 
 def _exit(end: End) -> None:
-    print(f"error: {end.sentence}", file=sys.stderr, flush=True)
+    print(f"error: {harmless(end.sentence)}", file=sys.stderr, flush=True)
     leave(end.status)
 
 

@@ -7,6 +7,10 @@ differences(["process 0 (a)", "process 1 (b)"], [{"jax": "0.12.0"}, {"jax": "0.1
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gen.messages import bare, short
+
+LONGEST = 1000  # characters of a value: flags of a compiler are long, and differ anywhere
+
 
 def differences(names: Sequence[str], records: Sequence[Mapping[str, Any]], most: int = 6) -> str:
     """Who differs from the rest, and in what; "" if nobody does. What most of them have is taken for right."""
@@ -15,8 +19,12 @@ def differences(names: Sequence[str], records: Sequence[Mapping[str, Any]], most
         values = [record.get(key) for record in records]
         usual = max(values, key=values.count)
         found += [
-            f"{name} has {key}={value}, {names[values.index(usual)]} has {usual}"
+            f"{name} has {bare(key)}={_shown(value)}, {names[values.index(usual)]} has {_shown(usual)}"
             for name, value in zip(names, values, strict=True)
             if value != usual
         ]
     return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
+
+
+def _shown(value: Any) -> str:
+    return bare(value, LONGEST) if isinstance(value, str) else short(value, LONGEST)

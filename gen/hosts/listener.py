@@ -1,87 +1,95 @@
 """Where process 0 hears who comes: hellos arrive at a port, from threads, until it is decided who is there.
 
-    with listening(place, patience=30.0) as hellos:
-        line, hello, ahead = hellos.get(timeout=5.0)
+    with listening(place, key, patience=30.0) as door:
+        line, hello, ahead = door.hellos.get(timeout=5.0)
 
-Anybody can connect. What is no hello closes its own line and nothing else.
+Anybody can connect. A connection that does not prove at once that it knows the secret is closed, and has no other
+effect; of those that have proved nothing yet there are only so many at a time, and the oldest gives way.
 """
 
+import collections
 import contextlib
-import os
 import queue
 import socket
 import threading
-import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 from gen import status
+from gen.hosts.handshake import WrongSecret, admit
 from gen.hosts.line import Line
 from gen.hosts.place import NotTogether, Place
 
 PAUSE = 0.1  # seconds after a connection that could not be accepted
+SPARE = 64  # connections that may have proved nothing yet, beyond one for each process
 
 
-class Hello(NamedTuple):
-    """What a process says of itself as it comes."""
+class Door:
+    """`hellos` holds (line, hello, seconds that its clock is ahead) of each process that has come and not been heard;
+    `turned_away` a sentence on the last that could not be one of them, "" where there was none."""
 
-    process: int
-    of: int
-    host: str
-    record: dict[str, Any]
+    def __init__(self, server: socket.socket, key: bytes, patience: float, most: int):
+        self.hellos: queue.SimpleQueue = queue.SimpleQueue()
+        self.turned_away = ""
+        self._server, self._key, self._patience, self._most = server, key, patience, most
+        self._unknown: collections.deque[socket.socket] = collections.deque()
+        self._over = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
 
-    @property
-    def name(self) -> str:
-        return f"process {self.process} ({self.host})"
+    def close(self) -> None:
+        self._over.set()
+        self._server.close()
+        self._turn_away()
+
+    def _turn_away(self) -> None:
+        """Closes the lines of those that have come too late, or when it is decided already."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.hellos.get_nowait()[0].close()
+
+    def _accept(self) -> None:
+        while not self._over.is_set():
+            try:
+                connection, (host, *_) = self._server.accept()
+                self._unknown.append(connection)
+                if len(self._unknown) > self._most:
+                    _end(self._unknown.popleft())
+                threading.Thread(target=self._hear, args=(connection, host), daemon=True).start()
+            except (OSError, RuntimeError):  # closed, or out of files or threads for a moment
+                self._over.wait(PAUSE)
+
+    def _hear(self, connection: socket.socket, host: str) -> None:
+        try:
+            line = Line(connection, self._patience)
+        except OSError:
+            return connection.close()
+        try:
+            self.hellos.put((line, *admit(line, self._key)))
+        except (OSError, NotTogether) as error:  # a stranger, such as a scanner of ports, or another version
+            line.close()
+            if isinstance(error, NotTogether | WrongSecret):
+                self.turned_away = f"{error} (from {host})"
+        finally:
+            with contextlib.suppress(ValueError):
+                self._unknown.remove(connection)
+        if self._over.is_set():
+            self._turn_away()
 
 
 @contextlib.contextmanager
-def listening(place: Place, patience: float) -> Iterator[queue.SimpleQueue]:
-    """A queue of (line, hello, seconds that its clock is ahead), filled while the socket is open.
-
-    Raises NotTogether where the port cannot be had.
-    """
+def listening(place: Place, key: bytes, patience: float) -> Iterator[Door]:
+    """The door at which the other processes come, while the socket is open. Raises NotTogether where the port cannot
+    be had."""
     try:
         server = serve(place)
     except OSError as error:
-        sentence = (
-            f"process 0 cannot listen at {place.bind or '*'}:{place.port}: {os.strerror(error.errno or 0)};"
-            " choose another coordinator"
-        )
+        reason = (error.strerror or str(error)).partition(" (while")[0]  # what follows repeats the address
+        sentence = f"process 0 cannot listen at {place.bind or '*'}:{place.port}: {reason}; choose another coordinator"
         raise NotTogether(status.LOST, sentence) from error
-    hellos: queue.SimpleQueue = queue.SimpleQueue()
-    over = threading.Event()
-
-    def turn_away() -> None:
-        """Whoever comes too late, or when it is decided already."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                hellos.get_nowait()[0].close()
-
-    def hear(connection: socket.socket) -> None:
-        line = Line(connection, patience)
-        try:
-            said = line.receive()
-            hellos.put((line, parse(said.get("hello")), float(said["clock"]) - time.time()))
-            if over.is_set():
-                turn_away()
-        except (OSError, KeyError, TypeError, ValueError):  # a stranger, as a scanner of ports
-            line.close()
-
-    def accept() -> None:
-        while not over.is_set():
-            try:
-                threading.Thread(target=hear, args=(server.accept()[0],), daemon=True).start()
-            except OSError:  # closed, or out of files for a moment
-                over.wait(PAUSE)
-
-    threading.Thread(target=accept, daemon=True).start()
+    door = Door(server, key, patience, place.count + SPARE)
     try:
-        yield hellos
+        yield door
     finally:
-        over.set()
-        server.close()
-        turn_away()
+        door.close()
 
 
 def serve(place: Place) -> socket.socket:
@@ -94,15 +102,13 @@ def serve(place: Place) -> socket.socket:
     return socket.create_server(("", place.port))
 
 
-def parse(said: Any) -> Hello:
-    """Raises TypeError where it is not what a process of gen's says."""
-    hello = Hello(**(said or {}))
-    if [type(value) for value in hello] != [int, int, str, dict]:
-        raise TypeError
-    return hello
-
-
 def free_port(host: str = "") -> int:
     """A port of this host at which nobody listens, now."""
     with socket.create_server((host, 0)) as probe:
         return probe.getsockname()[1]
+
+
+def _end(connection: socket.socket) -> None:
+    """Wakes up the thread that waits for it, which closes it."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

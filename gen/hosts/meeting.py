@@ -1,29 +1,33 @@
-"""How the processes of a run come together, before jax is told of them: all of them, with the same code and config, or
+"""How the processes of a run come together, before jax connects them: all of them, with the same code and config, or
 none, within a time.
 
 jax.distributed.initialize ends a process by an abort where another never comes, and does not say which. So they meet
-first, at the coordinator's address: process 0 listens there until each of the others has said who it is. Who does not
-belong is turned away; that alone ends nothing, since a process of an earlier launch may still be looking for it.
+first, at the coordinator's address: process 0 listens there until each of the others has proved that it is of this
+launch (gen.hosts.handshake) and has said which it is. A stranger is turned away, and that alone ends nothing.
 
-    met = meet(Place(index=1, count=4, coordinator="node0:1234"), record, limit=60.0, heartbeat=30.0)
+    met = meet(Place(index=1, count=4, coordinator="node0:1234"), record, secret, limit=60.0, heartbeat=30.0)
 """
 
 import contextlib
+import itertools
 import queue
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from gen import status
 from gen.hosts.common import differences
-from gen.hosts.line import Line
-from gen.hosts.listener import Hello, free_port, listening
+from gen.hosts.handshake import Hello, WrongSecret, introduce
+from gen.hosts.line import Line, NoMessage
+from gen.hosts.listener import Door, free_port, listening
 from gen.hosts.place import NotTogether, Place
+from gen.hosts.secret import Secret
 
 SKEW = 60.0  # seconds between clocks that are worth a note
-RETRY = 0.2  # seconds between attempts to reach process 0
+RETRY, SLOWEST = 0.2, 1.0  # seconds between attempts to reach process 0, at first and at last
 VERDICT = 10.0  # seconds that process 0 may take for its verdict, beyond the time for coming
+NAMED = 16  # missing processes that a message names
 
 
 class Met(NamedTuple):
@@ -36,56 +40,75 @@ class Met(NamedTuple):
     notes: Sequence[str]
 
 
-def meet(place: Place, record: Mapping[str, Any], limit: float, heartbeat: float) -> Met:
+class _Welcome(TypedDict):
+    names: list[str]
+    port: int
+
+
+class _Welcomed(TypedDict):
+    welcome: _Welcome
+
+
+class _Refused(TypedDict):
+    refused: str
+    status: int
+
+
+def meet(place: Place, record: Mapping[str, Any], secret: Secret, limit: float, heartbeat: float) -> Met:
     """Waits at most `limit` seconds for all; `record`, of names and JSON values, is what they must have in common.
 
-    Raises NotTogether, with the same sentence in each process that can be told.
+    Raises NotTogether, with the same sentence in each process that can be reached.
     """
     hello = Hello(place.index, place.count, socket.gethostname(), dict(record))
-    return _wait(place, hello, limit, heartbeat) if place.index == 0 else _come(place, hello, limit, heartbeat)
+    return (_wait if place.index == 0 else _come)(place, hello, secret, limit, heartbeat)
 
 
 # ---- process 0
 
 
-def _wait(place: Place, own: Hello, limit: float, heartbeat: float) -> Met:
-    came, lines, notes = _hear_all(place, own, limit, heartbeat)
-    names = [came[index].name for index in range(place.count)]
-    if differing := differences(names, [came[index].record for index in range(place.count)]):
-        raise _refuse(lines.values(), status.USAGE, f"{differing}; give all processes the same")
-    port = free_port()
-    for index, line in lines.items():
-        try:
-            line.send({"welcome": {"names": names, "port": port}})
-        except OSError as error:
-            raise _refuse(lines.values(), status.LOST, f"{names[index]} is gone; start them all again") from error
-    return Met(lines, names, port, notes)
+def _wait(place: Place, own: Hello, secret: Secret, limit: float, heartbeat: float) -> Met:
+    with secret.laid() as key:
+        with listening(place, key, heartbeat) as door:
+            came, lines, notes = _hear_all(place, own, door, limit)
+        names = [came[index].name for index in range(place.count)]
+        if differing := differences(names, [came[index].record for index in range(place.count)]):
+            raise _refuse(lines.values(), status.USAGE, f"{differing}; give all processes the same")
+        port = free_port()
+        for index, line in lines.items():
+            try:
+                line.send({"welcome": {"names": names, "port": port}})
+            except OSError as error:
+                raise _refuse(lines.values(), status.LOST, f"{names[index]} is gone; start them all again") from error
+        return Met(lines, names, port, notes)
 
 
 def _hear_all(
-    place: Place, own: Hello, limit: float, heartbeat: float
+    place: Place, own: Hello, door: Door, limit: float
 ) -> tuple[dict[int, Hello], dict[int, Line], list[str]]:
     """Hellos of all, lines to all others, and notes on their clocks."""
     deadline = time.monotonic() + limit
     came, lines = {0: own}, dict[int, Line]()
-    clocks, turned_away = dict[int, str](), list[str]()
-    with listening(place, heartbeat) as hellos:
-        while len(came) < place.count:
-            try:
-                line, hello, ahead = hellos.get(timeout=max(deadline - time.monotonic(), 0))
-            except queue.Empty:
-                missing = _missing(place, came, turned_away, limit)
-                raise _refuse(lines.values(), status.LOST, missing) from None
-            index = hello.process
-            if foreign := _foreign(place, hello):
-                turned_away.append(str(_refuse([line], status.USAGE, foreign)))
-                continue
-            if index in came:  # that may be one of an earlier launch: who is started anew comes later
-                again = f"{hello.name} has come in the place of {came[index].name}; give each its own number"
-                turned_away.append(str(_refuse([lines[index]], status.LOST, again)))
-            came[index], lines[index] = hello, line
-            clocks[index] = _skew(hello, ahead)
+    clocks, refused = dict[int, str](), ""
+    while len(came) < place.count:
+        try:
+            line, hello, ahead = door.hellos.get(timeout=max(deadline - time.monotonic(), 0))
+        except queue.Empty:
+            missing = _missing(place, came, refused or door.turned_away, limit)
+            raise _refuse(lines.values(), status.LOST, missing) from None
+        _forget_gone(came, lines)
+        if refusal := _foreign(place, came, hello):
+            refused = str(_refuse([line], *refusal))
+            continue
+        came[hello.process], lines[hello.process] = hello, line
+        clocks[hello.process] = _skew(hello, ahead)
     return came, lines, [note for note in clocks.values() if note]
+
+
+def _forget_gone(came: dict[int, Hello], lines: dict[int, Line]) -> None:
+    """Those that have left again, as after Ctrl-C, are waited for as if they had never come."""
+    for index in [index for index, line in lines.items() if line.ended()]:
+        lines.pop(index).close()
+        del came[index]
 
 
 def _refuse(lines: Iterable[Line], code: int, sentence: str) -> NotTogether:
@@ -96,17 +119,25 @@ def _refuse(lines: Iterable[Line], code: int, sentence: str) -> NotTogether:
     return NotTogether(code, sentence)
 
 
-def _foreign(place: Place, hello: Hello) -> str:
-    """Why a process cannot be of this run; "" if it can."""
+def _foreign(place: Place, came: Mapping[int, Hello], hello: Hello) -> tuple[int, str] | None:
+    """The status and sentence for a process that cannot be of this run, or not with this number."""
     if hello.of != place.count:
-        return f"{hello.name} expects {hello.of} processes, process 0 expects {place.count}"
-    return "" if hello.process in range(1, place.count) else f"there is no {hello.name} among {place.count} to come"
+        return status.USAGE, f"{hello.name} expects {hello.of} processes, process 0 expects {place.count}"
+    if hello.process not in range(1, place.count):
+        return status.USAGE, f"there is no {hello.name} among {place.count} to come"
+    if hello.process in came:
+        first = came[hello.process].name
+        return status.LOST, f"{first} is here already, and {hello.name} has come as well; give each its own number"
+    return None
 
 
-def _missing(place: Place, came: Mapping[int, Hello], turned_away: Sequence[str], limit: float) -> str:
-    absent = ", ".join(str(index) for index in range(place.count) if index not in came)
-    there = ", ".join(came[index].name for index in sorted(came))
-    others = f"; of those turned away the last: {turned_away[-1]}" if turned_away else ""
+def _missing(place: Place, came: Mapping[int, Hello], refused: str, limit: float) -> str:
+    named = itertools.islice((str(index) for index in range(place.count) if index not in came), NAMED)
+    more = place.count - len(came) - NAMED
+    absent = ", ".join(named) + (f" and {more} more" if more > 0 else "")
+    there = ", ".join(came[index].name for index in sorted(came)[:NAMED])
+    there += f" and {len(came) - NAMED} more" if len(came) > NAMED else ""
+    others = f"; of those turned away the last: {refused}" if refused else ""
     return f"of {place.count} processes these did not come within {limit:g} s: {absent}; there are {there}{others}"
 
 
@@ -119,36 +150,83 @@ def _skew(hello: Hello, ahead: float) -> str:
 # ---- the others
 
 
-def _come(place: Place, hello: Hello, limit: float, heartbeat: float) -> Met:
-    deadline = time.monotonic() + limit
-    while True:
-        try:
-            left = max(deadline - time.monotonic(), RETRY)
-            connection = socket.create_connection((place.host, place.port), timeout=left)
-            break
-        except OSError as error:
-            if time.monotonic() > deadline - RETRY:
-                raise NotTogether(status.LOST, _silent(place, limit, error.strerror or str(error))) from error
-            time.sleep(RETRY)
-    line = Line(connection, limit + VERDICT)
+def _come(place: Place, hello: Hello, secret: Secret, limit: float, heartbeat: float) -> Met:
+    line = _introduced(place, hello, secret, limit, heartbeat)
     try:
-        line.send({"hello": hello._asdict(), "clock": time.time()})
-        verdict = line.receive()
-        connection.settimeout(heartbeat)
+        verdict = line.receive(_Welcomed | _Refused, within=limit + VERDICT)
         if "refused" in verdict:
-            raise NotTogether(int(verdict["status"]), str(verdict["refused"]))
-        return Met({0: line}, notes=(), **verdict["welcome"])
+            raise NotTogether(exit_status(verdict["status"]), verdict["refused"])
+        names, port = verdict["welcome"]["names"], verdict["welcome"]["port"]
+        if len(names) != place.count or port not in range(1, 1 << 16):
+            raise NoMessage("what came is no message of gen's")
+        return Met({0: line}, names, port, notes=())
     except NotTogether:
         line.close()
         raise
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except OSError as error:
         line.close()
-        reason = str(error) if isinstance(error, OSError) else "what answers is no run of gen's"
-        raise NotTogether(status.LOST, _silent(place, limit, reason)) from error
+        raise NotTogether(status.LOST, _silent(place, limit, str(error))) from error
+
+
+def _introduced(place: Place, hello: Hello, secret: Secret, limit: float, heartbeat: float) -> Line:
+    """A line to process 0, which each end has proved to the other. What may still come is tried again: the secret, as
+    another host's file system shows a new file late; process 0, which may be the last to start."""
+    deadline, pause = time.monotonic() + limit, RETRY
+    while True:
+        try:
+            key = secret.read()
+        except OSError as error:
+            problem, cause = _hidden(secret, limit, error.strerror or str(error)), error
+        else:
+            try:
+                return _introduce(place, hello, key, deadline, heartbeat)
+            except NoMessage as error:
+                raise NotTogether(status.LOST, _silent(place, limit, str(error))) from error
+            except WrongSecret as error:
+                problem, cause = _another(place, secret, limit), error
+            except OSError as error:
+                problem, cause = _silent(place, limit, error.strerror or str(error)), error
+        if time.monotonic() + pause > deadline:
+            raise NotTogether(status.LOST, problem) from cause
+        time.sleep(pause)
+        pause = min(1.5 * pause, SLOWEST)
+
+
+def _introduce(place: Place, hello: Hello, key: bytes, deadline: float, heartbeat: float) -> Line:
+    left = max(deadline - time.monotonic(), RETRY)
+    line = Line(socket.create_connection((place.host, place.port), timeout=left), heartbeat)
+    try:
+        introduce(line, key, hello)
+    except BaseException:
+        line.close()
+        raise
+    return line
+
+
+def exit_status(code: int) -> int:
+    """The status that another process gives. Raises NoMessage for one that is none of a process that could not go on:
+    with 0, or what the system cuts to 0, a run that did not finish would count as done."""
+    if code not in range(1, 256):
+        raise NoMessage("what came is no message of gen's")
+    return code
 
 
 def _silent(place: Place, limit: float, reason: str) -> str:
     return (
         f"process 0 did not answer at {place.coordinator} within {limit:g} s ({reason});"
-        " is it running there, and is the port open to this host?"
+        " is it running there, with the same version of gen, and is the port open to this host?"
+    )
+
+
+def _hidden(secret: Secret, limit: float, reason: str) -> str:
+    return (
+        f"{secret.where}, which process 0 writes while it waits for the others, could not be read within {limit:g} s"
+        f" ({reason}); is process 0 running, as the same user, and is that the same directory on all hosts?"
+    )
+
+
+def _another(place: Place, secret: Secret, limit: float) -> str:
+    return (
+        f"what answered at {place.coordinator} for {limit:g} s does not know the secret in {secret.where}; is it"
+        " process 0 of this launch, and does it see the same directory and environment?"
     )

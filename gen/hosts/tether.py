@@ -13,19 +13,45 @@ save may take longer than any limit that would be of use, so the rest wait for i
 
 import collections
 import contextlib
-import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from gen import status
-from gen.hosts.meeting import Met
+from gen.hosts.line import NoMessage, plain
+from gen.hosts.meeting import Met, exit_status
 from gen.hosts.place import Place
+from gen.messages import note
 
 LONG = 600.0  # seconds after which whoever waits for others says so
 DRAIN = 5.0  # seconds in which the others may read why a run ends, before process 0 is gone
+
+
+class _Alive(TypedDict):
+    say: Literal["alive"]
+
+
+class _Gather(TypedDict):
+    say: Literal["gather"]
+    what: str
+    value: Any
+
+
+class _Gathered(TypedDict):
+    say: Literal["gathered"]
+    what: str
+    values: list[Any]
+
+
+class _End(TypedDict):
+    say: Literal["end"]
+    status: int
+    why: str
+
+
+Message = _Alive | _Gather | _Gathered | _End
 
 
 class End(NamedTuple):
@@ -58,9 +84,9 @@ class Tether:
         """
         with self._lock:
             answers = self._answers[what]
-        message = {"gather": what, "value": value}
+        message: _Gather = {"say": "gather", "what": what, "value": value}
         if self.index == 0:
-            self._take(0, json.loads(json.dumps(message)))
+            self._collect(0, plain(message))
         else:
             self._lines[0].send(message)
         while True:
@@ -82,31 +108,37 @@ class Tether:
     def _listen(self, index: int) -> None:
         try:
             while True:
-                self._take(index, self._lines[index].receive())
+                self._take(index, self._lines[index].receive(Message))
         except OSError as error:
             self._lost(index, error)
 
-    def _take(self, index: int, message: Mapping[str, Any]) -> None:
-        """A message of process `index`; without any content it says that its sender lives."""
-        if "end" in message:
-            self._end(End(int(message["end"]), str(message["why"])))
-        elif "gathered" in message:
-            self._over |= message["gathered"] == "the end"
-            self._answer(message["gathered"], message["values"])
-        elif "gather" in message:
-            with self._lock:
-                arrived = self._arrived[message["gather"]]
-                arrived[index] = message["value"]
-                if len(arrived) < self._count:
-                    return
-                del self._arrived[message["gather"]]
-            self._spread(message["gather"], [arrived[i] for i in range(self._count)])
+    def _take(self, index: int, message: Message) -> None:
+        """A message of process `index`. Raises NoMessage for one that a process in its place does not send."""
+        if message["say"] == "end":
+            self._end(End(exit_status(message["status"]), message["why"]))
+        elif message["say"] == "gather" and self.index == 0:
+            self._collect(index, message)
+        elif message["say"] == "gathered" and self.index != 0 and len(message["values"]) == self._count:
+            self._over |= message["what"] == "the end"
+            self._answer(message["what"], message["values"])
+        elif message["say"] != "alive":
+            raise NoMessage("what came is no message of gen's")
+
+    def _collect(self, index: int, message: _Gather) -> None:
+        """In process 0: one of the values that are gathered; the last is followed by the answer to all."""
+        with self._lock:
+            arrived = self._arrived[message["what"]]
+            arrived[index] = message["value"]
+            if len(arrived) < self._count:
+                return
+            del self._arrived[message["what"]]
+        self._spread(message["what"], [arrived[i] for i in range(self._count)])
 
     def _spread(self, what: str, values: list[Any]) -> None:
         self._over |= what == "the end"
         for index, line in self._lines.items():
             try:
-                line.send({"gathered": what, "values": values})
+                line.send({"say": "gathered", "what": what, "values": values})
             except OSError as error:
                 self._lost(index, error)
         self._answer(what, values)
@@ -120,20 +152,20 @@ class Tether:
             arrived = set(self._arrived.get(what, ()))  # none where it is over meanwhile, or known to process 0 alone
         absent = [name for index, name in enumerate(self._names) if arrived and index not in arrived]
         if absent:
-            print(f"note: still waiting at {what!r} for {', '.join(absent)}; it is there, and may hang", flush=True)
+            note(f"still waiting at {what!r} for {', '.join(absent)}; it is there, and may hang")
 
     def _beat(self, pause: float) -> None:
         while not self._over:
             time.sleep(pause)
             for index, line in self._lines.items():
                 try:
-                    line.send({})
+                    line.send({"say": "alive"})
                 except OSError as error:
                     self._lost(index, error)
 
     def _lost(self, index: int, error: OSError) -> None:
-        silent = "is silent" if isinstance(error, TimeoutError) else "is gone"
-        self._end(End(status.LOST, f"{self._names[index]} {silent}; the others end as well, start them all again"))
+        found = {TimeoutError: "is silent", NoMessage: f"is not understood ({error})"}.get(type(error), "is gone")
+        self._end(End(status.LOST, f"{self._names[index]} {found}; the others end as well, start them all again"))
 
     def _end(self, end: End) -> None:
         if self._finish(end):
@@ -146,7 +178,7 @@ class Tether:
         if first:
             for line in self._lines.values():
                 with contextlib.suppress(OSError):
-                    line.send({"end": end.status, "why": end.sentence})
+                    line.send({"say": "end", "status": end.status, "why": end.sentence})
             if self.index == 0:
                 deadline = time.monotonic() + DRAIN
                 for listener in self._listeners:

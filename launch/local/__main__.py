@@ -14,7 +14,7 @@ import sys
 
 from absl import app, flags
 
-from launch import command
+from launch import command, seconds
 
 
 def main(argv: list[str]) -> None:
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
     flags.DEFINE_integer("processes", 2, "how many processes", lower_bound=1)
     flags.DEFINE_integer("devices", None, "fake CPU devices of each; what JAX finds if not said", lower_bound=1)
-    flags.DEFINE_float("grace", 60.0, "seconds from the first end, or a signal, until the rest are killed", 0.0)
-    flags.DEFINE_float("pause", 1.0, "seconds before the first restart after a crash; doubles", lower_bound=0.0)
+    seconds.define("grace", 60.0, "seconds from the first end, or a signal, until the rest are killed")
+    seconds.define("pause", 1.0, "seconds before the first restart after a crash; doubles")
     flags.DEFINE_integer("idle_restarts", 3, "restarts without a new checkpoint before giving up", lower_bound=0)
     app.run(main, flags_parser=command.parse_flags)

@@ -26,7 +26,7 @@ class Process:
     """A command, and what its environment has beside that of whoever starts it."""
 
     command: Sequence[str]
-    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)  # a secret may be among it
 
 
 class Stopping:

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from test_meeting import SAME
+from test_meeting import SAME, SECRET
 
 from gen import status
 from gen.hosts import free_port, meeting, tether
@@ -42,7 +42,7 @@ def start():
     def start_(count, heartbeat=HEARTBEAT):
         port, found = free_port(), {}
         places = [Place(i, count, f"127.0.0.1:{port}", "127.0.0.1") for i in range(count)]
-        come = lambda place: found.update({place.index: meeting.meet(place, SAME, 5.0, heartbeat)})
+        come = lambda place: found.update({place.index: meeting.meet(place, SAME, SECRET, 5.0, heartbeat)})
         threads = [threading.Thread(target=come, args=(place,)) for place in places]
         for thread in threads:
             thread.start()
