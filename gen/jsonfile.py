@@ -12,6 +12,7 @@ JSON has: None, bool, int, float, str, list[X], dict[str, X], tuple[X, Y], Liter
 TypedDict keeps the keys that it does not name, so that a file of a later version still opens.
 """
 
+import errno
 import json
 import math
 import os
@@ -57,15 +58,19 @@ def read(path: Path, kind: Any = dict[str, Any], *, size: int = SIZE, advice: st
         raise NotReadable(f"{error}; {advice}") from error
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path, *, links: bool = True) -> BinaryIO:
     """Opens a regular file, or a link to one, for reading bytes; a FIFO or a device is refused without waiting for it.
 
-    Raises NotReadable, or OSError where the file cannot be read for now.
+    links: whether the file may be a link. Raises NotReadable, or OSError where the file cannot be read for now.
     """
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW))
     except FileNotFoundError as error:
         raise NotReadable(f"{path} does not exist") from error
+    except OSError as error:
+        if links or error.errno != errno.ELOOP:
+            raise
+        raise NotReadable(f"{path} is a symbolic link") from error
     except ValueError as error:  # NUL in the name
         raise NotReadable(f"{short(str(path))} is not the name of a file: {error}") from error
     if not stat.S_ISREG(os.fstat(number).st_mode):

@@ -87,3 +87,5 @@ def test_a_file_is_regular_and_of_bounded_size(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(OSError, match="loop"):
         read(tmp_path / "loop")
+    with pytest.raises(NotReadable, match="link.json is a symbolic link"):
+        jsonfile.open_regular(tmp_path / "link.json", links=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gen.messages import LIMIT, harmless, note, short
+from gen.messages import LIMIT, bare, harmless, note, short
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,9 @@ def test_a_long_value_is_cut():
 def test_a_note_is_one_harmless_line(capsys):
     note("the file \x1b[31m.png")
     assert capsys.readouterr().out == "note: the file ␛[31m.png\n"
+
+
+def test_bare_text_is_one_line_without_quotes():
+    assert bare("node7") == "node7" and bare("it's") == "it's"
+    assert bare("a\n\x1b[2J\u202e\udce9") == r"a\n\x1b[2J\u202e\udce9"
+    assert bare("x" * 5000) == "x" * LIMIT + "…" and bare("\n" * 80, 3) == r"\n" + "\\…"

@@ -176,7 +176,7 @@ def _introduced(place: Place, hello: Hello, secret: Secret, limit: float, heartb
         try:
             key = secret.read()
         except OSError as error:
-            problem, cause = _hidden(secret, limit, error.strerror or str(error)), error
+            problem, cause = _hidden(limit, error), error
         else:
             try:
                 return _introduce(place, hello, key, deadline, heartbeat)
@@ -218,10 +218,10 @@ def _silent(place: Place, limit: float, reason: str) -> str:
     )
 
 
-def _hidden(secret: Secret, limit: float, reason: str) -> str:
+def _hidden(limit: float, error: OSError) -> str:
     return (
-        f"{secret.where}, which process 0 writes while it waits for the others, could not be read within {limit:g} s"
-        f" ({reason}); is process 0 running, as the same user, and is that the same directory on all hosts?"
+        f"{error} after {limit:g} s; process 0 writes that file while it waits for the others: is it running, as the"
+        " same user, and is that the same directory on all hosts?"
     )
 
 

@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import stat
 import time
@@ -24,6 +25,7 @@ from typing import Any
 
 from gen import status
 from gen.hosts.place import NotTogether
+from gen.jsonfile import NotReadable, open_regular
 from gen.messages import note
 
 VARIABLE = "GEN_SECRET"
@@ -43,7 +45,7 @@ class Secret(abc.ABC):
 
     @abc.abstractmethod
     def read(self) -> bytes:
-        """The secret as another process finds it. Raises OSError where it is not there, or not yet."""
+        """The secret as another process finds it. Raises OSError, in a sentence, where it is not there, or not yet."""
 
 
 def find(directory: Path | None, port: int, given: str | None) -> Secret:
@@ -109,14 +111,16 @@ class Shared(Secret):
         self._remove(key)
 
     def read(self) -> bytes:
-        text = _read(self._path)
         try:
-            key = bytes.fromhex(text.decode("ascii"))
-        except ValueError:
-            key = b""
-        if len(key) != SIZE:
+            with open_regular(self._path, links=False) as file:
+                text = file.read(2 * SIZE + 1)
+        except NotReadable as error:
+            raise OSError(str(error)) from error
+        except OSError as error:
+            raise OSError(f"cannot read {self.where}: {_reason(error)}") from error
+        if not re.fullmatch(rb"[0-9a-f]{%d}" % (2 * SIZE), text):
             raise OSError(f"{self.where} does not hold a secret of gen's")
-        return key
+        return bytes.fromhex(text.decode())
 
     def _remove(self, key: bytes) -> None:
         """Leaves alone what another launch at the same port has written meanwhile."""
@@ -156,14 +160,6 @@ def _write(path: Path, key: bytes) -> None:
             f"the file system of {path} keeps no permissions: all who can read that directory can join this launch;"
             f" set {VARIABLE} in all processes instead"
         )
-
-
-def _read(path: Path) -> bytes:
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    with os.fdopen(number, "rb") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise OSError(f"{path} is not a regular file")
-        return file.read(2 * SIZE + 1)
 
 
 def _sweep(folder: Path) -> None:

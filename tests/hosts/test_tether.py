@@ -7,10 +7,10 @@ import time
 import pytest
 from test_meeting import SAME, SECRET
 
-from gen import status
+from gen import hosts, status
 from gen.hosts import free_port, meeting, tether
 from gen.hosts.place import Place
-from gen.hosts.tether import Tether
+from gen.hosts.tether import End, Tether
 
 HEARTBEAT = 1.0
 
@@ -152,4 +152,58 @@ def test_an_end_in_order_is_no_death(start):
     processes = start(3)
     everywhere(processes, lambda i, tether: tether.close())
     time.sleep(0.3)
+    assert not any(process.ends for process in processes)
+
+
+@pytest.mark.parametrize("sender", [0, 1])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"say": "what"},
+        {"say": "gather", "what": 1, "value": 1},
+        {"say": "gathered", "what": "x", "values": [1]},
+        {"say": "gathered", "what": "x"},
+        {"say": "end", "status": 0, "why": "done, so it says"},
+        {"say": "end", "status": 256, "why": "done, as the system reads it"},
+        {"say": "end", "status": 10**30, "why": "x"},
+        {"say": "end", "status": 1, "why": ["x"]},
+    ],
+)
+def test_what_no_process_says_ends_the_run_as_lost_and_never_as_done(start, sender, message):
+    processes = start(2, heartbeat=30.0)
+    processes[sender].met.lines[1 - sender].send(message)
+    assert processes[1 - sender].ended.wait(5)
+    ((code, sentence),) = processes[1 - sender].ends
+    assert code == status.LOST and f"process {sender} ({socket.gethostname()}) is not understood" in sentence
+
+
+@pytest.mark.parametrize(("sender", "say"), [(0, "gather"), (1, "gathered")])
+def test_a_process_speaks_in_its_own_place_only(start, sender, say):
+    processes = start(2, heartbeat=30.0)
+    content = {"value": 1} if say == "gather" else {"values": [1, 2]}
+    processes[sender].met.lines[1 - sender].send({"say": say, "what": "x", **content})
+    assert processes[1 - sender].ended.wait(5) and processes[1 - sender].ends[0].status == status.LOST
+
+
+def test_the_end_of_another_is_shown_harmless(monkeypatch, capsys):
+    monkeypatch.setattr(hosts, "leave", lambda code: None)
+    hosts._exit(End(2, "process 1 (node7) stopped: \x1b[2Jthere is no file \udce9"))
+    assert capsys.readouterr().err == "error: process 1 (node7) stopped: ␛[2Jthere is no file \ufffd\n"
+
+
+def test_an_error_with_a_name_that_is_no_text_reaches_the_others(start, monkeypatch):
+    """As of a file whose name is not UTF-8: as JSON it would be half a surrogate pair, which nobody receives."""
+    processes = start(2)
+
+    def fail():
+        raise OSError("cannot read caf\udce9")
+
+    def ask(i, tether):
+        monkeypatch.setattr(hosts, "_tether", tether)
+        with pytest.raises(OSError, match="cannot read caf"):
+            hosts.together("x", fail, OSError)
+
+    monkeypatch.setattr(hosts, "_index", lambda: 0)
+    everywhere(processes, ask)
     assert not any(process.ends for process in processes)

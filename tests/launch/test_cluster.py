@@ -1,16 +1,22 @@
 """Which of several processes this is: from flags, from a cluster's environment, or none at all; and real programs that
 do not belong together."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import threading
 from types import SimpleNamespace
 
 import pytest
+from absl import flags
 
 from gen import hosts, status
 from gen.hosts import NotTogether, Place, free_port
+from gen.hosts.handshake import Hello, introduce
+from gen.hosts.line import Line
+from gen.hosts.secret import Given, Shared
 from launch import cluster, preflight
 
 NONE = {"cluster": "auto", "coordinator": None, "processes": None, "process": None, "bind": None, "join_timeout": 5.0}
@@ -60,10 +66,15 @@ def test_explicit_flags(monkeypatch):
     [
         ({"processes": 2}, "several processes need all of --coordinator=HOST:PORT, --processes and --process"),
         ({"coordinator": "a:1"}, "need all of"),
-        ({"coordinator": "a", "processes": 2, "process": 0}, "--coordinator=a is not HOST:PORT"),
-        ({"coordinator": ":1", "processes": 2, "process": 0}, "--coordinator=:1 is not HOST:PORT"),
+        ({"coordinator": "a", "processes": 2, "process": 0}, "--coordinator='a' is not HOST:PORT"),
+        ({"coordinator": ":1", "processes": 2, "process": 0}, "--coordinator=':1' is not HOST:PORT"),
         ({"coordinator": "::1", "processes": 2, "process": 0}, r"is not HOST:PORT, nor \[IPV6\]:PORT"),
         ({"coordinator": "a:1", "processes": 2, "process": 2}, "--process=2: of --processes=2 the last is 1"),
+        ({"coordinator": "a:0", "processes": 2, "process": 0}, "--coordinator='a:0': ports are 1 to 65535"),
+        ({"coordinator": "a:65536", "processes": 2, "process": 0}, "ports are 1 to 65535"),
+        ({"coordinator": "a:\u0661", "processes": 2, "process": 0}, "is not HOST:PORT"),
+        ({"coordinator": "a..b:1", "processes": 2, "process": 0}, "'a..b' is not the name of a host"),
+        ({"coordinator": "x" * 99 + ":1", "processes": 2, "process": 0}, "x' is not the name of a host"),
     ],
 )
 def test_flags_that_do_not_fit(given, message):
@@ -94,6 +105,35 @@ def test_one_task_of_a_cluster_is_alone(monkeypatch):
     for name, value in (SLURM | {"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}).items():
         monkeypatch.setenv(name, value)
     assert find() == (None, None)
+
+
+@pytest.mark.parametrize("flag", ["join_timeout", "heartbeat"])
+@pytest.mark.parametrize("value", ["nan", "inf", "0.5", "1e300"])
+def test_times_are_finite_and_bounded(flag, value):
+    defined = flags.FlagValues()
+    cluster.define()
+    for own in flags.FLAGS.get_flags_for_module("launch.cluster"):
+        defined[own.name] = own
+    flags.FLAGS.remove_flag_values(defined)
+    assert flag in defined
+    with pytest.raises(flags.IllegalFlagValueError, match=f"flag --{flag}={value}: "):
+        defined(["program", f"--{flag}={value}"])
+
+
+def test_a_secret_that_is_given_leaves_the_environment(monkeypatch, tmp_path):
+    """What the process starts does not inherit it."""
+    joined = []
+    monkeypatch.setattr(hosts, "join", lambda place, record, secret, **how: joined.append(secret) or [])
+    monkeypatch.setattr(preflight, "check_shared", lambda workdir, limit: None)
+    monkeypatch.setenv("GEN_SECRET", 40 * "x")
+    given = {"coordinator": "a:1", "processes": 2, "process": 1, "heartbeat": 60.0, "workdir": str(tmp_path)}
+    for _ in range(2):
+        cluster.join(SimpleNamespace(**NONE | given), {})
+    assert isinstance(joined[0], Given) and "GEN_SECRET" not in os.environ
+    assert isinstance(joined[1], Shared) and joined[1].where == f"{tmp_path}/.rendezvous-1"
+    monkeypatch.setenv("GEN_SECRET", "too short")
+    with pytest.raises(ValueError, match="GEN_SECRET has 9 characters"):
+        cluster.join(SimpleNamespace(**NONE | given), {})
 
 
 ARGS = SimpleNamespace(workdir="runs/lm", heartbeat=60.0)
@@ -174,9 +214,10 @@ def test_what_comes_late_over_a_network_is_waited_for(tmp_path):
     assert not preflight.appears(tmp_path / "nowhere", 0.0)
 
 
-def launch(tmp_path, *changes, processes=2, timeout="--join_timeout=20"):
-    """Exit statuses and error output of real training programs; `changes` are the further flags of each."""
-    port = free_port()
+def launch(tmp_path, *changes, processes=2, timeout="--join_timeout=20", port=None, output=subprocess.DEVNULL):
+    """Exit statuses and error output of real training programs, or all output where `output` is PIPE; `changes` are the
+    further flags of each."""
+    port = port or free_port()
     common = ["--config=configs/lm/gpt2.py:tiny", f"--workdir={tmp_path / 'run'}", timeout, "--bind=127.0.0.1"]
     common += [f"--coordinator=127.0.0.1:{port}", f"--processes={processes}"]
     env = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0", "JAX_NUM_CPU_DEVICES": "1"}
@@ -185,22 +226,59 @@ def launch(tmp_path, *changes, processes=2, timeout="--join_timeout=20"):
             [sys.executable, "-m", "launch.train", *common, f"--process={i}", *own],
             env=env,
             text=True,
-            stdout=subprocess.DEVNULL,
+            stdout=output,
             stderr=subprocess.PIPE,
         )
         for i, own in enumerate(changes)
     ]
-    said = [process.communicate(timeout=120)[1] for process in started]
+    said = ["".join(filter(None, process.communicate(timeout=120))) for process in started]
     return [process.returncode for process in started], said
 
 
+@contextlib.contextmanager
+def strangers(workdir, port):
+    """All the while somebody comes as process 1 without the secret. Yields the secrets that the file has held, as its
+    owner sees them, and why the stranger was turned away."""
+    over, seen, turned_away = threading.Event(), set(), []
+
+    def watch():
+        while not over.wait(0.002):
+            with contextlib.suppress(OSError):
+                seen.add((workdir / f".rendezvous-{port}").read_text())
+
+    def come():
+        while not over.wait(0.01):
+            with contextlib.suppress(OSError):
+                line = Line(socket.create_connection(("127.0.0.1", port)), patience=5.0)
+                try:
+                    introduce(line, b"x" * 32, Hello(1, 2, "stranger", {}))
+                except OSError as error:
+                    turned_away.append(str(error))
+                line.close()
+
+    threads = [threading.Thread(target=work) for work in (watch, come)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen, turned_away
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_another_config_on_one_host_is_named(tmp_path):
-    codes, said = launch(tmp_path, [], ["--config.optim.lr=0.5"])
+    """While a stranger disturbs; the secret by which the two meet is in no message, and gone in the end."""
+    port = free_port()
+    with strangers(tmp_path / "run", port) as (seen, turned_away):
+        codes, said = launch(tmp_path, [], ["--config.optim.lr=0.5"], port=port, output=subprocess.PIPE)
     assert codes == [2, 2]
     for text in said:
         (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
         assert "process 1 (" in line and "has config_sha256=" in line and "Traceback" not in text
     assert not (tmp_path / "run").exists()
+    (secret,) = seen
+    assert turned_away and "stranger" not in "".join(said) and secret not in "".join(said)
 
 
 def test_a_host_that_never_comes_is_named(tmp_path):
@@ -228,3 +306,22 @@ def test_an_error_on_one_host_ends_all_with_its_sentence(tmp_path):
     assert [process.returncode for process in started] == [2, 2], said
     (reason,) = [line.removeprefix("error: ") for line in said[1].splitlines() if line.startswith("error: ")]
     assert "text.txt" in reason and f"stopped: {reason}" in said[0] and "error: process 1 (" in said[0]
+
+
+TINY = (
+    *("--config.train.steps=1", "--config.train.batch_size=4", "--config.evals.batches=1", "--config.evals.samples=0"),
+    *("--config.checkpoint.every=1", "--config.log.every=1"),
+)
+
+
+@pytest.mark.prove
+def test_strangers_harm_no_run_and_its_secret_is_in_none_of_its_files(tmp_path):
+    workdir, port = tmp_path / "run", free_port()
+    with strangers(workdir, port) as (seen, turned_away):
+        codes, said = launch(tmp_path, TINY, TINY, port=port, output=subprocess.PIPE)
+    assert codes == [0, 0] and turned_away, said
+    (secret,) = seen
+    files = [path for path in workdir.rglob("*") if path.is_file()]
+    assert {"manifest.json", "metrics.jsonl"} <= {path.name for path in files}
+    assert not [path for path in files if path.name.startswith(".rendezvous")]
+    assert not [path for path in files if secret.encode() in path.read_bytes()] and secret not in "".join(said)

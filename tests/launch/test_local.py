@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from gen.hosts.secret import SIZE, VARIABLE
 from gen.train.lock import Lock
 from launch.local import attempt, supervise
 from launch.local.places import alike
@@ -53,6 +54,15 @@ def test_each_process_gets_its_place(script, capsys):
     assert run(script(body), 3, 4, QUICK) == 0
     lines = sorted(capsys.readouterr().out.splitlines())
     assert lines == [f"[{i}] 127.0.0.1 127.0.0.1 3 4" for i in range(3)]
+
+
+def test_the_processes_of_an_attempt_share_a_secret_that_no_command_line_shows():
+    first, second = alike(["x"], 3, None), alike(["x"], 3, None)
+    given = [{process.env[VARIABLE] for process in processes} for processes in (first, second)]
+    assert [len(one) for one in given] == [1, 1] and given[0] != given[1]
+    for process in (*first, *second):
+        secret = process.env[VARIABLE]
+        assert len(bytes.fromhex(secret)) == SIZE and secret not in repr(process) + str(process.command)
 
 
 @pytest.mark.parametrize(
@@ -305,3 +315,13 @@ def test_the_workdir_is_found_in_either_form(tmp_path):
 def test_nothing_to_run_is_said():
     done = subprocess.run([sys.executable, "-m", "launch.local"], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr == "error: nothing to run: give a train command after --, see --help\n"
+
+
+@pytest.mark.parametrize(("program", "flag"), [("launch.local", "grace"), ("launch.again", "pause")])
+def test_times_are_finite(program, flag):
+    command = [sys.executable, "-m", program, f"--{flag}=nan", "--", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (
+        done.returncode == 2
+        and done.stderr == f"error: flag --{flag}=nan: nan is not a number of seconds; see --help\n"
+    )
