@@ -17,7 +17,7 @@ from absl import flags
 
 from gen import hosts
 from gen.hosts import secret
-from gen.messages import note, short
+from gen.messages import bare, note, short
 from launch import seconds
 
 ALONE = (0, 1)  # process and processes
@@ -86,7 +86,7 @@ def find(args: Any) -> tuple[hosts.Place | None, list[int] | None]:
 
 
 def check_coordinator(coordinator: str) -> None:
-    if not re.fullmatch(r"([^:\[\]]+|\[[^\[\]]+\]):[0-9]{1,5}", coordinator):
+    if not coordinator.isprintable() or not re.fullmatch(r"([^:\[\]]+|\[[^\[\]]+\]):[0-9]{1,5}", coordinator):
         raise ValueError(f"--coordinator={short(coordinator)} is not HOST:PORT, nor [IPV6]:PORT")
     host, _, port = coordinator.rpartition(":")
     try:
@@ -98,16 +98,28 @@ def check_coordinator(coordinator: str) -> None:
 
 
 def check_index(index: int, count: int) -> None:
-    if index >= count:
+    """What a cluster says has not gone through the bounds of the flags."""
+    if count not in range(1, MOST + 1):
+        raise ValueError(f"--processes={short(count)}: a run has 1 to {MOST:,}")
+    if index not in range(count):
         raise ValueError(f"--process={index}: of --processes={count} the last is {count - 1}")
 
 
 def detect(coordinator: str | None, count: int | None, index: int | None, limit: float) -> tuple[Any, ...]:
     """What jax finds out of the cluster, in place of what is None. jax has no public name for this: its own
-    jax.distributed.initialize does the rest at once, and ends the process where another does not come."""
+    jax.distributed.initialize does the rest at once, and ends the process where another does not come.
+
+    Raises ValueError where it makes no sense of the environment, or the cluster does not answer.
+    """
     from jax._src.clusters import ClusterEnv
 
-    found = ClusterEnv.auto_detect_unset_distributed_params(coordinator, count, index, None, None, int(limit))
+    try:
+        found = ClusterEnv.auto_detect_unset_distributed_params(coordinator, count, index, None, None, int(limit))
+    except Exception as error:  # of any library that speaks with a cluster
+        raise ValueError(
+            f"the cluster does not say which process this is ({type(error).__name__}: {bare(str(error))});"
+            " give --coordinator, --processes and --process, or --cluster=none"
+        ) from error
     return found[0], found[1], found[2], None if found[3] is None or alone_on_host() else list(found[3])
 
 

@@ -37,7 +37,11 @@ class Door:
 
     def close(self) -> None:
         self._over.set()
+        _end(self._server)  # the thread in `accept` would hold the port until somebody comes
         self._server.close()
+        with contextlib.suppress(IndexError):
+            while True:
+                _end(self._unknown.popleft())
         self._turn_away()
 
     def _turn_away(self) -> None:
@@ -109,6 +113,6 @@ def free_port(host: str = "") -> int:
 
 
 def _end(connection: socket.socket) -> None:
-    """Wakes up the thread that waits for it, which closes it."""
+    """Wakes up the thread that waits for it."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gen import status
+from gen.messages import harmless
 from gen.train.lock import held
 from launch.local.attempt import CannotStart, Process, Stopping, attempt
 
@@ -38,7 +39,7 @@ def supervise(command: Sequence[str], processes: Callable[[], Sequence[Process]]
             try:
                 code = attempt(processes(), rule.grace, stopping)
             except CannotStart as error:
-                print(f"error: {error}", file=sys.stderr)
+                print(f"error: {harmless(str(error))}", file=sys.stderr)
                 return status.USAGE
             if stopping.asked or code in rule.final:
                 return code

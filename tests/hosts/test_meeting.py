@@ -62,6 +62,19 @@ def test_all_are_told_of_all():
     assert set(found[0].lines) == {1, 2} and set(found[1].lines) == set(found[2].lines) == {0}
 
 
+def test_the_port_is_closed_when_all_have_met():
+    port = free_port()
+    places = [Place(i, 2, f"127.0.0.1:{port}", "127.0.0.1") for i in range(2)]
+    threads = [threading.Thread(target=lambda p=p: OPEN.extend(come(p).values())) for p in places]
+    come = lambda place: meeting.meet(place, SAME, SECRET, 5.0, 5.0).lines
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
 def test_who_differs_is_named_by_what_most_have():
     found = meet(3, {0: {**SAME, "versions/jax": "0.11.2"}})
     assert told(found).startswith("process 0 (") and "has versions/jax=0.11.2, process 1 (" in told(found)

@@ -74,6 +74,7 @@ def test_explicit_flags(monkeypatch):
         ({"coordinator": "a:65536", "processes": 2, "process": 0}, "ports are 1 to 65535"),
         ({"coordinator": "a:\u0661", "processes": 2, "process": 0}, "is not HOST:PORT"),
         ({"coordinator": "a..b:1", "processes": 2, "process": 0}, "'a..b' is not the name of a host"),
+        ({"coordinator": "\x1b[2J:1", "processes": 2, "process": 0}, r"--coordinator='\\x1b\[2J:1' is not HOST:PORT"),
         ({"coordinator": "x" * 99 + ":1", "processes": 2, "process": 0}, "x' is not the name of a host"),
     ],
 )
@@ -99,6 +100,29 @@ def test_clusters_are_found(monkeypatch, environment, coordinator, index, count,
     assert place.coordinator.startswith(coordinator) and (place.index, place.count) == (index, count)
     assert local == devices
     assert find(cluster="none") == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        (SLURM | {"SLURM_JOB_ID": "abc"}, r"does not say which process this is \(ValueError: invalid .*; give --coord"),
+        (SLURM | {"SLURM_LOCALID": "q" * 5000}, "does not say which process this is"),
+        (SLURM | {"SLURM_PROCID": "-1"}, "--process=-1: of --processes=5 the last is 4"),
+        (
+            SLURM | {"SLURM_NTASKS": "1" + "0" * 30},
+            "--processes=1000.*0: a run has 1 to 1,048,576",
+        ),
+        (SLURM | {"SLURM_STEP_NODELIST": "\x1b]0;x\x07"}, "is not HOST:PORT"),
+        (MPI | {"OMPI_MCA_orte_hnp_uri": "zz"}, "does not say which process this is"),
+        (MPI | {"OMPI_COMM_WORLD_SIZE": "0"}, "--processes=0: a run has"),
+    ],
+)
+def test_an_environment_that_makes_no_sense_is_said_in_a_sentence(monkeypatch, environment, message):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message) as error:
+        find()
+    assert str(error.value).isprintable() and len(str(error.value)) < 400
 
 
 def test_one_task_of_a_cluster_is_alone(monkeypatch):
