@@ -22,7 +22,7 @@ from gen.hosts.handshake import Hello, WrongSecret, introduce
 from gen.hosts.line import Line, NoMessage
 from gen.hosts.listener import Door, free_port, listening
 from gen.hosts.place import NotTogether, Place
-from gen.hosts.secret import Secret
+from gen.hosts.secret import VARIABLE, Secret
 
 SKEW = 60.0  # seconds between clocks that are worth a note
 RETRY, SLOWEST = 0.2, 1.0  # seconds between attempts to reach process 0, at first and at last
@@ -221,7 +221,7 @@ def _silent(place: Place, limit: float, reason: str) -> str:
 def _hidden(limit: float, error: OSError) -> str:
     return (
         f"{error} after {limit:g} s; process 0 writes that file while it waits for the others: is it running, as the"
-        " same user, and is that the same directory on all hosts?"
+        f" same user and with the same {VARIABLE} or none, and is that the same directory on all hosts?"
     )
 
 

@@ -99,7 +99,7 @@ class Shared(Secret):
             _remove_folders(missing)
             sentence = (
                 f"cannot write {self.where}, by which the processes of a run know each other: {_reason(error)};"
-                f" choose another directory, or set {VARIABLE}"
+                " choose another directory that all of them see"
             )
             raise NotTogether(status.FAILED, sentence) from error
         try:
