@@ -7,7 +7,6 @@ Anybody can connect. A connection that does not prove at once that it knows the 
 effect; of those that have proved nothing yet there are only so many at a time, and the oldest gives way.
 """
 
-import collections
 import contextlib
 import queue
 import socket
@@ -31,7 +30,8 @@ class Door:
         self.hellos: queue.SimpleQueue = queue.SimpleQueue()
         self.turned_away = ""
         self._server, self._key, self._patience, self._most = server, key, patience, most
-        self._unknown: collections.deque[socket.socket] = collections.deque()
+        self._unknown: list[socket.socket] = []  # connections that have proved nothing yet, the oldest first
+        self._lock = threading.Lock()  # held for changes of that list
         self._over = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -39,9 +39,7 @@ class Door:
         self._over.set()
         _end(self._server)  # the thread in `accept` would hold the port until somebody comes
         self._server.close()
-        with contextlib.suppress(IndexError):
-            while True:
-                _end(self._unknown.popleft())
+        self._end_unknown(0)
         self._turn_away()
 
     def _turn_away(self) -> None:
@@ -54,29 +52,42 @@ class Door:
         while not self._over.is_set():
             try:
                 connection, (host, *_) = self._server.accept()
-                self._unknown.append(connection)
-                if len(self._unknown) > self._most:
-                    _end(self._unknown.popleft())
+                with self._lock:
+                    self._unknown.append(connection)
+                self._end_unknown(self._most)
                 threading.Thread(target=self._hear, args=(connection, host), daemon=True).start()
             except (OSError, RuntimeError):  # closed, or out of files or threads for a moment
                 self._over.wait(PAUSE)
 
+    def _end_unknown(self, most: int) -> None:
+        """Leaves the newest `most`."""
+        with self._lock:
+            while len(self._unknown) > most:
+                _end(self._unknown.pop(0))
+
     def _hear(self, connection: socket.socket, host: str) -> None:
+        came = None
         try:
             line = Line(connection, self._patience)
-        except OSError:
-            return connection.close()
-        try:
-            self.hellos.put((line, *admit(line, self._key)))
+            came = (line, *admit(line, self._key))
         except (OSError, NotTogether) as error:  # a stranger, such as a scanner of ports, or another version
-            line.close()
             if isinstance(error, NotTogether | WrongSecret):
                 self.turned_away = f"{error} (from {host})"
-        finally:
-            with contextlib.suppress(ValueError):
-                self._unknown.remove(connection)
+        if self._known(connection) and came:
+            self.hellos.put(came)
+        else:
+            _end(connection)
+            connection.close()
         if self._over.is_set():
             self._turn_away()
+
+    def _known(self, connection: socket.socket) -> bool:
+        """Takes it from those that may be ended; whether it has not been, meanwhile."""
+        with self._lock:
+            there = connection in self._unknown
+            if there:
+                self._unknown.remove(connection)
+        return there
 
 
 @contextlib.contextmanager
