@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, DTypeLike, Key
 
 from gen import rng, tree
+from gen.messages import bare
 
 # What activations are computed in; parameters are stored in float32.
 Dtype = Literal["float32", "bfloat16"]
@@ -122,7 +123,7 @@ def check(specs: Specs, params: Params, where: str) -> None:
     want = flatten(specs)
     have = dict(tree.paths(params))
     problems = [f"{path} is missing" for path in want if path not in have]
-    problems += [f"{path} is unknown" for path in have if path not in want]
+    problems += [f"{bare(path)} is unknown" for path in have if path not in want]
     problems += [
         f"{path} has shape {tuple(have[path].shape)}, expected {s.shape}"
         for path, s in want.items()

@@ -7,14 +7,18 @@ What --from holds says which way it goes. --to is made, whole or not at all.
 """
 
 import base64
+import dataclasses
 import json
-import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from launch import command
+
+if TYPE_CHECKING:
+    from gen.tokenizers import Tokenizer
+    from gen.tokenizers.framing import Framing
 
 # The data of a run that has not been trained here; launch.evaluate reads it.
 DATA = {"source": "stdlib", "tokenizer": "tokenizer.json"}
@@ -39,9 +43,11 @@ def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
 
     from gen import config
     from gen import mesh as meshes
-    from gen.interop import huggingface
+    from gen.interop import generation, huggingface
     from gen.interop.pretrained import find_tokenizer, load_pretrained
-    from gen.train import manifest, step_dir
+    from gen.messages import note
+    from gen.sample.choose import Choice
+    from gen.train import files, manifest, step_dir
     from gen.train.run_dir import RunDir
     from launch import catalog, feeds, trained
 
@@ -51,8 +57,10 @@ def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
             raise ValueError(f"{source} has no tokenizer.json or tokenizer.model; put the model's own beside it")
         mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
         model = load_pretrained(source, mesh, vocab_multiple=vocab_multiple)
+        usage = generation.read(source, tokenizer, model.cfg)
+        sampler = config.to_dict(Choice()) | dict(usage.sampler)
         data = {
-            "task": {"name": "lm", "prompt": max(1, min(32, model.cfg.context // 2))},
+            "task": {"name": "lm", "prompt": max(1, min(32, model.cfg.context // 2)), "sampler": sampler},
             "model": config.to_dict(model.cfg),
             "data": DATA,
             "train": {"steps": 1, "batch_size": 8},
@@ -62,11 +70,14 @@ def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
         run = RunDir(place)
         run.claim(config.to_dict(cfg), ())
         tokenizer.save(place / trained.TOKENIZER)
+        files.write_json(place / trained.GENERATION, generation.keep(usage))
         run.record_launch(manifest.launch(dict(mesh.shape), config.to_dict(cfg), data_fingerprint=""))
         run.checkpoints.mkdir()
         step = run.checkpoints / "0"
         step_dir.save_async(step, step_dir.pack({"players": {"model": {"params": model.params}}}, {}))()
         step_dir.record_files(step)
+    for sentence in usage.notes:
+        note(sentence)
     print(f"wrote {target}, a run with the weights of {source}")
     return 0
 
@@ -76,10 +87,10 @@ def export(source: Path, target: Path, dtype: str, max_shard_bytes: int) -> int:
     import jax
 
     from gen import mesh as meshes
-    from gen.interop import huggingface, pretrained
+    from gen.interop import generation, huggingface, pretrained
     from gen.models.lm import lm_spec
     from launch import catalog
-    from launch.trained import TOKENIZER, Run
+    from launch.trained import GENERATION, TOKENIZER, Run
 
     with huggingface.fresh_directory(target) as place:
         run = Run.open(source)
@@ -89,44 +100,62 @@ def export(source: Path, target: Path, dtype: str, max_shard_bytes: int) -> int:
         mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
         params = run.load(lm_spec(run.cfg.model), mesh)
         tokenizer = run.tokenizer()
-        marks = {"bos_token_id": tokenizer.start, "eos_token_id": tokenizer.end, "pad_token_id": tokenizer.pad}
+        usage = generation.kept(source / GENERATION, tokenizer, run.cfg.model)
+        usage = dataclasses.replace(usage, sampler=sampler_of(run.cfg.task))
+        content = generation.to_peer(usage, tokenizer)
+        marks = {name: content[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
         pretrained.write_pretrained(place, run.cfg.model, params, dtype, max_shard_bytes, marks)
-        written = write_tokenizer(source / TOKENIZER, place)
+        huggingface.write_json(place / generation.FILE, content)
+        written = write_tokenizer(source / TOKENIZER, place, tokenizer, usage.framing)
     print(f"wrote {target}, step {run.step} of {source}")
     if not written:
         print("note: a tokenizer of bytes has no file there; it encodes UTF-8 and ends texts as config.json says")
     return 0
 
 
-def write_tokenizer(saved: Path, place: Path) -> bool:
-    """A run's tokenizer as the file that other programs read, if there is such a file."""
+def sampler_of(task: Any) -> dict[str, Any]:
+    """How a run's task chooses tokens, as far as it differs from drawing from the model as it is."""
+    from gen import config
+    from gen.sample.choose import Choice
+
+    plain = config.to_dict(Choice())
+    return {
+        key: value for key, value in config.to_dict(getattr(task, "sampler", Choice())).items() if value != plain[key]
+    }
+
+
+def write_tokenizer(saved: Path, place: Path, tokenizer: "Tokenizer", framing: "Framing") -> bool:
+    """A run's tokenizer as the files that other programs read, if there are such; they frame texts as the run does."""
+    from gen.interop import generation, huggingface
+    from gen.tokenizers import Subword
     from gen.train import files
 
     content: dict[str, Any] = files.read_json(saved)
+    about = {
+        "tokenizer_class": "LlamaTokenizer",
+        "add_bos_token": bool(framing.before),
+        "add_eos_token": bool(framing.after),
+        "clean_up_tokenization_spaces": False,
+    }
     match content.get("kind"):
         case "bytes":
             return False
         case "sentencepiece":
             (place / "tokenizer.model").write_bytes(base64.b64decode(content["model"]))
-        case "subword":
-            (place / "tokenizer.json").write_text(json.dumps(content["tokenizer"], ensure_ascii=False))
-            (place / "tokenizer_config.json").write_text(json.dumps(_about(content), indent=2, ensure_ascii=False))
         case _:
-            shutil.copyfile(saved, place / "tokenizer.json")
+            assert isinstance(tokenizer, Subword)
+            inside = content["tokenizer"]
+            before = inside.get("pre_tokenizer") or {}
+            about |= {"tokenizer_class": "PreTrainedTokenizerFast"}
+            # over what tokenizer.json says, transformers would set a default of its own
+            about |= {"add_prefix_space": before.get("add_prefix_space", False)}
+            if (tokenizer.around() or ((), ())) != (framing.before, framing.after):
+                inside["post_processor"] = generation.post_processor(framing, tokenizer.name)
+            (place / "tokenizer.json").write_text(json.dumps(inside, ensure_ascii=False))
+    marks = {"bos_token": tokenizer.start, "eos_token": tokenizer.end, "pad_token": tokenizer.pad}
+    about |= {key: tokenizer.name(token) for key, token in marks.items()}
+    huggingface.write_json(place / generation.TOKENIZER_CONFIG, about)
     return True
-
-
-def _about(content: dict[str, Any]) -> dict[str, Any]:
-    """What transformers would set by defaults of its own, over what tokenizer.json says."""
-    before = content["tokenizer"].get("pre_tokenizer") or {}
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": content["start"],
-        "eos_token": content["end"],
-        "pad_token": content["pad"],
-        "add_prefix_space": before.get("add_prefix_space", False),
-        "clean_up_tokenization_spaces": False,
-    }
 
 
 if __name__ == "__main__":

@@ -51,8 +51,9 @@ def draw(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with:
 
 def open_for(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh) -> Unclip:
     """Raises ValueError for flags that are not for a stack."""
-    if args.tokens is not None or args.stop or args.system is not None:
-        raise ValueError(f"{args.workdir} draws pictures: --tokens, --stop and --system are for language models")
+    for name in ("tokens", "stop", "system", "add_bos", "add_eos"):
+        if getattr(args, name) not in (None, []):
+            raise ValueError(f"{args.workdir} draws pictures: --{name} is for language models")
     return Unclip.open(args.workdir, mesh).with_samplers(overrides)
 
 

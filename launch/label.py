@@ -24,6 +24,7 @@ def label(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with
     asked = {f"sampler.{key}": True for key, _ in overrides} | {
         name: getattr(args, name) for name in ("from_text_embedding", "tokens", "stop", "system", "seeds", "vary")
     }
+    asked |= {name: getattr(args, name) is not None for name in ("add_bos", "add_eos")}
     if strange := next((name for name, value in asked.items() if value), None):
         raise ValueError(f"{args.workdir} is a classifier, which writes nothing: leave --{strange} out")
     labeller, weights = open_labeller(Path(args.workdir), mesh, args.batch)

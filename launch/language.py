@@ -13,29 +13,32 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from gen.interop import pretrained
+from gen.interop import generation, pretrained
+from gen.interop.generation import Generation
 from gen.models.lm import LMConfig, lm_spec
 from gen.sample.reader import Reader
 from gen.sample.writer import Writer
 from gen.spec import Params
 from gen.tokenizers import Tokenizer
+from gen.tokenizers.framing import Framing
 from gen.tokenizers.template import Template
 from gen.train import digest, files
 from gen.train.config import RunConfig
 from launch import catalog
-from launch.trained import Run
+from launch.trained import GENERATION, Run
 
 
 @dataclasses.dataclass
 class Language:
     """`run` is the config of the run that trained it, None for weights from elsewhere; `weights` says which, and
-    `template` how it converses, if it has learned to."""
+    `template` how it converses, if it has learned to. `generation` says how texts are framed, ended and chosen."""
 
     params: Params
     model: LMConfig
     tokenizer: Tokenizer
     mesh: Mesh
     weights: Mapping[str, Any]
+    generation: Generation
     run: RunConfig | None = None
     template: Template | None = None
 
@@ -49,22 +52,33 @@ class Language:
             if read.tokenizer is None:
                 raise ValueError(f"{place} has no tokenizer.json or tokenizer.model; put the model's own beside it")
             weights: dict[str, Any] = {"directory": place.name, "digest": digest.combine(digest.digests(read.params))}
-            return cls(read.params, read.cfg, read.tokenizer, mesh, weights)
+            found = generation.read(place, read.tokenizer, read.cfg)
+            return cls(read.params, read.cfg, read.tokenizer, mesh, weights, found)
         run = Run.open(place, step)
         if not catalog.FAMILIES[run.cfg.task.name].writes:
             raise ValueError(f"{place} holds a {run.cfg.task.name}, not a language model")
         params = run.load(lm_spec(run.cfg.model), mesh)
         weights = {"step": run.step, "part": run.part, "digest": run.digest, "config_sha256": run.config_sha256}
         template = getattr(run.cfg.data, "template", None)
-        return cls(params, run.cfg.model, run.tokenizer(), mesh, weights, run.cfg, template)
+        tokenizer = run.tokenizer()
+        found = generation.kept(place / GENERATION, tokenizer, run.cfg.model)
+        return cls(params, run.cfg.model, tokenizer, mesh, weights, found, run.cfg, template)
+
+    @property
+    def framing(self) -> Framing:
+        return self.generation.framing
+
+    def framed(self, framing: Framing) -> "Language":
+        """The same model with other tokens around texts, and at their ends."""
+        return dataclasses.replace(self, generation=dataclasses.replace(self.generation, framing=framing))
 
     @functools.cached_property
     def writer(self) -> Writer:
-        return Writer(self.params, self.model, self.tokenizer, self.mesh)
+        return Writer(self.params, self.model, self.tokenizer, self.mesh, self.framing)
 
     @functools.cached_property
     def reader(self) -> Reader:
-        return Reader(self.params, self.model, self.tokenizer, self.mesh)
+        return Reader(self.params, self.model, self.tokenizer, self.mesh, self.framing)
 
 
 def is_run(place: Path) -> bool:

@@ -67,6 +67,12 @@ def define() -> None:
     flags.DEFINE_integer("tokens", None, "texts: how many tokens at most, 128 if not said", lower_bound=1)
     flags.DEFINE_multi_string("stop", [], "texts: a string that ends one; may be given several times")
     flags.DEFINE_string("system", None, "texts: what a model that converses is told before every prompt")
+    flags.DEFINE_bool(
+        "add_bos", None, "texts: put a start token before prompts; by default as the model's tokenizer does"
+    )
+    flags.DEFINE_bool(
+        "add_eos", None, "texts: put an end token behind prompts; by default as the model's tokenizer does"
+    )
     flags.DEFINE_string("prompts", None, 'a file with a prompt a line, or, as .jsonl, {"prompt": "..."} a line')
     flags.DEFINE_list("seeds", None, "several seeds, as 0,1,2, in place of --seed")
     flags.DEFINE_multi_string("vary", [], "a sampler's key with several values, as decoder.guidance_scale=1,2,4")

@@ -27,6 +27,7 @@ from gen.train.run_dir import RunDir
 from launch import catalog
 
 TOKENIZER = "tokenizer.json"
+GENERATION = "generation.json"  # of a model from elsewhere: how its texts are framed and ended (gen.interop.generation)
 UPSTREAM = "upstream.json"
 
 

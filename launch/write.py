@@ -12,9 +12,11 @@ from typing import Any
 from jax.sharding import Mesh
 
 from gen import config
+from gen.messages import note
 from gen.sample.choose import Choice
 from gen.sample.conversation import checked
 from gen.sample.writer import Piece, Prompt, Written
+from gen.tokenizers.framing import Framing
 from gen.tokenizers.template import Message, Template
 from launch.language import Language
 
@@ -42,13 +44,29 @@ def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with
 
 
 def open_for(args: Any, mesh: Mesh) -> Language:
-    """Raises ValueError for flags that are not for the model."""
+    """Notes how the model's own files say that it is used. Raises ValueError for flags that are not for the model."""
     if args.from_text_embedding:
         raise ValueError(f"{args.workdir} is a language model: --from_text_embedding is for pictures")
     language = Language.open(args.workdir, mesh)
     if args.system is not None:
         template_of(language, args.workdir)
-    return language
+    switched = args.add_bos is not None or args.add_eos is not None
+    if switched and language.template is not None:
+        raise ValueError(f"{args.workdir} has a template, which says what stands around messages: leave --add_bos out")
+    note_usage(language)
+    return language.framed(language.framing.switched(language.tokenizer, args.add_bos, args.add_eos))
+
+
+def note_usage(language: Language) -> None:
+    """Prints what the files beside published weights say of how texts are written, and what gen does not follow."""
+    found = language.generation
+    said = {f"sampler.{key}": value for key, value in found.sampler.items() if language.run is None}
+    said |= {"tokens": found.new} if found.new is not None else {}
+    said |= {"stop": list(found.stop)} if found.stop else {}
+    if said:
+        note("by the model's own files, unless given: " + ", ".join(f"--{key}={value}" for key, value in said.items()))
+    for sentence in found.notes:
+        note(sentence)
 
 
 def record_of(
@@ -56,8 +74,11 @@ def record_of(
 ) -> dict[str, Any]:
     """All that texts are made from, but for the prompt."""
     choice = config.to_dict(choice_of(language, overrides))
-    said = {"kind": "text", "seed": seed, "num": args.num, "sampler": choice, "stop": list(args.stop)}
-    said |= {"new": args.tokens or TOKENS, "system": args.system}
+    usual = language.generation
+    said = {"kind": "text", "seed": seed, "num": args.num, "sampler": choice, "stop": list(args.stop or usual.stop)}
+    said |= {"new": args.tokens or usual.new or TOKENS, "system": args.system}
+    if language.framing != Framing.usual(language.tokenizer):
+        said["framing"] = config.to_dict(language.framing)
     return {**said, "weights": dict(language.weights), **made_with}
 
 
@@ -84,8 +105,12 @@ def texts(language: Language, record: Mapping[str, Any], show: Callable[[Piece],
 
 
 def choice_of(language: Language, overrides: Sequence[tuple[str, str]]) -> Choice:
-    """How tokens are chosen: as the run shows its samples, if it does, with each --sampler.KEY=VALUE in place."""
-    start = Choice() if language.run is None else getattr(language.run.task, "sampler", Choice())
+    """How tokens are chosen: as the run shows its samples, or as published weights are meant to be used, with each
+    --sampler.KEY=VALUE in place."""
+    if language.run is None:
+        start = config.build(Choice, language.generation.sampler, "generation_config.json")
+    else:
+        start = getattr(language.run.task, "sampler", Choice())
     data: dict[str, Any] = config.to_dict(start)
     for key, value in overrides:
         data = config.override(data, key, value)

@@ -49,6 +49,7 @@ END = VOCAB - 1
 # The flags of launch.sample that a user leaves as they are.
 SAMPLE = {"seed": 0, "out": None, "batch": 4, "from_text_embedding": False, "system": None, "tokens": None, "stop": []}
 SAMPLE |= {"prompt": None, "prompts": None, "seeds": None, "vary": [], "cluster": "none", "coordinator": None}
+SAMPLE |= {"add_bos": None, "add_eos": None}
 SAMPLE |= {"processes": None, "process": None, "bind": None, "join_timeout": 5.0}
 
 # What makes a launch of configs/lm/gpt2.py:tiny take a second.

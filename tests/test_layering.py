@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "jsonfile": {"messages"},
     "bounds": {"messages"},
     "config": {"bounds", "messages", "jsonfile"},
-    "spec": {"tree", "rng"},
+    "spec": {"tree", "rng", "messages"},
     "mesh": {"tree", "spec"},
     "flops": set(),
     "status": set(),

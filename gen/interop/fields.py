@@ -1,14 +1,22 @@
 """A config.json of the Hugging Face hub, read field by field, so that no field that means something is passed over.
 
-fields = Fields({"n_embd": 768, "scale_attn_weights": True, "use_cache": True}, "gpt2/config.json")
+fields = Fields({"n_embd": 768, "scale_attn_weights": True, "unsloth_version": "2025.1"}, "gpt2/config.json")
 width = fields.size("n_embd")
 fields.only("scale_attn_weights", True)     # any other value is refused
-fields.done()                               # so is a key that was not asked for and is not known to mean nothing
+fields.done()                               # so is a key that was not asked for and may change the computation
+
+The library's code for an architecture reads the keys that it knows, and no others: `unsloth_version` changes nothing.
+A key that gen was not taught may be of a later version of that code, though, or of code of its own. So one whose name
+has a word of the computation in it, such as `attn_logit_softcapping`, is refused unless its value turns nothing on;
+any other passes.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gen.interop import generation
+from gen.messages import bare, short
 from gen.nn.activations import Activation
 
 # What the library calls activations, as far as gen computes the same.
@@ -22,19 +30,28 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
 }
 
-# Keys that change no score: names and versions, how weights are stored, special ids, initialisation, dropout (which
-# belongs to training: model.transformer.dropout of a run sets it), the shape of returned tuples, classifier labels,
-# caches, and parallelism.
+# Keys that change no score, though a word in their names could mean that.
 WITHOUT_EFFECT = frozenset(
     """
-    architectures model_type transformers_version _name_or_path name_or_path _commit_hash torch_dtype dtype
-    transformers.js_config use_cache bos_token_id eos_token_id pad_token_id unk_token_id initializer_range
-    return_dict output_attentions output_hidden_states chunk_size_feed_forward gradient_checkpointing
-    id2label label2id num_labels _num_labels problem_type task_specific_params is_llama_config pretraining_tp
-    attn_pdrop embd_pdrop resid_pdrop attention_dropout _attn_implementation attn_implementation
-    _attn_implementation_autoset
+    output_attentions output_hidden_states chunk_size_feed_forward attn_implementation keys_to_ignore_at_inference
+    is_decoder tie_encoder_decoder
     """.split()
 )
+
+# Beginnings of words of the computation, and of what replaces it: quantised weights, adapters, code of a model's own.
+STEMS = tuple(
+    """
+    attn attention rope rotary position alibi xpos norm layernorm epsilon scal multipl factor mup logit soft window
+    sliding head hidden width dim layer block depth expert rout mlp ffn ffw feed intermediate inner activat gat bias
+    embed embd resid vocab quer key value sink mask causal bidirect interleav quant bits gptq awq compress spars lora
+    adapter peft rank encoder decoder cross vision audio image conv state ssm mamba memor recurr kernel strid pool
+    prun theta freq parallel clip tie tied cache skip
+    """.split()
+)
+WORDS = frozenset("pos ln eps rms act cap dim q k v kv qk qkv ff moe swa group groups map".split())
+TRAINING = frozenset("dropout pdrop drop checkpointing initializer".split())  # words of what only training does
+LARGEST = 2**27  # of a size: numbers beyond are no model's, and products of them have no room in 64 bits
+SMALL, GREAT = 1e-30, 1e30  # within which float32 holds numbers and their products
 
 
 def peer_activation(activation: Activation) -> str:
@@ -54,13 +71,17 @@ class Fields:
         value = self._get(key, default)
         if type(value) is not int or value < 1:
             raise self.wrong(key, value, "a positive whole number is needed")
+        if value > LARGEST:
+            raise self.wrong(key, value, f"gen takes sizes up to {LARGEST:,}")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
         """A positive number; without a default the key must be there."""
         value = self._get(key, default)
-        if type(value) not in (int, float) or not 0 < value < float("inf"):
+        if type(value) not in (int, float) or not value > 0:
             raise self.wrong(key, value, "a positive number is needed")
+        if not SMALL <= value <= GREAT:
+            raise self.wrong(key, value, f"gen takes numbers from {SMALL:g} to {GREAT:g}")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:
@@ -88,20 +109,50 @@ class Fields:
         if not any(value == one and type(value) is type(one) for one in allowed):
             raise self.wrong(key, value, f"gen computes only {key}={allowed[0]!r}")
 
-    def done(self, known: frozenset[str] = WITHOUT_EFFECT) -> None:
-        """Raises ValueError for keys that nobody asked for, unless they are `known` to change nothing."""
-        strange = sorted(self._config.keys() - self._read - known)
-        if strange:
+    def done(self, known: frozenset[str] = frozenset()) -> None:
+        """Raises ValueError for keys that were not asked for and may change the computation, but for those `known` not
+        to."""
+        self._refuse(key for key in self._unread() if key not in known and may_compute(key, self._config[key]))
+
+    def complete(self, known: frozenset[str] = frozenset()) -> None:
+        """Raises ValueError for every key that was not asked for, unless it is null or `known`."""
+        self._refuse(key for key in self._unread() if key not in known and self._config[key] is not None)
+
+    def _unread(self) -> set[str]:
+        return self._config.keys() - self._read
+
+    def _refuse(self, keys: Iterable[str]) -> None:
+        if strange := sorted(keys):
+            listed = ", ".join(bare(key) for key in strange[:8]) + (", ..." if len(strange) > 8 else "")
             raise ValueError(
-                f"{self._where}: gen does not know what {', '.join(strange)} would change in this model;"
+                f"{self._where}: gen does not know what {listed} would change in this model;"
                 " remove what changes nothing"
             )
 
     def wrong(self, key: str, value: Any, needed: str) -> ValueError:
-        return ValueError(f"{self._where}: {key}={value!r} cannot be used; {needed}")
+        return ValueError(f"{self._where}: {key}={short(value)} cannot be used; {needed}")
 
     def _get(self, key: str, default: Any) -> Any:
         """The value, or the default for a key that is absent or null."""
         self._read.add(key)
         value = self._config.get(key)
         return default if value is None else value
+
+
+def may_compute(key: str, value: Any) -> bool:
+    """Whether a key that gen does not know may change what a model computes, by its name and by the names under it.
+
+    may_compute("attn_logit_softcapping", 50.0)     # True
+    may_compute("attn_logit_softcapping", None)     # False: turned off
+    may_compute("unsloth_version", "2025.1")        # False
+    """
+    if value is None or value in ([], {}) or key in WITHOUT_EFFECT or key in generation.KEYS:
+        return False
+    words = re.findall("[a-z]+", key.lower())
+    if key.startswith("_") or key.endswith("_token_id") or TRAINING & set(words):
+        return False
+    if value is False and words[:1] == ["use"]:
+        return False
+    if isinstance(value, dict) and any(may_compute(name, one) for name, one in value.items()):
+        return True
+    return bool(WORDS & set(words)) or any(word.startswith(STEMS) for word in words)

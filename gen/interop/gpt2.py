@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gen.interop.fields import WITHOUT_EFFECT, Fields, peer_activation
+from gen.interop.fields import Fields, peer_activation
 from gen.interop.names import NORM, Rule, State, at
 from gen.models.lm import LMConfig
 from gen.nn.transformer import TransformerConfig
@@ -70,8 +70,8 @@ def from_config(config: dict[str, Any], where: str) -> LMConfig:
         learned_positions=True,
         tied=fields.flag("tie_word_embeddings", True),
     )
-    # n_ctx repeats n_positions in old files; the other is about rounding in half precision
-    fields.done(WITHOUT_EFFECT | SUMMARY | {"n_ctx", "reorder_and_upcast_attn"})
+    # n_ctx repeats n_positions in old files; the next is about rounding in half precision
+    fields.done(SUMMARY | {"n_ctx", "reorder_and_upcast_attn"})
     return cfg
 
 

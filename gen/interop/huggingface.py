@@ -17,27 +17,30 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from gen import jsonfile
 from gen.interop import safetensors
+from gen.messages import bare, short
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Raises ValueError, naming the file, when it is missing or holds no JSON object."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}; give the directory of a model") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no whole JSON file ({error}); fetch it again") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no JSON object; fetch it again")
-    return content
+ADVICE = "fetch it again, or give the directory of a model"
+
+
+class Index(TypedDict):
+    """The index of weights in several files."""
+
+    weight_map: dict[str, str]
+
+
+def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
+    """Raises NotReadable, naming the file, when it is missing or does not hold the JSON that is expected."""
+    return jsonfile.read(path, kind, advice=ADVICE)
 
 
 def read_weights(directory: Path) -> dict[str, np.ndarray]:
@@ -59,19 +62,22 @@ def read_weights(directory: Path) -> dict[str, np.ndarray]:
 
 def _read_shards(directory: Path) -> dict[str, np.ndarray]:
     index = directory / INDEX
-    files = read_json(index).get("weight_map")
-    if not isinstance(files, dict) or not files:
+    files = read_json(index, Index)["weight_map"]
+    if not files:
         raise ValueError(f"{index} has no weight_map from names to files; fetch it again")
+    names: dict[str, list[str]] = {}
+    for name, file in files.items():
+        names.setdefault(file, []).append(name)
     state: dict[str, np.ndarray] = {}
-    for file in sorted(set(map(str, files.values()))):
+    for file in sorted(names):
         if file != Path(file).name or file in ("", ".."):
-            raise ValueError(f"{index} names {file!r}, which is not a file beside it; fetch the model again")
+            raise ValueError(f"{index} names {short(file)}, which is not a file beside it; fetch the model again")
         if not (directory / file).is_file():
             raise ValueError(f"{directory / file} is missing, which {INDEX} names; fetch it again")
         shard = safetensors.load(directory / file)
-        lost = [name for name, home in files.items() if home == file and name not in shard]
-        if lost:
-            raise ValueError(f"{directory / file} lacks {lost[0]}, which {INDEX} says that it holds; fetch it again")
+        if lost := [name for name in names[file] if name not in shard]:
+            where = f"{directory / file} lacks {bare(lost[0])}"
+            raise ValueError(f"{where}, which {INDEX} says that it holds; fetch it again")
         state |= shard
     return state
 
@@ -128,8 +134,8 @@ def write(
         safetensors.save(directory / file, {name: arrays[name]() for name in names}, {"format": "pt"})
     if len(shards) > 1:
         homes = {name: file for file, names in files.items() for name in names}
-        _write_json(directory / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": homes})
-    _write_json(directory / CONFIG, config)
+        write_json(directory / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": homes})
+    write_json(directory / CONFIG, config)
 
 
 def _shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
@@ -145,5 +151,6 @@ def _shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
     return shards
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """JSON as the library writes it."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -39,6 +39,7 @@ def from_config(config: dict[str, Any], where: str) -> LMConfig:
     """Raises ValueError naming a key whose meaning gen does not compute."""
     fields = Fields(config, where)
     fields.only("is_encoder_decoder", False)
+    fields.only("add_cross_attention", False)
     fields.only("sliding_window", None)
     fields.only("rope_interleaved", False)
     width, heads = fields.size("hidden_size", 4096), fields.size("num_attention_heads", 32)
@@ -65,7 +66,7 @@ def from_config(config: dict[str, Any], where: str) -> LMConfig:
         stddev=0.02,
     )
     vocab, tied = fields.size("vocab_size", 32000), fields.flag("tie_word_embeddings", False)
-    fields.done()
+    fields.done(frozenset({"pretraining_tp"}))
     return LMConfig(vocab, context, transformer, tied=tied)
 
 
@@ -90,7 +91,7 @@ def _rotary(fields: Fields, context: int, where: str) -> Rotary:
             raise rope.wrong("high_freq_factor", scaling.high, "it must be larger than low_freq_factor")
     elif kind != "default":
         raise rope.wrong("rope_type", kind, "gen computes default and llama3")
-    rope.done(frozenset({"rope_type", "type"}))
+    rope.complete(frozenset({"rope_type", "type"}))
     return Rotary(theta, scaling)
 
 

@@ -12,10 +12,15 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, TypedDict
 
 import ml_dtypes
 import numpy as np
+
+from gen import jsonfile
+from gen.jsonfile import NotReadable
+from gen.messages import bare, short
 
 DTYPES = {
     "F64": np.dtype("<f8"),
@@ -30,16 +35,16 @@ DTYPES = {
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
-class Entry(NamedTuple):
-    """What the header says of one array; `start` and `end` count bytes after the header."""
+HEADER = 2**26  # bytes of JSON at most: of hundreds of thousands of arrays
+AXES, LARGEST = 8, 2**40  # of a shape; what is beyond has no place in memory, whatever the other sizes are
 
-    code: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
 
-    def described(self) -> dict:
-        return {"dtype": self.code, "shape": self.shape, "data_offsets": (self.start, self.end)}
+class Described(TypedDict):
+    """What the header says of one array; offsets count bytes after the header."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
 
 
 def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -47,35 +52,34 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Raises ValueError, naming the file, when it is cut short, is no safetensors file or holds another dtype.
     """
-    with open(path, "rb") as file:
+    with jsonfile.open_regular(Path(path)) as file:
+        size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
-        start, size = 8 + length, os.path.getsize(path)
+        start = 8 + length
         if start > size:
             raise ValueError(f"{path} is cut short or no safetensors file: it ends at byte {size}; fetch it again")
+        if length > HEADER:
+            raise ValueError(f"{path} is no safetensors file: its header of {length:,} bytes is larger than any")
         try:
-            header = json.loads(file.read(length))
+            header = jsonfile.parse(file.read(length), dict[str, Any], "its header")
             header.pop("__metadata__", None)
-            entries = {name: _entry(**values) for name, values in header.items()}
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{path} is no safetensors file: its header makes no sense; fetch it again") from error
-    data = np.asarray(np.memmap(path, np.uint8, "r", offset=start)) if size > start else np.zeros(0, np.uint8)
-    return {name: _array(data, entry, f"{path}: {name}") for name, entry in entries.items()}
+            listed: dict[str, Described] = jsonfile.check(header, dict[str, Described], "its header")
+        except NotReadable as error:
+            raise ValueError(f"{path} is no safetensors file: {error}; fetch it again") from error
+        data = np.asarray(np.memmap(file, np.uint8, "r", offset=start)) if size > start else np.zeros(0, np.uint8)
+    return {name: _array(data, entry, f"{path}: {bare(name)}") for name, entry in listed.items()}
 
 
-def _entry(dtype: str, shape: list[int], data_offsets: list[int]) -> Entry:
-    start, end = data_offsets
-    if min([start, end, *shape]) < 0:
-        raise ValueError("a negative size or offset")
-    return Entry(str(dtype), tuple(int(n) for n in shape), int(start), int(end))
-
-
-def _array(data: np.ndarray, entry: Entry, where: str) -> np.ndarray:
-    if entry.code not in DTYPES:
-        raise ValueError(f"{where} has dtype {entry.code}; convert it to one of {', '.join(DTYPES)}")
-    dtype = DTYPES[entry.code]
-    if entry.end > len(data) or entry.end - entry.start != math.prod(entry.shape) * dtype.itemsize:
-        raise ValueError(f"{where} should have shape {entry.shape}, but its bytes are not all there; fetch it again")
-    return data[entry.start : entry.end].view(dtype).reshape(entry.shape)
+def _array(data: np.ndarray, entry: Described, where: str) -> np.ndarray:
+    code, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    if code not in DTYPES:
+        raise ValueError(f"{where} has dtype {bare(code)}; convert it to one of {', '.join(DTYPES)}")
+    if len(shape) > AXES or any(not 0 <= n <= LARGEST for n in shape):
+        raise ValueError(f"{where} has the shape {short(list(shape))}, which no array has; fetch it again")
+    dtype = DTYPES[code]
+    if not 0 <= start <= end <= len(data) or end - start != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{where} should have shape {shape}, but its bytes are not all there; fetch it again")
+    return data[start:end].view(dtype).reshape(shape)
 
 
 def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -93,7 +97,7 @@ def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Ma
     end = 0
     for name in names:
         start, end = end, end + arrays[name].nbytes
-        header[name] = Entry(CODES[arrays[name].dtype], arrays[name].shape, start, end).described()
+        header[name] = {"dtype": CODES[arrays[name].dtype], "shape": arrays[name].shape, "data_offsets": (start, end)}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:

@@ -16,9 +16,10 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 
 from gen import mesh as meshes
 from gen.models.lm import LMConfig, score, serving, states
-from gen.sample.writer import bucket, check_tokenizer, fill
+from gen.sample.writer import bucket, check_tokenizer, checked_framing, fill
 from gen.spec import Params
 from gen.tokenizers.base import Tokenizer
+from gen.tokenizers.framing import Framing
 
 AT_ONCE = 64  # tokens of each row whose scores are held at the same time
 
@@ -32,11 +33,23 @@ class Score(NamedTuple):
 
 
 class Reader:
-    """`params` are a model's weights on `mesh`; `batch` texts are read at once."""
+    """`params` are a model's weights on `mesh`; `framing` is the usual one of models trained by gen if not given.
 
-    def __init__(self, params: Params, model: LMConfig, tokenizer: Tokenizer, mesh: Mesh, batch: int = 16):
+    `batch` texts are read at once.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        model: LMConfig,
+        tokenizer: Tokenizer,
+        mesh: Mesh,
+        framing: Framing | None = None,
+        batch: int = 16,
+    ):
         check_tokenizer(tokenizer, model)
         self.params, self.model, self.tokenizer, self.mesh = params, model, tokenizer, mesh
+        self.framing = checked_framing(framing or Framing.usual(tokenizer), model)
         self.batch = -(-batch // meshes.batch_ways(mesh)) * meshes.batch_ways(mesh)
         self._score = jax.jit(continuation, static_argnames="model")
         self._embed = jax.jit(pooled, static_argnames="model")
@@ -58,10 +71,11 @@ class Reader:
         return whole[:first], whole[first:]
 
     def score_tokens(self, rows: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
-        """The same of tokens, behind a start."""
+        """The same of tokens, each row behind what comes before a text, and behind a start if nothing else does."""
         if not rows:
             return []
-        texts = [[self.tokenizer.start, *context, *more][-self.model.context - 1 :] for context, more in rows]
+        most = self.model.context + 1
+        texts = [[*self.framing.lead(context), *context, *more][-most:] for context, more in rows]
         counted = [min(len(more), len(text) - 1) for (_, more), text in zip(rows, texts, strict=True)]
 
         def read(text_BT: Array, length_B: Array, counted_B: Array) -> tuple[Array, Array]:
@@ -77,7 +91,7 @@ class Reader:
         """The mean of each text's states, of unit length; what does not fit the context is left out."""
         if not texts:
             return np.zeros((0, self.model.transformer.width), np.float32)
-        tokens = [[self.tokenizer.start, *self.tokenizer.encode(text)][: self.model.context] for text in texts]
+        tokens = [self.framing.read(self.tokenizer.encode(text))[: self.model.context] for text in texts]
 
         def read(text_BT: Array, length_B: Array, _: Array) -> tuple[Array]:
             return (self._embed(self.params, text_BT, length_B, model=self.model),)

@@ -26,6 +26,7 @@ from gen.sample.choose import Choice
 from gen.sample.text import TextSampler, Writing, advance, begin
 from gen.spec import Params
 from gen.tokenizers.base import Tokenizer
+from gen.tokenizers.framing import Framing
 from gen.tokenizers.stream import Stream
 
 type Reason = Literal["end", "stop", "length", "context"]
@@ -42,7 +43,7 @@ class Piece(NamedTuple):
 
 
 class Written(NamedTuple):
-    """One row as it ended: by its `end` token, a `stop` string (left out), the asked `length`, or the `context`."""
+    """One row as it ended: by an `end` token, a `stop` string (left out), the asked `length`, or the `context`."""
 
     prompt: str
     text: str
@@ -66,11 +67,14 @@ class Row:
 
 
 class Writer:
-    """`params` are a model's weights on `mesh`."""
+    """`params` are a model's weights on `mesh`; `framing` is the usual one of models trained by gen if not given."""
 
-    def __init__(self, params: Params, model: LMConfig, tokenizer: Tokenizer, mesh: Mesh):
+    def __init__(
+        self, params: Params, model: LMConfig, tokenizer: Tokenizer, mesh: Mesh, framing: Framing | None = None
+    ):
         check_tokenizer(tokenizer, model)
         self.params, self.model, self.tokenizer, self.mesh = params, model, tokenizer, mesh
+        self.framing = checked_framing(framing or Framing.usual(tokenizer), model)
         self._begin = jax.jit(begin, static_argnames=("model", "cfg", "slots", "copies"))
         self._advance = jax.jit(advance, static_argnames=("model", "cfg", "tokens"), donate_argnums=1)
 
@@ -88,21 +92,21 @@ class Writer:
         """Pieces of text as they come. Arguments, all by name:
 
         new: how many tokens at most.  copies: texts for each prompt.  seed: another seed, other texts.
-        choice: how tokens are chosen.  stop: strings that end a text.  end: whether the end token does.
+        choice: how tokens are chosen.  stop: strings that end a text.  end: whether the tokens that end a text do.
         stride: tokens between two looks at the text.
         Raises ValueError for an empty prompt list or one that leaves no room in the context.
         """
         return self._write(prompts, [], **how)
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """The prompt's tokens, a text's behind a start. Raises ValueError when they fill the context, or a text is no
+        """The prompt's tokens, a text's as it is framed. Raises ValueError when they fill the context, or a text is no
         Unicode."""
         if isinstance(prompt, str):
             try:
                 prompt.encode()
             except UnicodeEncodeError as error:
                 raise ValueError(f"the prompt {ascii(prompt[:40])} has bytes that are not UTF-8; mend them") from error
-            tokens = [self.tokenizer.start, *self.tokenizer.encode(prompt)]
+            tokens = self.framing.read(self.tokenizer.encode(prompt))
         else:
             tokens = list(prompt)
         if len(tokens) >= self.model.context:
@@ -132,7 +136,7 @@ class Writer:
             raise ValueError("writing needs a prompt, and a new, copies and stride of at least 1")
         if isinstance(stop, str) or "" in stop:
             raise ValueError(f"stop={stop!r} must be a list of strings, none of them empty")
-        cfg = TextSampler(choice, (self.tokenizer.end,) if end else ())
+        cfg = TextSampler(choice, self.framing.ends if end else ())
         for prompt in prompts:
             tokens = self.encode(prompt)
             rows += [Row(self._text(prompt), tokens, Stream(self.tokenizer)) for _ in range(copies)]
@@ -217,6 +221,14 @@ def check_tokenizer(tokenizer: Tokenizer, model: LMConfig) -> None:
     """Raises ValueError when the tokenizer has ids that the model has no embedding for."""
     if tokenizer.vocab_size > model.vocab:
         raise ValueError(f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab}; give it its own")
+
+
+def checked_framing(framing: Framing, model: LMConfig) -> Framing:
+    """Raises ValueError for ids around texts that the model has no embedding for."""
+    for number in (*framing.before, *framing.after, *framing.ends, framing.alone):
+        if not 0 <= number < model.vocab:
+            raise ValueError(f"texts are framed with id {number}, but the model knows ids from 0 to {model.vocab - 1}")
+    return framing
 
 
 def fill(x: np.ndarray, rows: int, value: Any) -> np.ndarray:

@@ -59,6 +59,10 @@ class Pieces:
         )
         return tuple(dict.fromkeys(piece.strip(SPACE) for piece in pieces))
 
+    def name(self, token: int) -> str:
+        """What the model calls an id."""
+        return self._processor.IdToPiece(token)
+
     def save(self, path: str | Path) -> None:
         """Writes {"kind": "sentencepiece", "model": the file in base64}."""
         content = {"kind": "sentencepiece", "model": base64.b64encode(self._model).decode()}

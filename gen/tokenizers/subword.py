@@ -39,6 +39,8 @@ FIM = (
 # A tokenizer that gives this back changes nothing: case, accents, spaces at the ends and in the middle, line breaks.
 PROBE = "  A\u00e9 \n\n\tb  c\U0001f600 "
 
+LETTER = "a"  # a text, to see what a post-processor puts around it
+
 
 class Subword:
     """A tokenizer of the `tokenizers` library with the names of its start, end and pad tokens."""
@@ -75,6 +77,24 @@ class Subword:
         if token is None:
             raise ValueError(f"the tokenizer has no token {name!r}")
         return token
+
+    def name(self, token: int) -> str:
+        """What the file calls an id."""
+        return self._tokenizer.id_to_token(token)
+
+    def around(self) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """The ids that the file's own post-processor puts before and after a text; None where it has none."""
+        if self._tokenizer.post_processor is None:
+            return None
+        whole = self._tokenizer.encode(LETTER, add_special_tokens=True).ids
+        own = self._tokenizer.encode(LETTER, add_special_tokens=False).ids
+        first = next((i for i in range(len(whole)) if own and whole[i : i + len(own)] == own), len(whole))
+        return tuple(whole[:first]), tuple(whole[first + len(own) :])
+
+    @property
+    def byte_fallback(self) -> bool:
+        """Whether unknown letters become bytes, as in SentencePiece models, those of Llama among them."""
+        return bool(getattr(self._tokenizer.model, "byte_fallback", False))
 
     def unknown(self, text: str) -> tuple[str, ...]:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)

@@ -9,6 +9,7 @@ import jax
 from gen import config
 from gen import mesh as meshes
 from gen.sample.choose import Choice
+from gen.tokenizers.framing import Framing
 from launch import write
 from launch.language import Language
 from launch.replay import record, verdict
@@ -31,6 +32,7 @@ class Text:
     text: str
     tokens: tuple[int, ...]
     log_p: tuple[float, ...]
+    framing: Framing | None = None  # None: the usual one of models trained by gen
 
     def __post_init__(self):
         record.check_place(self.seed, self.num, self.index)
@@ -45,15 +47,19 @@ def replay(path: Path, workdir: Path, only: int | None) -> int:
     if only is not None and only >= len(lines):
         raise ValueError(f"--line={only}: {path} has {len(lines)} lines")
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
-    opened: dict[record.Weights, Language] = {}
+    opened: dict[tuple[record.Weights, Framing | None], Language] = {}
+    if not lines:
+        raise ValueError(f"{path} holds no texts; give a file that launch.sample wrote")
     code = 0
     for number in range(len(lines)) if only is None else [only]:
         where = f"{path}, line {number}"
         said = record.build(Text, record.parse(lines[number], where), where)
-        if said.weights not in opened:
-            opened[said.weights] = Language.open(workdir, mesh, said.weights.step)
-            verdict.check_weights(where, said.weights, opened[said.weights].weights)
-        code = line(where, said, opened[said.weights], mesh) or code
+        key = said.weights, said.framing
+        if key not in opened:
+            language = Language.open(workdir, mesh, said.weights.step)
+            verdict.check_weights(where, said.weights, language.weights)
+            opened[key] = language.framed(said.framing or Framing.usual(language.tokenizer))
+        code = line(where, said, opened[key], mesh) or code
     return code
 
 

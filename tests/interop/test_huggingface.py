@@ -77,7 +77,7 @@ def test_what_is_missing_or_cut_is_named(tmp_path):
     with pytest.raises(ValueError, match="has no weight_map from names to files"):
         read_weights(tmp_path)
     (tmp_path / INDEX).write_text('{"weight_map": ')
-    with pytest.raises(ValueError, match="is no whole JSON file"):
+    with pytest.raises(ValueError, match="model.safetensors.index.json is not JSON: .*fetch it again"):
         read_weights(tmp_path)
     index(tmp_path, a="one.safetensors", b="two.safetensors")
     with pytest.raises(ValueError, match="one.safetensors is missing, which model.safetensors.index.json names"):
@@ -92,14 +92,37 @@ def test_what_is_missing_or_cut_is_named(tmp_path):
 
 
 def test_a_file_that_is_no_object_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="cannot read .*config.json: No such file or directory; give the directory"):
+    with pytest.raises(ValueError, match="config.json does not exist; fetch it again, or give the directory of a mod"):
         read_json(tmp_path / CONFIG)
-    (tmp_path / CONFIG).write_text("[1]")
-    with pytest.raises(ValueError, match="holds no JSON object"):
-        read_json(tmp_path / CONFIG)
-    (tmp_path / CONFIG).write_text("[" * 100_000)
-    with pytest.raises(ValueError, match="is no whole JSON file"):
-        read_json(tmp_path / CONFIG)
+    for content, message in {
+        "[1]": "config.json is a list, but an object is expected",
+        "[" * 100_000: "is nested deeper than 64",
+        '{"eps": NaN}': "NaN is not a number of JSON",
+        '{"n_layer": 1' + "0" * 400 + "}": "is too large",
+    }.items():
+        (tmp_path / CONFIG).write_text(content)
+        with pytest.raises(ValueError, match=message):
+            read_json(tmp_path / CONFIG)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, INDEX])
+def test_only_regular_files_are_read(tmp_path, name):
+    """A FIFO would be waited for, and /dev/zero never ends."""
+    read = (lambda: read_json(tmp_path / name)) if name == CONFIG else (lambda: read_weights(tmp_path))
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match="is not a regular file|holds neither"):
+        read()
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="is not a regular file|holds neither"):
+        read()
+
+
+@pytest.mark.parametrize("homes", [{"a": 1}, {"a": None}, {"a": ["x.safetensors"]}, [], "x.safetensors", None])
+def test_an_index_of_other_types_is_refused(tmp_path, homes):
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": homes}))
+    with pytest.raises(ValueError, match="index.json: weight_map.* is expected; fetch it again"):
+        read_weights(tmp_path)
 
 
 # ---- whole or not at all

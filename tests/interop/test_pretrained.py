@@ -131,8 +131,10 @@ def test_an_architecture_that_gen_does_not_read_is_refused(tmp_path, changes, me
 
 
 def test_a_config_of_a_billion_layers_is_refused_at_once(tmp_path):
-    with pytest.raises(ValueError, match="config.json says 1000000000 layers, the files hold 40 arrays; fetch it"):
-        load_pretrained(write_directory("gpt2", tmp_path / "gpt2", n_layer=10**9))
+    with pytest.raises(ValueError, match="config.json says 100000000 layers, the files hold 40 arrays; fetch it"):
+        load_pretrained(write_directory("gpt2", tmp_path / "gpt2", n_layer=10**8))
+    with pytest.raises(ValueError, match="n_layer=1000000000 cannot be used; gen takes sizes up to 134,217,728"):
+        load_pretrained(write_directory("gpt2", tmp_path / "more", n_layer=10**9))
 
 
 def test_the_kind_of_model_is_enough(tmp_path):

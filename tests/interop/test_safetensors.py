@@ -1,4 +1,5 @@
 import json
+import math
 
 import jax.numpy as jnp
 import numpy as np
@@ -46,12 +47,27 @@ def test_what_is_written_is_what_numpy_holds_also_when_strided(tmp_path):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (b"{", "its header makes no sense"),
-        (b"[" * 100_000, "its header makes no sense"),
-        ([], "its header makes no sense"),
-        ({"x": {"dtype": "F32"}}, "its header makes no sense"),
-        ({"x": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, "its header makes no sense"),
-        ({"x": {"dtype": "F32", "shape": ["a"], "data_offsets": [0, 4]}}, "its header makes no sense"),
+        (b"{", "its header is not JSON"),
+        (b"[" * 100_000, "its header: its JSON is nested deeper than 64"),
+        ([], "its header is a list, but an object is expected"),
+        ({"x": {"dtype": "F32"}}, "its header lacks x.shape"),
+        ({"x": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, r"x has the shape \[-1\], which no array has"),
+        ({"x": {"dtype": "F32", "shape": ["a"], "data_offsets": [0, 4]}}, r"x.shape\[0\] is text, but an integer is"),
+        (
+            {"x": {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}},
+            r"x.shape\[0\] is a number, but an integer is",
+        ),
+        ({"x": {"dtype": "F32", "shape": [10**400], "data_offsets": [0, 4]}}, "is too large"),
+        ({"x": {"dtype": "F32", "shape": [math.inf], "data_offsets": [0, 4]}}, "Infinity is not a number of JSON"),
+        (
+            {"x": {"dtype": "F32", "shape": [0, 2**60, 2**60], "data_offsets": [0, 0]}},
+            "x has the shape .* no array has",
+        ),
+        ({"x": {"dtype": "F32", "shape": [1] * 70, "data_offsets": [0, 4]}}, "x has the shape .* no array has"),
+        ({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4, 8]}}, "data_offsets has 3 items, but 2 are"),
+        ({"x": {"dtype": "F32", "shape": [0], "data_offsets": [5, 4]}}, "its bytes are not all there"),
+        ({"x": {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}}, "x.dtype is a list, but text is expected"),
+        ({"x\x1b[2J" + "y" * 5000: {"dtype": "F16", "shape": [9], "data_offsets": [0, 4]}}, "x␛\\[2Jy{95}… should"),
         ({"x": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}, r"x should have shape \(3,\)"),
         ({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}}, r"x should have shape \(1,\)"),
         ({"x": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}, "x has dtype F8_E4M3"),

@@ -92,7 +92,7 @@ def test_a_run_goes_back_to_the_bits_that_it_came_from(run, tmp_path, hub, token
     for name, array in weights.items():
         np.testing.assert_array_equal(written[name], array)
     config = files.read_json(tmp_path / "out" / "config.json")
-    assert (config["bos_token_id"], config["eos_token_id"]) == (tokenizer.start, tokenizer.end)
+    assert (config["bos_token_id"], config["eos_token_id"]) == (tokenizer.start, [tokenizer.end, 2])
     assert files.read_json(tmp_path / "out" / "tokenizer.json") == files.read_json(hub / "tokenizer.json")
     about = files.read_json(tmp_path / "out" / "tokenizer_config.json")
     assert (about["eos_token"], about["add_prefix_space"]) == ("<end>", True)
@@ -108,13 +108,15 @@ def test_a_tokenizer_that_has_no_file_there_is_told(run, tmp_path, capsys):
     assert files.read_json(tmp_path / "out" / "config.json")["torch_dtype"] == "bfloat16"
 
 
-def test_a_tokenizer_goes_into_the_file_that_others_read(tmp_path):
-    files.write_json(tmp_path / "saved.json", {"kind": "sentencepiece", "model": "YWJj"})
-    assert convert.write_tokenizer(tmp_path / "saved.json", tmp_path)
-    assert (tmp_path / "tokenizer.model").read_bytes() == b"abc"
-    files.write_json(tmp_path / "saved.json", {"version": "1.0"})  # as the hub has it
-    assert convert.write_tokenizer(tmp_path / "saved.json", tmp_path)
-    assert files.read_json(tmp_path / "tokenizer.json") == {"version": "1.0"}
+def test_a_sentencepiece_model_goes_into_the_file_that_others_read(tmp_path):
+    tokenizer = load(pieces(tmp_path / "tokenizer.model"))
+    tokenizer.save(tmp_path / "saved.json")
+    framing = Framing((tokenizer.start,), (), (tokenizer.end,), tokenizer.start)
+    (tmp_path / "out").mkdir()
+    assert convert.write_tokenizer(tmp_path / "saved.json", tmp_path / "out", tokenizer, framing)
+    assert (tmp_path / "out" / "tokenizer.model").read_bytes() == (tmp_path / "tokenizer.model").read_bytes()
+    about = files.read_json(tmp_path / "out" / "tokenizer_config.json")
+    assert (about["bos_token"], about["add_bos_token"], about["add_eos_token"]) == ("<s>", True, False)
 
 
 def refused(message, source, target, **flags):
