@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from launch import command
+from launch import command, output
 
 
 def main(args, overrides) -> int:
@@ -22,16 +22,22 @@ def main(args, overrides) -> int:
     import jax
 
     from gen import mesh as meshes
+    from gen.messages import note
     from gen.sample.conversation import Conversation
     from launch.language import Language
     from launch.talk import Ratings, Talk
     from launch.write import choice_of, template_of
 
+    path = Path(args.ratings or Path(args.workdir) / "ratings.jsonl")
+    if args.ratings is None and (problem := output.refusal(path.parent)):
+        note(f"{problem}; give --ratings=FILE to keep ratings")
+    else:
+        output.appended(path, "messages")
     language = Language.open(args.workdir, meshes.make(meshes.MeshConfig(), jax.devices()))
     template, choice = template_of(language, args.workdir), choice_of(language, overrides)
     how = {"system": args.system, "new": args.new, "choice": choice, "seed": args.seed}
     conversation = Conversation(language.writer, template, **how)
-    ratings = Ratings(Path(args.ratings or Path(args.workdir) / "ratings.jsonl"))
+    ratings = Ratings(path)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     # bytes that are no text are refused message by message, not with the whole conversation
     if isinstance(sys.stdin, io.TextIOWrapper):

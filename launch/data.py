@@ -9,21 +9,23 @@ terminal without --out. Of conversations, what the model learns to say is colour
 it never learns to end.
 """
 
-import contextlib
 import sys
 from pathlib import Path
 
 from absl import flags
 
-from launch import command
+from launch import command, output
 
 SAMPLED = 64  # batches that are searched for an end
 
 
 def main(args, overrides) -> int:
     data = command.load_config(args.config)
+    if args.out is not None:
+        output.file("--out", args.out, args.overwrite)
     from gen.data.chat import ChatPipeline
     from gen.data.pipeline import Pipeline
+    from gen.train import files
     from launch import catalog, feeds, runs, sheet, trained
 
     data = runs.with_overrides(data, overrides)
@@ -47,10 +49,15 @@ def main(args, overrides) -> int:
         captions = [""] * rows
         if tokenizer is not None and "tokens" in batch:
             captions = [tokenizer.decode(tokens_T) for tokens_T in batch["tokens"]]
-        sheet.draw(batch["image"], [f"{row}  {caption}" for row, caption in enumerate(captions)]).save(args.out)
+        drawn = sheet.draw(batch["image"], [f"{row}  {caption}" for row, caption in enumerate(captions)])
+        with files.replacing(Path(args.out)) as partial:
+            drawn.save(partial, "PNG")
     else:
-        with Path(args.out).open("w") if args.out else contextlib.nullcontext(sys.stdout) as file:
-            file.writelines(sheet.text_of(feed, batch, args.rows, terminal=file.isatty()))
+        shown = sheet.text_of(feed, batch, args.rows, terminal=args.out is None and sys.stdout.isatty())
+        if args.out:
+            files.write_text(Path(args.out), "".join(shown))
+        else:
+            sys.stdout.writelines(shown)
     print(f"step {args.step} of {args.config}, {rows} rows" + (f": {args.out}" if args.out else ""))
     if isinstance(feed, ChatPipeline):
         check_ends(loader, feed.tokenizer.end, args.step)
@@ -73,5 +80,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("config", None, "config file, FILE.py or FILE.py:VARIANT")
     flags.DEFINE_integer("step", 0, "the training step, from 0", lower_bound=0)
     flags.DEFINE_string("out", None, "the file to write: a PNG of pictures, or text, which else goes to the terminal")
+    output.define()
     flags.DEFINE_integer("rows", 0, "texts: how many rows are also shown token by token", lower_bound=0)
     command.run(main, config="the config file, as configs/unclip/digits.py:clip")

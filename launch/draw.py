@@ -17,6 +17,8 @@ from jaxtyping import Float
 from gen import config
 from gen.sample import png
 from gen.sample.unclip import SamplerConfig
+from launch import output
+from launch.many.ledger import identify
 from launch.unclip import Unclip
 
 COLUMNS = 8  # of a grid
@@ -38,14 +40,15 @@ class Asked:
 
 def draw(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with: dict[str, Any]) -> int:
     """Writes the pictures of each prompt, each with its record, and a grid of them."""
+    out = output.folder(Path(args.out or Path(args.workdir) / "samples"))
     stack = open_for(args, overrides, mesh)
-    out = Path(args.out or Path(args.workdir) / "samples")
     for prompt in args.prompt:
         for note in stack.read([prompt])[1]:
             print(f"note: {note}")
         together = min(args.batch, args.num)
         asked = Asked(prompt, args.seed, args.num, together, args.from_text_embedding, stack.samplers)
-        _write(stack, asked, {"weights": stack.digests(), **made_with}, out / f"{name(prompt)}-seed{args.seed}")
+        record = {**config.to_dict(asked), "weights": stack.digests(), **made_with}
+        _write(stack, asked, record, free_stem(out, f"{name(prompt)}-seed{args.seed}", record))
     return 0
 
 
@@ -92,8 +95,31 @@ def grid(pictures_NYXC: Float[np.ndarray, "N Y X 3"]) -> np.ndarray:
     return png.grid(pictures_NYXC, columns=min(COLUMNS, len(pictures_NYXC)))
 
 
-def _write(stack: Unclip, asked: Asked, made_with: Mapping[str, Any], stem: Path) -> None:
-    record = {**config.to_dict(asked), **made_with}
+def free_stem(out: Path, plain: str, record: Mapping[str, Any]) -> Path:
+    """How the files of a request begin: `plain`, or with a digest of the record where other pictures have that name.
+
+    The same record makes the same pictures, which may take their own place. Raises ValueError where even the name with
+    the digest belongs to something else.
+    """
+    digest = request_of(record)
+    first = output.named(out, plain, "-000.png", digest, lambda path: drawn_by(path, digest))
+    return first.with_name(first.name.removesuffix("-000.png"))
+
+
+def request_of(record: Mapping[str, Any]) -> str:
+    """A digest of what pictures are made from, whichever of them and however many."""
+    return identify({key: value for key, value in record.items() if key not in ("kind", "index")}, "pictures")
+
+
+def drawn_by(path: Path, digest: str) -> bool:
+    """Whether a file is a picture with a record of this digest."""
+    try:
+        return request_of(png.read(path)[1]) == digest
+    except (OSError, ValueError):
+        return False
+
+
+def _write(stack: Unclip, asked: Asked, record: Mapping[str, Any], stem: Path) -> None:
     pictures = every(stack, asked)
     for index, picture in enumerate(pictures):
         path = stem.with_name(f"{stem.name}-{index:03d}.png")

@@ -1,6 +1,5 @@
 """Labels of texts from a trained classifier, for launch.sample: shown, and kept as lines of JSON."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from gen.train import files
 from launch import labels
 from launch.many import prompts
 from launch.trained import Run
+from launch.write import add_lines, lines_file
 
 
 def label(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with: dict[str, Any]) -> int:
@@ -27,19 +27,13 @@ def label(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with
     asked |= {name: getattr(args, name) is not None for name in ("add_bos", "add_eos")}
     if strange := next((name for name, value in asked.items() if value), None):
         raise ValueError(f"{args.workdir} is a classifier, which writes nothing: leave --{strange} out")
+    path, problem = lines_file(args, "labels.jsonl", "label")
     labeller, weights = open_labeller(Path(args.workdir), mesh, args.batch)
     guesses = labeller.label(prompts.given(args))
     for guess in guesses:
         show(guess)
-    out = Path(args.out or Path(args.workdir) / "samples")
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "labels.jsonl"
-    with path.open("a") as file:
-        file.writelines(
-            json.dumps({"label": guess.best, **guess._asdict(), "weights": weights, **made_with}) + "\n"
-            for guess in guesses
-        )
-    print(f"added {len(guesses)} texts to {path}")
+    lines = [{"label": guess.best, **guess._asdict(), "weights": weights, **made_with} for guess in guesses]
+    add_lines(path, lines, problem)
     return 0
 
 

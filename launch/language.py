@@ -31,16 +31,16 @@ from launch.trained import GENERATION, Run
 @dataclasses.dataclass
 class Language:
     """`run` is the config of the run that trained it, None for weights from elsewhere; `weights` says which, and
-    `template` how it converses, if it has learned to. `generation` says how texts are framed, ended and chosen."""
+    `template` how it converses, if it has learned to. `stated` is what published files say of how it is used."""
 
     params: Params
     model: LMConfig
     tokenizer: Tokenizer
     mesh: Mesh
     weights: Mapping[str, Any]
-    generation: Generation
     run: RunConfig | None = None
     template: Template | None = None
+    stated: Generation | None = None
 
     @classmethod
     def open(cls, place: str | Path, mesh: Mesh, step: int | None = None) -> "Language":
@@ -53,7 +53,7 @@ class Language:
                 raise ValueError(f"{place} has no tokenizer.json or tokenizer.model; put the model's own beside it")
             weights: dict[str, Any] = {"directory": place.name, "digest": digest.combine(digest.digests(read.params))}
             found = generation.read(place, read.tokenizer, read.cfg)
-            return cls(read.params, read.cfg, read.tokenizer, mesh, weights, found)
+            return cls(read.params, read.cfg, read.tokenizer, mesh, weights, stated=found)
         run = Run.open(place, step)
         if not catalog.FAMILIES[run.cfg.task.name].writes:
             raise ValueError(f"{place} holds a {run.cfg.task.name}, not a language model")
@@ -65,12 +65,17 @@ class Language:
         return cls(params, run.cfg.model, tokenizer, mesh, weights, found, run.cfg, template)
 
     @property
+    def generation(self) -> Generation:
+        """How texts are framed, ended and chosen."""
+        return self.stated or Generation(Framing.usual(self.tokenizer))
+
+    @property
     def framing(self) -> Framing:
         return self.generation.framing
 
     def framed(self, framing: Framing) -> "Language":
         """The same model with other tokens around texts, and at their ends."""
-        return dataclasses.replace(self, generation=dataclasses.replace(self.generation, framing=framing))
+        return dataclasses.replace(self, stated=dataclasses.replace(self.generation, framing=framing))
 
     @functools.cached_property
     def writer(self) -> Writer:

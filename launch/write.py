@@ -18,13 +18,19 @@ from gen.sample.conversation import checked
 from gen.sample.writer import Piece, Prompt, Written
 from gen.tokenizers.framing import Framing
 from gen.tokenizers.template import Message, Template
+from gen.train import files
+from launch import output
 from launch.language import Language
 
 TOKENS = 128  # written when nobody says how many
 
 
 def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with: dict[str, Any]) -> int:
-    """Shows each text, the first as it is written, and appends all to OUT/texts.jsonl."""
+    """Shows each text, the first as it is written, and appends all to OUT/texts.jsonl.
+
+    Texts of a directory that cannot be written are shown alone, unless OUT is given.
+    """
+    path, problem = lines_file(args, "texts.jsonl", "text")
     language = open_for(args, mesh)
     record = record_of(language, args, args.seed, overrides, made_with)
     lines = []
@@ -34,13 +40,27 @@ def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with
         for index, line in enumerate(written(language, {**record, "asked": prompt}, _show_first)):
             print(("" if index == 0 else shown + line["text"]) + f"\n---- {_describe(line)}")
             lines.append(line)
-    out = Path(args.out or Path(args.workdir) / "samples")
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "texts.jsonl"
-    with path.open("a") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
-    print(f"added {len(lines)} texts to {path}")
+    add_lines(path, lines, problem)
     return 0
+
+
+def lines_file(args: Any, name: str, key: str) -> tuple[Path, str | None]:
+    """A file of JSON lines with `key` in OUT, or in the samples of WORKDIR, and why it cannot be written: only there,
+    where what is made can be shown without, is that no error."""
+    path = Path(args.out or Path(args.workdir) / "samples") / name
+    problem = None if args.out else output.refusal(path.parent)
+    return (path if problem else output.appended(path, key)), problem
+
+
+def add_lines(path: Path, lines: Sequence[Mapping[str, Any]], problem: str | None) -> None:
+    """Appends to a file of `lines_file`, or notes why that is not done."""
+    if problem:
+        return note(f"{problem}; shown here alone: give --out=DIR to keep what is made")
+    with files.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    print(f"added {len(lines)} texts to {path}")
 
 
 def open_for(args: Any, mesh: Mesh) -> Language:

@@ -23,13 +23,11 @@ import numpy as np
 
 from gen import jsonfile
 from gen.interop import safetensors
+from gen.jsonfile import NotReadable
 from gen.messages import bare, short
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-
-
-ADVICE = "fetch it again, or give the directory of a model"
 
 
 class Index(TypedDict):
@@ -40,7 +38,9 @@ class Index(TypedDict):
 
 def read_json(path: Path, kind: Any = dict[str, Any]) -> Any:
     """Raises NotReadable, naming the file, when it is missing or does not hold the JSON that is expected."""
-    return jsonfile.read(path, kind, advice=ADVICE)
+    if not path.exists():
+        raise NotReadable(f"{path} does not exist; give the directory of a model")
+    return jsonfile.read(path, kind, advice="fetch it again")
 
 
 def read_weights(directory: Path) -> dict[str, np.ndarray]:

@@ -15,11 +15,11 @@ names a Python with torch and transformers (third_party/bench), by default this 
 by gen's, above 1 where gen is faster. Any key of the config can be set with --config.KEY=VALUE.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from absl import flags
 
-from launch import command
+from launch import command, output
 
 STACK_PARTS = ("sample", "compile", "conv")
 LANGUAGE_PARTS = ("step", "decode", "curve", "memory", "save")
@@ -27,6 +27,9 @@ LANGUAGE_PARTS = ("step", "decode", "curve", "memory", "save")
 
 def main(args, overrides) -> int:
     data = command.load_config(args.config)
+    for name in ("json", "png"):
+        if getattr(args, name) is not None:
+            output.file(f"--{name}", getattr(args, name), args.overwrite)
     if data.get("task", {}).get("name") == "lm":
         wanted = selection(args.what, LANGUAGE_PARTS)
         from launch.bench.versus import measure_language
@@ -44,8 +47,10 @@ def main(args, overrides) -> int:
     return 0
 
 
-def selection(what: Iterable[str], known: tuple[str, ...]) -> set[str]:
+def selection(what: Collection[str], known: tuple[str, ...]) -> set[str]:
     """What is to be timed. Raises ValueError for a name that there is not."""
+    if not [*what]:
+        raise ValueError(f"--what= names nothing: choose from {', '.join([*known, 'all'])}")
     for name in what:
         if name not in (*known, "all"):
             raise ValueError(f"--what={name}: choose from {', '.join([*known, 'all'])}")
@@ -68,4 +73,5 @@ if __name__ == "__main__":
     flags.DEFINE_list("batches", "1,16", "how many rows decode at once")
     flags.DEFINE_integer("steps", 200, "training steps of the curve", lower_bound=1)
     flags.DEFINE_string("png", None, "file for a picture of the curve")
+    output.define()
     command.run(main)

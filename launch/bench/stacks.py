@@ -3,13 +3,13 @@
 measure_stack(data, overrides, wanted={"decoder", "conv"}, args)
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from gen.train import files
 from launch.bench.compiler import DEPTHS, measure_convolutions, measure_depths
 from launch.bench.models import measure_sampler, measure_step, models, samples
 from launch.bench.timing import Figure, measure_matmul
@@ -37,7 +37,7 @@ def measure_stack(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]],
         print(f"{DEPTHS[1]} layers compile in {deep.seconds / shallow.seconds:.2f} times the time of {DEPTHS[0]}")
     if args.json:
         record = {"devices": devices, "figures": [figure._asdict() for figure in figures]}
-        Path(args.json).write_text(json.dumps(record, indent=1) + "\n")
+        files.write_json(Path(args.json), record)
 
 
 def show(figures: Sequence[Figure], devices: str) -> None:

@@ -4,13 +4,13 @@ measure_language(data, overrides, wanted={"step", "decode"}, args)
 """
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from gen.train import files
 from gen.train import state as states
 from launch.bench import work
 from launch.bench.curve import EARLY, Curve, draw, measure_curve, prepare_curve
@@ -47,7 +47,7 @@ def measure_language(
         for row in rows:
             print(f"{row.length:6} tokens: {row.bytes / 2**20:7.1f} MiB, {row.bytes / row.length:.0f} bytes a token")
     if args.json:
-        Path(args.json).write_text(json.dumps(record, indent=1) + "\n")
+        files.write_json(Path(args.json), record)
 
 
 def measure_saves(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]], args: Any) -> dict[str, Any]:

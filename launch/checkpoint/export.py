@@ -1,17 +1,19 @@
 """`export`: arrays of a checkpoint as one safetensors file, which every framework reads."""
 
 import json
-from pathlib import Path
 
 from gen.interop import safetensors
 from gen.train import files, verify
 from gen.train.proof import Contents, Damaged
+from launch import output
 from launch.checkpoint import place
 
 
-def export(where: str, to: str | None, part: str | None) -> int:
+def export(where: str, to: str | None, part: str | None, overwrite: bool = False) -> int:
+    """Writes arrays into a new file, or with `overwrite` in place of one; returns an exit status."""
     if to is None:
         raise ValueError("--to is missing: the file to write, as weights.safetensors")
+    target = output.file("--to", to, overwrite)
     step = place.one(where)
     try:
         contents = verify.intact(step)
@@ -20,7 +22,7 @@ def export(where: str, to: str | None, part: str | None) -> int:
     except Damaged as error:
         raise ValueError(f"{step} is damaged: {error}; export another step") from error
     said = {"step": step.name, "part": prefix.rstrip("/"), "digest": contents.digest(prefix)}
-    with files.replacing(Path(to)) as partial:
+    with files.replacing(target) as partial:
         safetensors.save(partial, arrays, {"gen": json.dumps(said)})
     print(f"wrote {len(arrays)} arrays of {step}, {said['part'] or 'the whole state'}, to {to}")
     return 0

@@ -5,6 +5,7 @@ pictures(grid, out)        # out/grid.png
 texts(grid, out)           # out/grid.html
 """
 
+import hashlib
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,19 +13,24 @@ from typing import Any, NamedTuple
 
 import jinja2
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
+from gen.jsonfile import open_regular
 from gen.train import files
+from launch import output
 from launch.many.items import Item
 
 LARGEST = 600  # cells of a grid that somebody looks at
 SMALLEST, WIDEST = 96, 256  # pixels on the side of a picture in it
 MARGIN, GAP, SIZE = 180, 4, 13  # pixels: of the labels' column, between pictures, of letters
+MARK, HEAD = "gen-list", 4096  # what marks the digest of a list, and within how many bytes
 PAGE = Path(__file__).with_name("grid.html")
 
 
 class Grid(NamedTuple):
     """Lines of a ledger by prompt and label; there is none for what has not been made."""
 
+    digest: str  # of all samples that are to be in it
     prompts: list[str]
     labels: list[str]
     cells: Mapping[tuple[str, str], Mapping[str, Any]]
@@ -32,6 +38,7 @@ class Grid(NamedTuple):
 
 def arrange(items: Sequence[Item], names: Callable[[Item], list[str]], made: Mapping[str, Any]) -> Grid:
     """`names(item)` are the ids of an item's samples, each of which has a column where there are several."""
+    every = [name for item in items for name in names(item)]
     cells: dict[tuple[str, str], Mapping[str, Any]] = {}
     labels: dict[str, None] = {}
     for item in items:
@@ -41,11 +48,12 @@ def arrange(items: Sequence[Item], names: Callable[[Item], list[str]], made: Map
             labels[label] = None
             if name in made:
                 cells[item.prompt, label] = made[name]
-    return Grid(list(dict.fromkeys(item.prompt for item in items)), list(labels), cells)
+    digest = hashlib.sha256("".join(every).encode()).hexdigest()[:16]
+    return Grid(digest, list(dict.fromkeys(item.prompt for item in items)), list(labels), cells)
 
 
 def pictures(grid: Grid, out: Path) -> Path:
-    """Writes OUT/grid.png from the pictures that lines name."""
+    """Writes OUT/grid.png from the pictures that lines name, under another name where that is of another list."""
     opened = {place: fitted(Image.open(out / line["file"]).convert("RGB")) for place, line in grid.cells.items()}
     font = ImageFont.load_default(SIZE)
     words = [word for label in grid.labels for word in label.split()]
@@ -64,20 +72,31 @@ def pictures(grid: Grid, out: Path) -> Path:
                 canvas.paste(opened[prompt, label], (left, top + row * (height + GAP)))
     for row, prompt in enumerate(grid.prompts):
         draw.multiline_text((GAP, top + row * (height + GAP)), wrapped(prompt, MARGIN - 2 * GAP), "black", font)
-    path = out / "grid.png"
+    path = output.named(out, "grid", ".png", grid.digest, lambda path: _holds(path, grid.digest))
     with files.replacing(path) as partial:
-        canvas.save(partial, "PNG")
+        info = PngInfo()
+        info.add_text(MARK, grid.digest)
+        canvas.save(partial, "PNG", pnginfo=info)
     return path
 
 
 def texts(grid: Grid, out: Path) -> Path:
-    """Writes OUT/grid.html."""
+    """Writes OUT/grid.html, under another name where that is of another list."""
     text_of = lambda *place: grid.cells.get(place, {}).get("text")
     rows = [(prompt, [text_of(prompt, label) for label in grid.labels]) for prompt in grid.prompts]
-    path = out / "grid.html"
+    path = output.named(out, "grid", ".html", grid.digest, lambda path: _holds(path, grid.digest))
     template = jinja2.Template(PAGE.read_text(), autoescape=True)
-    files.write_text(path, template.render(labels=grid.labels, rows=rows))
+    files.write_text(path, template.render(mark=MARK, digest=grid.digest, labels=grid.labels, rows=rows))
     return path
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Whether a grid is of the list with this digest, which stands near its beginning."""
+    try:
+        with open_regular(path) as file:
+            return digest.encode() in file.read(HEAD)
+    except (OSError, ValueError):
+        return False
 
 
 def fitted(image: Image.Image) -> Image.Image:

@@ -60,7 +60,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def identify(record: Mapping[str, Any], index: int) -> str:
+def identify(record: Mapping[str, Any], index: int | str) -> str:
     """The id of a sample: a digest of all that it is made from, but for where it is made."""
     asked = {key: value for key, value in record.items() if key not in ("made_with", "num", "batch", "row")}
     return hashlib.sha256(json.dumps([asked, index], sort_keys=True).encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from launch import draw as pictures
-from launch import write
+from launch import output, write
 from launch.many import grid, items, prompts
 from launch.many.ledger import Ledger
 from launch.many.pictures import Pictures
@@ -31,23 +31,30 @@ def seeds(args: Any) -> list[int]:
 
 def draw(args: Any, overrides: Overrides, mesh: Mesh, made_with: dict[str, Any], place: tuple[int, int]) -> int:
     """Pictures, for `place`, process and processes."""
+    out = output.folder(place_of(args))
     stack = pictures.open_for(args, overrides, mesh)
     maker = Pictures(stack, args.num, args.batch, args.from_text_embedding, made_with)
-    return make(args, maker, place, grid.pictures)
+    return make(args, maker, place, grid.pictures, out)
+
+
+def place_of(args: Any) -> Path:
+    """Where the samples of a list go."""
+    return Path(args.out or Path(args.workdir) / "samples")
 
 
 def texts(args: Any, overrides: Overrides, mesh: Mesh, made_with: dict[str, Any], place: tuple[int, int]) -> int:
+    out = output.folder(place_of(args))
     maker = Texts(write.open_for(args, mesh), args, overrides, made_with)
-    return make(args, maker, place, grid.texts)
+    return make(args, maker, place, grid.texts, out)
 
 
-def make(args: Any, maker: Pictures | Texts, place: tuple[int, int], show: Any) -> int:
+def make(args: Any, maker: Pictures | Texts, place: tuple[int, int], show: Any, out: Path) -> int:
     """Makes this process's share of what is missing, and shows all in a grid if it is small enough to look at."""
     every = asked(args)
     for note in maker.check(every):
         print(f"note: {note}")
     mine = items.share(every, *place)
-    ledger = Ledger(Path(args.out or Path(args.workdir) / "samples"), *place)
+    ledger = Ledger(out, *place)
     names = [name for item in mine for name in maker.names(item)]
     done = sum(name in ledger for name in names)
     if done:
@@ -58,9 +65,9 @@ def make(args: Any, maker: Pictures | Texts, place: tuple[int, int], show: Any) 
         maker.make(mine, ledger, lambda count: bar.advance(row, count))
     print(f"wrote {len(names) - done} samples, each a line of {ledger.path}")
     if place[0] == 0 and len(every) * args.num <= grid.LARGEST:
-        made = Ledger(ledger.path.parent, *place).made  # with what other processes have made by now
+        made = Ledger(out, *place).made  # with what other processes have made by now
         cells = grid.arrange(every, maker.names, made)
         missing = len(every) * args.num - len(cells.cells)
         said = f"; {missing} are still to come, and the same command draws it with them" if missing else ""
-        print(f"a grid of all that are there: {show(cells, ledger.path.parent)}{said}")
+        print(f"a grid of all that are there: {show(cells, out)}{said}")
     return 0

@@ -14,11 +14,13 @@ import rich
 from absl import flags
 
 from gen import status
-from launch import command
+from launch import command, output
 
 
 def main(args, overrides) -> int:
     data = command.load_config(args.config)
+    if args.json is not None:
+        output.file("--json", args.json, args.overwrite)
     from gen.plan import topology
 
     machine = topology.parse(args.topology)
@@ -48,4 +50,5 @@ if __name__ == "__main__":
         "search", 0, "try so many meshes, remat policies and micro-batches, and rank them", lower_bound=0
     )
     flags.DEFINE_string("json", None, "a file for the whole plan")
+    output.define()
     command.run(main, config="the config file, as configs/lm/gpt3.py:175b", topology="the machine, as v5p:8x8x8")

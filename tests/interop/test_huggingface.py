@@ -92,7 +92,7 @@ def test_what_is_missing_or_cut_is_named(tmp_path):
 
 
 def test_a_file_that_is_no_object_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="config.json does not exist; fetch it again, or give the directory of a mod"):
+    with pytest.raises(ValueError, match="config.json does not exist; give the directory of a model"):
         read_json(tmp_path / CONFIG)
     for content, message in {
         "[1]": "config.json is a list, but an object is expected",

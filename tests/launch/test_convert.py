@@ -1,15 +1,18 @@
+import io
 import json
 import types
 
 import jax
 import numpy as np
 import pytest
+from sentencepiece import SentencePieceTrainer as trainer
 
 from gen import mesh as meshes
 from gen.interop import huggingface
 from gen.interop.pretrained import load_pretrained
 from gen.models.lm import lm_spec
-from gen.tokenizers import Bytes, train
+from gen.tokenizers import Bytes, load, train
+from gen.tokenizers.framing import Framing
 from gen.train import files, restore
 from launch import convert
 from launch.language import Language
@@ -108,8 +111,16 @@ def test_a_tokenizer_that_has_no_file_there_is_told(run, tmp_path, capsys):
     assert files.read_json(tmp_path / "out" / "config.json")["torch_dtype"] == "bfloat16"
 
 
+def sentencepiece(path):
+    buffer = io.BytesIO()
+    options = {"model_type": "bpe", "vocab_size": 300, "byte_fallback": True, "minloglevel": 2}
+    trainer.train(sentence_iterator=iter(["a handwritten seven", "in red ink"] * 20), model_writer=buffer, **options)
+    path.write_bytes(buffer.getvalue())
+    return load(path)
+
+
 def test_a_sentencepiece_model_goes_into_the_file_that_others_read(tmp_path):
-    tokenizer = load(pieces(tmp_path / "tokenizer.model"))
+    tokenizer = sentencepiece(tmp_path / "tokenizer.model")
     tokenizer.save(tmp_path / "saved.json")
     framing = Framing((tokenizer.start,), (), (tokenizer.end,), tokenizer.start)
     (tmp_path / "out").mkdir()

@@ -3,7 +3,8 @@
 Every peer is a small network of random weights: odd shapes, several levels, different numbers of heads, and no layer
 left at zero, since a zero hides whatever comes before it. Weights, inputs and outputs go into one safetensors file per
 peer, as "weights/NAME", "inputs/NAME" and "outputs/NAME", in float32. The peers compute in float64, so that a
-difference from the recorded outputs is gen's own. Names and shapes of the peers at full size go into names.json.gz.
+difference from the recorded outputs is gen's own. Whole directories of language models, with their tokenizers and what
+is computed from text, go into usage_*.json. Names and shapes of the peers at full size go into names.json.gz.
 
     python make_fixtures.py              # rewrites the fixtures beside this file; see README.md for what it needs
     python make_fixtures.py gpt2 llama   # those alone
@@ -15,7 +16,8 @@ import torch
 
 PICTURES = ("clip", "prior", "decoder", "upsampler", "schedulers", "names")
 LANGUAGE = ("gpt2", "gpt2_untied", "llama", "llama_tied", "llama3", "language_names")
-FIXTURES = (*PICTURES, *LANGUAGE)  # the place in this list is the seed
+USAGE = ("usage_gpt2", "usage_llama")
+FIXTURES = (*PICTURES, *LANGUAGE, *USAGE)  # the place in this list is the seed
 
 
 def make(name: str) -> None:
@@ -25,6 +27,10 @@ def make(name: str) -> None:
         import pictures
 
         getattr(pictures, name)()
+    elif name in USAGE:
+        import usage
+
+        usage.make(name)
     else:
         import language
 

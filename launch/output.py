@@ -1,0 +1,102 @@
+"""Where programs write: looked at before the work, and nothing that is there is lost.
+
+    output.file("--to", args.to, args.overwrite)       # refused where there is something already
+    output.folder(out)                                 # refused where nothing can be written
+    output.appended(out / "texts.jsonl", "text")       # refused where lines of something else would follow
+    output.named(out, "grid", ".png", digest, is_own)  # another name where the file is of another request
+    output.aside(place / "evaluation.json")            # what is there gets a name of its own
+
+Raises ValueError where the user should name another place, CannotWrite where the file system refuses.
+"""
+
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import flags
+
+from gen.jsonfile import open_regular
+from gen.messages import note
+from gen.train import files
+from gen.train.files import CannotWrite
+
+LINE = 2**24  # bytes of a first line that is looked at
+
+
+def define() -> None:
+    """The flag of programs that write a file which the user names."""
+    flags.DEFINE_bool("overwrite", False, "replace the file that is there already")
+
+
+def file(flag: str, path: str | Path, overwrite: bool) -> Path:
+    """A file that may be written: there is none of that name, or it may be replaced."""
+    path = Path(path)
+    if not path.name or path.is_dir():
+        raise ValueError(f"{flag}={path} is a directory; name a file")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"{flag}={path}: {path.absolute().parent} is not a directory; make it first")
+    if os.path.lexists(path):
+        if not overwrite:
+            raise ValueError(f"{flag}={path} exists already; name another file, or give --overwrite")
+        if not path.is_file():
+            raise ValueError(f"{flag}={path} is not a regular file; name another")
+    folder(path.absolute().parent)
+    return path
+
+
+def folder(path: Path) -> Path:
+    """A directory in which files can be written; it need not exist yet, and is not made."""
+    there = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
+    with files.writing(path), tempfile.TemporaryFile(dir=there):
+        return path
+
+
+def refusal(path: Path) -> str | None:
+    """Why nothing can be written in a directory; None where it can."""
+    try:
+        folder(path)
+    except CannotWrite as error:
+        return str(error)
+    return None
+
+
+def appended(path: Path, key: str) -> Path:
+    """A file of JSON lines, each an object with `key`, to which lines may be added; it need not exist yet."""
+    folder(path.parent)
+    if not os.path.lexists(path):
+        return path
+    with open_regular(path) as found:
+        first = found.readline(LINE)
+    try:
+        kind = json.loads(first) if first.strip() else {key: None}
+    except (ValueError, RecursionError):
+        kind = None
+    if not isinstance(kind, dict) or key not in kind:
+        raise ValueError(
+            f"{path} does not hold lines of JSON with {key!r}, so nothing is added to it; name another place"
+        )
+    with files.writing(path), path.open("ab"):
+        return path
+
+
+def named(place: Path, stem: str, suffix: str, digest: str, own: Callable[[Path], bool]) -> Path:
+    """PLACE/STEM+SUFFIX, or with `digest` in its name where a file of that name is not `own`: of the same request."""
+    for path in (place / f"{stem}{suffix}", place / f"{stem}-{digest}{suffix}"):
+        if not os.path.lexists(path) or own(path):
+            return path
+    raise ValueError(f"{path} is of something else; choose another --out")
+
+
+def aside(path: Path) -> None:
+    """Gives what is there the first free name of NAME.1, NAME.2, ..., and says so."""
+    if os.path.lexists(path):
+        free = next(
+            name
+            for n in itertools.count(1)
+            if not os.path.lexists(name := path.with_name(f"{path.stem}.{n}{path.suffix}"))
+        )
+        path.rename(free)
+        note(f"{path} is of something else, and is kept as {free.name}")
