@@ -45,7 +45,7 @@ def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
     from gen import mesh as meshes
     from gen.interop import generation, huggingface
     from gen.interop.pretrained import find_tokenizer, load_pretrained
-    from gen.messages import note
+    from gen.messages import harmless, note
     from gen.sample.choose import Choice
     from gen.train import files, manifest, step_dir
     from gen.train.run_dir import RunDir
@@ -78,7 +78,7 @@ def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
         step_dir.record_files(step)
     for sentence in usage.notes:
         note(sentence)
-    print(f"wrote {target}, a run with the weights of {source}")
+    print(harmless(f"wrote {target}, a run with the weights of {source}"))
     return 0
 
 
@@ -88,6 +88,7 @@ def export(source: Path, target: Path, dtype: str, max_shard_bytes: int) -> int:
 
     from gen import mesh as meshes
     from gen.interop import generation, huggingface, pretrained
+    from gen.messages import harmless
     from gen.models.lm import lm_spec
     from launch import catalog
     from launch.trained import GENERATION, TOKENIZER, Run
@@ -107,7 +108,7 @@ def export(source: Path, target: Path, dtype: str, max_shard_bytes: int) -> int:
         pretrained.write_pretrained(place, run.cfg.model, params, dtype, max_shard_bytes, marks)
         huggingface.write_json(place / generation.FILE, content)
         written = write_tokenizer(source / TOKENIZER, place, tokenizer, usage.framing)
-    print(f"wrote {target}, step {run.step} of {source}")
+    print(harmless(f"wrote {target}, step {run.step} of {source}"))
     if not written:
         print("note: a tokenizer of bytes has no file there; it encodes UTF-8 and ends texts as config.json says")
     return 0

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 
 from gen import config
+from gen.messages import harmless, note
 from gen.sample import png
 from gen.sample.unclip import SamplerConfig
 from launch import output
@@ -43,8 +44,8 @@ def draw(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with:
     out = output.folder(Path(args.out or Path(args.workdir) / "samples"))
     stack = open_for(args, overrides, mesh)
     for prompt in args.prompt:
-        for note in stack.read([prompt])[1]:
-            print(f"note: {note}")
+        for sentence in stack.read([prompt])[1]:
+            note(sentence)
         together = min(args.batch, args.num)
         asked = Asked(prompt, args.seed, args.num, together, args.from_text_embedding, stack.samplers)
         record = {**config.to_dict(asked), "weights": stack.digests(), **made_with}
@@ -126,4 +127,4 @@ def _write(stack: Unclip, asked: Asked, record: Mapping[str, Any], stem: Path) -
         png.write(path, picture, {"kind": "picture", "index": index, **record})
     together = stem.with_name(f"{stem.name}-grid.png")
     png.write_pixels(together, grid(pictures), {"kind": "grid", **record})
-    print(f"wrote {len(pictures)} pictures and {together}")
+    print(harmless(f"wrote {len(pictures)} pictures and {together}"))

@@ -1,13 +1,19 @@
 """Evaluates a trained run, or every stage of a stack, on all of its held-out data, with the averaged weights.
 
 python -m launch.evaluate --workdir=runs/digits
-python -m launch.evaluate --workdir=runs/stdlib --also=compression,fewshot,syntax,embedding
+python -m launch.evaluate --workdir=runs/stdlib --also=compression,fewshot,syntax,embedding --out=measured
 
 Losses and metrics of the task, and, where the task makes pictures of real ones, their peak signal-to-noise ratio in
 decibels; of a classifier also precision, recall and F1 of each label, and who is taken for whom. `--also` names
-further evaluations of a language model (launch/suite.py). Writes DIR/evaluation.json, and pictures into DIR/evaluation.
+further evaluations of a language model (launch/suite.py). Writes evaluation.json, and pictures into evaluation, in
+WORKDIR or the directory of each stage, or under --out; an evaluation of other weights that is there is kept under
+another name. A directory that cannot be written is evaluated too, and the results are shown alone.
+
+Of a model in the Hugging Face layout, which has no data of its own, --also=fewshot can be measured. Exit status 3 says
+that a metric is not finite, as of a run that diverged.
 """
 
+import math
 from pathlib import Path
 
 from absl import flags
@@ -19,45 +25,67 @@ def main(args, overrides) -> int:
     import jax
 
     from gen import mesh as meshes
-    from gen.train import files
-    from launch import labels, runs, stack, suite, unclip
-    from launch.language import Language
+    from gen import status
+    from launch import labels, results, runs, stack, suite, unclip
+    from launch.language import Language, is_run
+    from launch.write import note_usage
 
     if overrides:
         raise ValueError(f"--config.{overrides[0][0]}: a trained run is evaluated by its own config.json")
     suite.check(args.also)
     root = Path(args.workdir)
     places = unclip.places(root) if (root / stack.STACK).exists() else {root.name: root}
+    if root in places.values() and not is_run(root):
+        suite.check_without_data(root, args.also)
+        places = {}
     places = {name: place for name, place in places.items() if runs.task_name(place)}  # some stages train nothing
+    if not places and not args.also:
+        raise ValueError(f"{root} holds no stage that was trained, so there is nothing to evaluate")
+    kept = {
+        name: results.open_place(place, args.out and Path(args.out) / (name if place != root else ""))
+        for name, place in (places or {root.name: root}).items()
+    }
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     # before anything takes time: what is not a language model cannot be asked for more
     language = Language.open(root, mesh) if args.also else None
-    for name, place in places.items():
-        results = runs.evaluate(place, args.pictures)
-        files.write_json(place / "evaluation.json", results)
-        show(f"{name}, step {results['step']}", {k: f"{v:.5g}" for k, v in results["metrics"].items()})
-        if "classification" in results:
-            labels.show(name, results["classification"], place / "evaluation")
+    if language is not None:
+        note_usage(language)
+    finite = True
+    for name, keeper in kept.items():
+        found = {} if name not in places else runs.evaluate(places[name], args.pictures)
+        if found:
+            keeper.keep(found)
+            show(f"{name}, step {found['step']}", {k: f"{v:.5g}" for k, v in found["metrics"].items()})
+            finite = finite and all(math.isfinite(value) for value in found["metrics"].values())
+        else:
+            found = dict(language.weights) if language is not None else {}
+        if "classification" in found:
+            labels.show(name, found["classification"], None if keeper.problem else keeper.pictures)
         if language is not None:
             for also in args.also:
-                results[also], lines = suite.run(also, language, place / "evaluation")
-                files.write_json(place / "evaluation.json", results)  # each, lest a later one takes it along
+                found[also], lines = suite.run(also, language, keeper.pictures)
+                keeper.keep(found)  # each, lest a later one takes it along
                 show(f"{name}, {also}", lines)
-    return 0
+        keeper.tell()
+    return status.DONE if finite else status.DIVERGED
 
 
 def show(title: str, lines: dict[str, str]) -> None:
     import rich
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table("metric", "held out", title=title)
+    from gen.messages import harmless
+
+    table = Table("metric", "held out", title=Text(harmless(title)))
     for metric, value in lines.items():
-        table.add_row(metric, value)
+        table.add_row(Text(metric), value)
     rich.print(table)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "directory of a run or of a stack")
+    flags.DEFINE_string("workdir", None, "directory of a run or of a stack, or of a model in the Hugging Face layout")
     flags.DEFINE_integer("pictures", 64, "how many pictures are drawn and compared with the real ones", lower_bound=0)
     flags.DEFINE_list("also", [], "of a language model: compression, fewshot, syntax, embedding")
+    flags.DEFINE_string("out", None, "where evaluation.json and its pictures go; by default the directory of the run")
     command.run(main, workdir="the directory of a run or of a stack")

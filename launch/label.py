@@ -7,8 +7,11 @@ from typing import Any
 import rich
 from jax.sharding import Mesh
 from rich.table import Table
+from rich.text import Text
 
 from gen import config
+from gen.messages import harmless, short
+from gen.messages import note as print_note
 from gen.models.headed import headed_spec
 from gen.sample.labeller import Guess, Labeller
 from gen.tasks.classify import ClassifyTaskConfig
@@ -55,8 +58,8 @@ def open_labeller(place: Path, mesh: Mesh, batch: int = 16) -> tuple[Labeller, d
 
 def show(guess: Guess) -> None:
     for note in guess.notes:
-        print(f"note: {note}")
-    shown = Table("label", "probability", title=repr(guess.text[:60]), title_justify="left")
+        print_note(note)
+    shown = Table("label", "probability", title=Text(short(guess.text, 60)), title_justify="left")
     for name, p in sorted(guess.probabilities.items(), key=lambda item: -item[1]):
-        shown.add_row(name, f"{p:.4f}")
+        shown.add_row(Text(harmless(name)), f"{p:.4f}")
     rich.print(shown)

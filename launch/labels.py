@@ -10,8 +10,10 @@ from typing import Any
 
 import rich
 from rich.table import Table
+from rich.text import Text
 
 from gen.evals import classification
+from gen.messages import harmless
 from gen.train import files
 
 LABELS = "labels.json"
@@ -45,14 +47,18 @@ def check(place: Path, labels: Sequence[str]) -> None:
     )
 
 
-def show(name: str, result: dict[str, Any], folder: Path) -> None:
+def show(name: str, result: dict[str, Any], folder: Path | None) -> None:
     """Precision, recall and F1 of each class, from a result of gen.evals.classification; the confusion matrix as a
-    picture in `folder`."""
-    shown = Table("label", "precision", "recall", "F1", "texts", title=f"{name}, by label")
+    picture in `folder`, if there is one."""
+    shown = Table("label", "precision", "recall", "F1", "texts", title=Text(harmless(f"{name}, by label")))
     for column in shown.columns[1:]:
         column.justify = "right"
     for label, of in result["classes"].items():
-        shown.add_row(label, *(f"{of[name]:.3f}" for name in ("precision", "recall", "f1")), str(of["texts"]))
+        shown.add_row(
+            Text(harmless(label)), *(f"{of[name]:.3f}" for name in ("precision", "recall", "f1")), str(of["texts"])
+        )
     rich.print(shown)
+    if folder is None:
+        return
     classification.plot(result, folder / "confusion.png")
     print(f"who is taken for whom: {folder / 'confusion.png'}")

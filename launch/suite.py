@@ -30,6 +30,17 @@ def check(names: Sequence[str]) -> None:
             raise ValueError(f"--also={name}: there is no such evaluation; {config.nearest(name, SUITE)}")
 
 
+def check_without_data(place: Path, names: Sequence[str]) -> None:
+    """Raises ValueError where a model that is no run is asked for what needs held-out data."""
+    needed = [name for name in names if name != "fewshot"]
+    if needed or not names:
+        what = f"--also={needed[0]} needs" if needed else "its metrics need"
+        raise ValueError(
+            f"{place} is a model in the Hugging Face layout, not a run, and has no held-out data, which {what}:"
+            f" make it a run with launch.convert --from={place} --to=DIR, or measure --also=fewshot"
+        )
+
+
 def run(name: str, language: Language, out: Path) -> tuple[dict[str, Any], Lines]:
     """The results of one evaluation as data, and as lines of a table; pictures go to `out`."""
     return SUITE[name](language, out)

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from jax.sharding import Mesh
 from rich.table import Table
+from rich.text import Text
 
 from gen import mesh as meshes
 from gen import spec
+from gen.messages import bare, harmless
 from gen.spec import Specs
 
 
@@ -16,13 +18,18 @@ def parameters(name: str, specs: Specs, mesh: Mesh) -> Table:
     """One row for each part of a model: how many parameters, how many bytes on each device, and what cuts them."""
     shape = dict(mesh.shape)
     used = " x ".join(f"{axis} {size}" for axis, size in shape.items() if size > 1) or "one device"
-    table = Table("part", "parameters", "bytes a device", "cut over", title=f"{name} on {used}")
+    table = Table("part", "parameters", "bytes a device", "cut over", title=Text(harmless(f"{name} on {used}")))
     for column in table.columns[1:3]:
         column.justify = "right"
     leaves = spec.flatten(specs)
     for part, paths in itertools.groupby(sorted(leaves), key=lambda path: path.split("/")[0]):
         rows = [leaves[path] for path in paths]
-        table.add_row(part, f"{sum(map(_size, rows)):,}", f"{sum(_held(s, shape) for s in rows):,}", _axes(rows, shape))
+        table.add_row(
+            Text(bare(part)),
+            f"{sum(map(_size, rows)):,}",
+            f"{sum(_held(s, shape) for s in rows):,}",
+            _axes(rows, shape),
+        )
     every = list(leaves.values())
     table.add_section()
     table.add_row("all", f"{spec.count(specs):,}", f"{sum(_held(s, shape) for s in every):,}", _axes(every, shape))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gen import status
+from gen.messages import harmless, note
 from gen.train import step_dir, verify
 from gen.train.keep import clear_leftovers
 from gen.train.run_dir import RunDir
@@ -30,7 +31,7 @@ def collect(places: Sequence[str], keep: int, keep_every: int | None, dry_run: b
 def clear(folder: Path, steps: Sequence[int], keep: int, keep_every: int | None, dry_run: bool) -> int:
     stay = newest_intact(folder, steps, keep)
     if not stay:
-        print(f"{folder}: no checkpoint is intact; nothing is removed, verify says what is wrong")
+        print(harmless(str(folder)) + ": no checkpoint is intact; nothing is removed, verify says what is wrong")
         return status.NO_CHECKPOINT
     stay |= {step for step in steps if keep_every and step % keep_every == 0}
     gone = [folder / str(step) for step in steps if step not in stay]
@@ -39,9 +40,10 @@ def clear(folder: Path, steps: Sequence[int], keep: int, keep_every: int | None,
         for path in gone:
             step_dir.remove(path)
         for problem in clear_leftovers(folder):
-            print(f"note: {problem}")
+            note(problem)
     names = ", ".join(path.name for path in gone) or "nothing"
-    print(f"{folder}: {'would remove' if dry_run else 'removed'} {names} ({size / 1e6:,.1f} MB)")
+    done = "would remove" if dry_run else "removed"
+    print(harmless(f"{folder}: {done} {names} ({size / 1e6:,.1f} MB)"))
     return status.DONE
 
 

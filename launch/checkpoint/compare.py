@@ -5,8 +5,10 @@ from typing import Any
 
 import rich
 from rich.table import Table
+from rich.text import Text
 
 from gen import config, status
+from gen.messages import bare, harmless, short
 from gen.train import verify
 from gen.train.proof import Damaged
 from gen.train.run_dir import RunDir
@@ -20,14 +22,14 @@ def compare(one: str, other: str) -> int:
     except Damaged as error:
         raise ValueError(f"{first} and {second} cannot be compared: {error}; verify both") from error
     for key, (here, there) in configs(first, second).items():
-        print(f"config {key}: {here}, {there}")
+        print(harmless(f"config {key}: {short(here)}, {short(there)}"))
     if not found:
-        print(f"{first} and {second} hold the same arrays, bit for bit")
+        print(harmless(f"{first} and {second} hold the same arrays, bit for bit"))
         return status.DONE
-    table = Table("array", "differs", "largest", "relative", title=f"{first} and {second}")
+    table = Table("array", "differs", "largest", "relative", title=Text(harmless(f"{first} and {second}")))
     table.columns[0].overflow = "fold"
     for array in found:
-        table.add_row(array.path, array.said, _number(array.largest), _number(array.relative))
+        table.add_row(Text(bare(array.path)), Text(array.said), _number(array.largest), _number(array.relative))
     rich.print(table)
     return status.FAILED
 

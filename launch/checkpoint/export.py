@@ -3,6 +3,7 @@
 import json
 
 from gen.interop import safetensors
+from gen.messages import harmless
 from gen.train import files, verify
 from gen.train.proof import Contents, Damaged
 from launch import output
@@ -24,7 +25,8 @@ def export(where: str, to: str | None, part: str | None, overwrite: bool = False
     said = {"step": step.name, "part": prefix.rstrip("/"), "digest": contents.digest(prefix)}
     with files.replacing(target) as partial:
         safetensors.save(partial, arrays, {"gen": json.dumps(said)})
-    print(f"wrote {len(arrays)} arrays of {step}, {said['part'] or 'the whole state'}, to {to}")
+    what = said["part"] or "the whole state"
+    print(harmless(f"wrote {len(arrays)} arrays of {step}, {what}, to {to}"))
     return 0
 
 

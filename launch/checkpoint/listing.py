@@ -7,7 +7,9 @@ from pathlib import Path
 
 import rich
 from rich.table import Table
+from rich.text import Text
 
+from gen.messages import harmless
 from gen.train import files, proof, step_dir
 from gen.train.files import UnsafePath
 from gen.train.proof import Damaged
@@ -22,11 +24,11 @@ def show(places: Sequence[str]) -> int:
 
 
 def listing(folder: Path, steps: Sequence[int]) -> Table:
-    found = Table("step", "saved", "MB", "arrays", "numbers", "digest", "proof", title=str(folder))
+    found = Table("step", "saved", "MB", "arrays", "numbers", "digest", "proof", title=Text(harmless(str(folder))))
     for column in (found.columns[i] for i in (0, 2, 3, 4)):
         column.justify = "right"
     for step in steps:
-        found.add_row(str(step), *described(folder / str(step)))
+        found.add_row(str(step), *map(Text, described(folder / str(step))))
     return found
 
 
@@ -37,7 +39,7 @@ def described(path: Path) -> tuple[str, ...]:
         saved = datetime.datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "seconds")
         contents = proof.read(path)
     except (Damaged, UnsafePath, OSError) as error:
-        return ("", "", "", "", "", f"damaged: {error}")
+        return ("", "", "", "", "", harmless(f"damaged: {error}"))
     numbers = sum(math.prod(one.shape) for one in contents.arrays.values())
     recorded = "arrays and files" if step_dir.files_record(path).exists() else "arrays"
     held = f"{len(contents.arrays)}", f"{numbers / 1e6:,.2f} M"

@@ -7,6 +7,7 @@ from typing import Any
 from jax.sharding import Mesh
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from gen.messages import note
 from launch import draw as pictures
 from launch import output, write
 from launch.many import grid, items, prompts
@@ -51,8 +52,8 @@ def texts(args: Any, overrides: Overrides, mesh: Mesh, made_with: dict[str, Any]
 def make(args: Any, maker: Pictures | Texts, place: tuple[int, int], show: Any, out: Path) -> int:
     """Makes this process's share of what is missing, and shows all in a grid if it is small enough to look at."""
     every = asked(args)
-    for note in maker.check(every):
-        print(f"note: {note}")
+    for sentence in maker.check(every):
+        note(sentence)
     mine = items.share(every, *place)
     ledger = Ledger(out, *place)
     names = [name for item in mine for name in maker.names(item)]

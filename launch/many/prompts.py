@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gen.messages import note
+
 MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 SHOWN = 5  # lines that a note names
 
@@ -18,8 +20,8 @@ def given(args: Any) -> list[str]:
     if args.prompts:
         read_in, notes = read(Path(args.prompts))
         listed += read_in
-        for note in notes:
-            print(f"note: {note}")
+        for sentence in notes:
+            note(sentence)
     return list(dict.fromkeys(listed))
 
 

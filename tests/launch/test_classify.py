@@ -75,7 +75,7 @@ def test_what_can_be_told_apart_is(workdir, capsys):
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["eval/accuracy"] == 1 and rows[-1]["eval/f1"] == 1
     assert not any("confusion" in name for row in rows for name in row)
-    assert evaluate.main(types.SimpleNamespace(workdir=str(workdir), pictures=4, also=[]), []) == 0
+    assert evaluate.main(types.SimpleNamespace(workdir=str(workdir), pictures=4, also=[], out=None), []) == 0
     results = json.loads((workdir / "evaluation.json").read_text())
     found, metrics = results["classification"], results["metrics"]
     assert metrics["accuracy"] == found["accuracy"]["rate"] == 1 and metrics["f1"] == pytest.approx(found["f1"])

@@ -81,14 +81,14 @@ def test_what_has_been_evaluated_is_kept_when_the_next_fails(workdir, monkeypatc
 
     monkeypatch.setattr(suite, "run", fails)
     (workdir / "evaluation.json").unlink(missing_ok=True)
-    args = types.SimpleNamespace(workdir=str(workdir), pictures=4, also=["fewshot"])
+    args = types.SimpleNamespace(workdir=str(workdir), pictures=4, also=["fewshot"], out=None)
     with pytest.raises(ValueError, match="too short"):
         evaluate.main(args, [])
     assert json.loads((workdir / "evaluation.json").read_text())["metrics"]["bits_per_byte"] > 0
 
 
 def test_evaluation_adds_what_is_asked_for(workdir, capsys):
-    args = types.SimpleNamespace(workdir=str(workdir), pictures=4, also=["compression", "embedding"])
+    args = types.SimpleNamespace(workdir=str(workdir), pictures=4, also=["compression", "embedding"], out=None)
     assert evaluate.main(args, []) == 0
     results = json.loads((workdir / "evaluation.json").read_text())
     assert results["metrics"]["bits_per_byte"] > 0 and results["compression"]["gzip -9"] > 0
