@@ -129,6 +129,7 @@ def write_tokenizer(saved: Path, place: Path, tokenizer: "Tokenizer", framing: "
     """A run's tokenizer as the files that other programs read, if there are such; they frame texts as the run does."""
     from gen.interop import generation, huggingface
     from gen.tokenizers import Subword
+    from gen.tokenizers.pieces import Pieces
     from gen.train import files
 
     content: dict[str, Any] = files.read_json(saved)
@@ -153,6 +154,7 @@ def write_tokenizer(saved: Path, place: Path, tokenizer: "Tokenizer", framing: "
             if (tokenizer.around() or ((), ())) != (framing.before, framing.after):
                 inside["post_processor"] = generation.post_processor(framing, tokenizer.name)
             (place / "tokenizer.json").write_text(json.dumps(inside, ensure_ascii=False))
+    assert isinstance(tokenizer, Subword | Pieces)
     marks = {"bos_token": tokenizer.start, "eos_token": tokenizer.end, "pad_token": tokenizer.pad}
     about |= {key: tokenizer.name(token) for key, token in marks.items()}
     huggingface.write_json(place / generation.TOKENIZER_CONFIG, about)

@@ -62,7 +62,7 @@ class Language:
         template = getattr(run.cfg.data, "template", None)
         tokenizer = run.tokenizer()
         found = generation.kept(place / GENERATION, tokenizer, run.cfg.model)
-        return cls(params, run.cfg.model, tokenizer, mesh, weights, found, run.cfg, template)
+        return cls(params, run.cfg.model, tokenizer, mesh, weights, run.cfg, template, found)
 
     @property
     def generation(self) -> Generation:

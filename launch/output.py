@@ -4,6 +4,7 @@
     output.folder(out)                                 # refused where nothing can be written
     output.appended(out / "texts.jsonl", "text")       # refused where lines of something else would follow
     output.named(out, "grid", ".png", digest, is_own)  # another name where the file is of another request
+    output.pages(workdir, ("index.html",), "stack.json") # refused where they are of something else
     output.aside(place / "evaluation.json")            # what is there gets a name of its own
 
 Raises ValueError where the user should name another place, CannotWrite where the file system refuses.
@@ -13,7 +14,7 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from absl import flags
@@ -52,6 +53,12 @@ def folder(path: Path) -> Path:
     there = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
     with files.writing(path), tempfile.TemporaryFile(dir=there):
         return path
+
+
+def pages(place: Path, names: Iterable[str], mark: str) -> None:
+    """Refuses a directory that has files of these names though `mark`, which the program writes first, is not there."""
+    if not os.path.lexists(place / mark) and (there := [name for name in names if os.path.lexists(place / name)]):
+        raise ValueError(f"{place / there[0]} exists already, and is of something else; give another --workdir")
 
 
 def refusal(path: Path) -> str | None:

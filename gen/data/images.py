@@ -8,6 +8,7 @@ before a pixel is decoded, and all that can go wrong is `Damaged`. Arrays are Y 
 
 import io
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -68,16 +69,19 @@ def resize(image_YXC: UInt8[np.ndarray, "Y X 3"], height: int, width: int) -> UI
     return np.asarray(Image.fromarray(image_YXC).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def resize_shorter(image_YXC: UInt8[np.ndarray, "Y X 3"], size: int) -> UInt8[np.ndarray, "y x 3"]:
-    """Resized so that the shorter side is `size`, keeping the proportions.
+def resize_shorter(
+    image_YXC: UInt8[np.ndarray, "Y X 3"], size: int, whole: Callable[[float], int] = round
+) -> UInt8[np.ndarray, "y x 3"]:
+    """Resized so that the shorter side is `size`, keeping the proportions; `whole` makes the longer a whole number.
 
+    CLIP's own processor takes math.floor: of 335.7 pixels 335.
     Raises Damaged where that makes more than MAX_PIXELS: a hair of 2 x 30,000 pixels would grow to gigabytes.
     """
     height, width, _ = image_YXC.shape
     shorter = min(height, width)
     if shorter == size:
         return image_YXC
-    height, width = round(height * size / shorter), round(width * size / shorter)
+    height, width = whole(height * size / shorter), whole(width * size / shorter)
     if height * width > MAX_PIXELS:
         raise Damaged(f"its sides are too unequal: resized it would have {height * width:,} pixels")
     return resize(image_YXC, height, width)

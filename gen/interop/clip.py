@@ -3,6 +3,9 @@
     params = from_transformers(safetensors.load("model.safetensors"), clip_spec(cfg), "model.safetensors")
     image_BE = encode_image(params, standardise(pixels_BYXC), cfg)
 
+Pictures become what transformers' processor makes of them, to the pixel, by
+`gen.data.images.center_crop(resize_shorter(image_YXC, size, math.floor), size) / 127.5 - 1` and `standardise`.
+
 Text towers that stand alone (CLIPTextModelWithProjection, Karlo's text encoder) fit the Specs {"text": ...}.
 OpenAI's models compute with the activation "quick_gelu".
 """

@@ -27,6 +27,7 @@ from gen.jsonfile import NotReadable
 from gen.messages import bare, short
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+LONGEST = 255  # bytes of a file's name
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -70,7 +71,7 @@ def _read_shards(directory: Path) -> dict[str, np.ndarray]:
         names.setdefault(file, []).append(name)
     state: dict[str, np.ndarray] = {}
     for file in sorted(names):
-        if file != Path(file).name or file in ("", ".."):
+        if file != Path(file).name or file in ("", "..") or len(os.fsencode(file)) > LONGEST:
             raise ValueError(f"{index} names {short(file)}, which is not a file beside it; fetch the model again")
         if not (directory / file).is_file():
             raise ValueError(f"{directory / file} is missing, which {INDEX} names; fetch it again")

@@ -25,6 +25,7 @@ from gen import mesh as meshes
 from gen import spec
 from gen.interop import gpt2, huggingface, llama, names
 from gen.interop.names import Rule, State
+from gen.messages import bare, short
 from gen.models import lm
 from gen.models.lm import LMConfig, lm_spec
 from gen.spec import Dtype, Params, Spec, Specs
@@ -97,12 +98,11 @@ def read_config(directory: Path) -> tuple[Family, LMConfig]:
     listed = content.get("architectures") or [name for name in FAMILIES if FAMILIES[name].model_type == kind]
     known = [name for name in FAMILIES if [name] == listed]
     if not known:
-        raise ValueError(
-            f"{path}: gen does not read architectures={listed} (model_type={kind!r}); it reads {', '.join(FAMILIES)}"
-        )
+        found = f"architectures={short(listed)} (model_type={short(kind)})"
+        raise ValueError(f"{path}: gen does not read {found}; it reads {', '.join(FAMILIES)}")
     name = known[0]
     if kind not in (None, FAMILIES[name].model_type):
-        raise ValueError(f"{path}: model_type={kind!r} is not that of a {name}; fetch the file again")
+        raise ValueError(f"{path}: model_type={short(kind)} is not that of a {name}; fetch the file again")
     return FAMILIES[name], FAMILIES[name].from_config(content, str(path))
 
 
@@ -207,7 +207,7 @@ def _weights(directory: Path, family: Family, cfg: LMConfig) -> State:
     spec.check(names.peer_specs(family.table, lm_spec(dataclasses.replace(cfg, vocab_multiple=1))), state, where)
     for name, array in state.items():
         if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise ValueError(f"{where}: {name} holds {array.dtype}; gen reads weights that are not quantised")
+            raise ValueError(f"{where}: {bare(name)} holds {array.dtype}; gen reads weights that are not quantised")
     return state
 
 

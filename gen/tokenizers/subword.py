@@ -79,8 +79,11 @@ class Subword:
         return token
 
     def name(self, token: int) -> str:
-        """What the file calls an id."""
-        return self._tokenizer.id_to_token(token)
+        """What the file calls an id. Raises ValueError for an id that it does not have."""
+        name = self._tokenizer.id_to_token(token)
+        if name is None:
+            raise ValueError(f"the tokenizer has no id {token}")
+        return name
 
     def around(self) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         """The ids that the file's own post-processor puts before and after a text; None where it has none."""

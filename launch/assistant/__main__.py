@@ -16,12 +16,15 @@ from launch import command
 def main(args, overrides) -> int:
     data = command.load_config(args.config)
     from gen.train import files
-    from launch import runs
+    from launch import output, runs
     from launch.assistant import measure, recipe, report
     from launch.compiled import compiled_once
 
     data, workdir = runs.with_overrides(data, overrides), Path(args.workdir)
+    if not args.seeds or not all(seed.strip().isdecimal() for seed in args.seeds):
+        raise ValueError(f"--seeds={','.join(args.seeds)} is not a list of whole numbers, as 0,1,2")
     seeds = [int(seed) for seed in args.seeds]
+    output.pages(workdir, ("report.json", "report.md"), recipe.BASE)
     with compiled_once():
         outcome = recipe.train(data, workdir, seeds)
         if outcome:

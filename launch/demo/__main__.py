@@ -17,8 +17,10 @@ from launch import command
 def main(args, overrides) -> int:
     began, workdir = time.monotonic(), Path(args.workdir)
     data = command.load_config(args.config)
-    from launch import runs, stack
+    from launch import output, runs, stack
     from launch.demo import page, report
+
+    output.pages(workdir, page.FILES, stack.STACK)
 
     try:
         outcome = stack.train(runs.with_overrides(data, overrides), workdir)

@@ -19,6 +19,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402 (after the backend is chosen)
 
 TEMPLATE = Path(__file__).with_name("page.html")
+FILES = ("report.json", "index.html", "samples.png", "seconds.json")  # of the directory of the stack
 SHOWN = 128  # pixels on the side of a picture on the page
 
 

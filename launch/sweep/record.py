@@ -15,11 +15,12 @@ from gen.sweep import Overrides
 from gen.train import files
 from gen.train.config import MAY_CHANGE
 from gen.train.run_dir import RunDir, differing
-from launch import catalog, stack
+from launch import catalog, output, stack
 from launch.runs import with_overrides
 from launch.sweep.members import as_flag
 
 SWEEP = "sweep.json"
+PAGES = ("table.csv", "index.html")  # of launch/sweep/report.py
 
 
 class Sweep(NamedTuple):
@@ -76,6 +77,7 @@ def keep(sweep: Sweep) -> None:
 def check_free(sweep: Sweep) -> None:
     if RunDir(sweep.path).config_json.exists() or (sweep.path / stack.STACK).exists():
         raise ValueError(f"{sweep.path} is the directory of a run; give another directory")
+    output.pages(sweep.path, PAGES, SWEEP)
     if not (sweep.path / SWEEP).exists():
         return
     old = files.read_json(sweep.path / SWEEP)

@@ -1,12 +1,15 @@
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from gen import spec
-from gen.interop import clip, names
+from gen.data import images
+from gen.interop import clip, names, safetensors
 from gen.models.clip import CLIPConfig, TextConfig, VisionConfig, clip_spec
 from gen.nn.transformer import TransformerConfig
-from tests.peers import CLIP, full_size_names, recorded
+from tests.peers import CLIP, FOLDER, full_size_names, recorded
 
 L14 = CLIPConfig(
     embed=768,
@@ -25,6 +28,20 @@ def test_every_name_and_shape_of_clip_l14_is_accounted_for():
 
 def test_karlos_text_encoder_is_the_text_tower_alone():
     assert shapes({"text": clip_spec(L14)["text"]}) == full_size_names("clip_l14_text")
+
+
+@pytest.mark.parametrize("shape", ["30x47", "61x33", "12x13", "40x40", "17x90"])
+def test_pictures_are_prepared_as_the_peers_processor_does(shape):
+    arrays = safetensors.load(FOLDER / "clip_processor.safetensors")
+    image_YXC, peer_CYX = np.array(arrays[f"inputs/{shape}"]), arrays[f"outputs/{shape}"]
+
+    def prepare(whole):
+        square_YXC = images.center_crop(images.resize_shorter(image_YXC, 12, whole), 12)
+        return np.asarray(clip.standardise(jnp.asarray(square_YXC[None], jnp.float32) / 127.5 - 1))[0]
+
+    np.testing.assert_allclose(prepare(math.floor), peer_CYX.transpose(1, 2, 0), atol=1e-5)
+    # rounded up, the longer side is another, and so are the pixels
+    assert np.allclose(prepare(round), prepare(math.floor)) == (shape not in ("30x47", "17x90"))
 
 
 def test_there_and_back_changes_no_bit():

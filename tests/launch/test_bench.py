@@ -82,10 +82,12 @@ def test_what_is_timed_is_chosen_by_name():
     assert selection(["all"], (*stages, *STACK_PARTS)) == {"clip", "prior", "sample", "compile", "conv"}
     with pytest.raises(ValueError, match="--what=decoder: choose from clip, prior, all"):
         selection(["decoder"], stages)
+    with pytest.raises(ValueError, match="--what= names nothing: choose from"):
+        selection([], stages)
 
 
 def test_a_config_of_neither_kind_is_refused(tmp_path):
     config = tmp_path / "config.py"
     config.write_text("from ml_collections import ConfigDict\ndef get_config(): return ConfigDict({'task': {}})\n")
     with pytest.raises(ValueError, match="neither a stack"):
-        main(SimpleNamespace(config=str(config), what=["all"]), [])
+        main(SimpleNamespace(config=str(config), what=["all"], json=None, png=None, overwrite=False), [])

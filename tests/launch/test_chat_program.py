@@ -64,7 +64,9 @@ def test_a_model_without_a_template_is_refused(language, tmp_path, monkeypatch, 
 
 def sampled(language, tmp_path, capsys, **given):
     common = {"workdir": "DIR", "prompt": ["ab", "q"], "num": 2, "seed": 0, "tokens": 5, "stop": [], "system": None}
-    args = types.SimpleNamespace(**common | {"out": str(tmp_path), "from_text_embedding": False} | given)
+    args = types.SimpleNamespace(
+        **common | {"out": str(tmp_path), "from_text_embedding": False, "add_bos": None, "add_eos": None} | given
+    )
     assert write(args, [("temperature", "0.9")], language.mesh, {}) == 0
     lines = [json.loads(line) for line in (tmp_path / "texts.jsonl").read_text().splitlines()]
     return capsys.readouterr().out, lines

@@ -142,6 +142,10 @@ def test_export_is_what_was_saved(runs, tmp_path):
     np.testing.assert_array_equal(arrays["w"], state(2)["players"]["model"]["params"]["w"])
     assert export.export(f"{runs}/lm@2", str(tmp_path / "all.safetensors"), "") == 0
     assert "players/model/params/w" in safetensors.load(tmp_path / "all.safetensors")
+    with pytest.raises(ValueError, match="all.safetensors exists already; name another file, or give --overwrite"):
+        export.export(f"{runs}/lm@2", str(tmp_path / "all.safetensors"), None)
+    assert export.export(f"{runs}/lm@2", str(tmp_path / "all.safetensors"), None, overwrite=True) == 0
+    assert safetensors.load(tmp_path / "all.safetensors").keys() == {"w", "b"}
     with pytest.raises(ValueError, match="--part=ema: the checkpoint has no such part; it has players/model/params"):
         export.export(f"{runs}/lm@2", str(tmp_path / "x"), "ema")
     damage(runs / "lm" / "checkpoints" / "2")

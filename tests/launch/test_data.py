@@ -20,7 +20,7 @@ DRAW = sheet.draw
 
 
 def show(tmp_path, config, overrides=(), step=1000):
-    args = SimpleNamespace(config=config, step=step, out=str(tmp_path / "grid.png"), rows=0)
+    args = SimpleNamespace(config=config, step=step, out=str(tmp_path / "grid.png"), rows=0, overwrite=True)
     assert data.main(args, [*SMALL, *overrides]) == 0
     return np.asarray(Image.open(args.out))
 
@@ -61,7 +61,8 @@ def test_a_stage_whose_upstream_is_not_trained_is_told_so(tmp_path):
 
 def test_pictures_need_a_file_and_have_no_weights(tmp_path):
     for overrides, message in (({"out": None}, "--out is missing"), ({"rows": 3}, "--rows=3: .* no weights")):
-        given = {"config": UPSAMPLER, "step": 0, "out": str(tmp_path / "x.png"), "rows": 0} | overrides
+        given = {"config": UPSAMPLER, "step": 0, "out": str(tmp_path / "x.png"), "rows": 0}
+        given |= {"overwrite": False} | overrides
         with pytest.raises(ValueError, match=message):
             data.main(SimpleNamespace(**given), SMALL)
     assert not list(tmp_path.iterdir())
@@ -83,7 +84,7 @@ def chats(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "load_config", lambda where: own)
 
     def show(out=None, rows=0):
-        return data.main(SimpleNamespace(config="c.py", step=3, out=out, rows=rows), [])
+        return data.main(SimpleNamespace(config="c.py", step=3, out=out, rows=rows, overwrite=True), [])
 
     return show
 

@@ -9,7 +9,8 @@ import pytest
 from gen import mesh as meshes
 from gen import status
 from gen.data.text import TextConfig
-from launch import command, data, evaluate, feeds, runs, sample, suite
+from gen.train.files import CannotWrite
+from launch import command, data, evaluate, feeds, output, runs, sample, suite
 from launch.language import Language
 from launch.replay import text
 from tests import small
@@ -96,6 +97,57 @@ def test_evaluation_adds_what_is_asked_for(workdir, capsys):
     assert "gzip -9, bits per byte" in capsys.readouterr().out
 
 
+def test_a_metric_that_is_not_finite_is_shown_and_kept(workdir, tmp_path, monkeypatch, capsys):
+    found = {"step": 2, "digest": "ab", "metrics": {"loss": float("nan"), "accuracy": 0.5, "perplexity": float("inf")}}
+    monkeypatch.setattr(runs, "evaluate", lambda place, pictures: dict(found))
+    args = types.SimpleNamespace(workdir=str(workdir), pictures=4, also=[], out=str(tmp_path / "measured"))
+    assert evaluate.main(args, []) == status.DIVERGED
+    shown = capsys.readouterr().out
+    assert "nan" in shown and "0.5" in shown and "inf" in shown
+    kept = json.loads((tmp_path / "measured" / "evaluation.json").read_text())
+    assert kept["metrics"] == {"loss": "nan", "accuracy": 0.5, "perplexity": "inf"}
+
+
+def read_only(monkeypatch, place):
+    """As root writes everywhere, the file system's refusal is played."""
+    folder = output.folder
+
+    def refuses(path):
+        if path.absolute().is_relative_to(place):
+            raise CannotWrite(f"cannot write to {path}: Read-only file system")
+        return folder(path)
+
+    monkeypatch.setattr(output, "folder", refuses)
+
+
+def test_a_run_that_is_read_only_is_sampled_and_evaluated(workdir, tmp_path, monkeypatch, capsys):
+    before = sorted((path, path.stat().st_mtime_ns) for path in workdir.rglob("*"))
+    read_only(monkeypatch, workdir)
+    assert sample.main(arguments(sample, workdir=str(workdir), prompt=["x = "], tokens=3), []) == 0
+    said = capsys.readouterr().out
+    assert "x = " in said and "Read-only file system; shown here alone: give --out=DIR to keep what is made" in said
+    args = types.SimpleNamespace(workdir=str(workdir), pictures=0, also=["compression"], out=None)
+    assert evaluate.main(args, []) == 0
+    said = capsys.readouterr().out
+    assert "bits_per_byte" in said and "the results are shown here alone: give --out=DIR to keep them" in said
+    assert sorted((path, path.stat().st_mtime_ns) for path in workdir.rglob("*")) == before
+    assert sample.main(arguments(sample, workdir=str(workdir), prompt=["x = "], tokens=3, out=str(tmp_path)), []) == 0
+    args.out = str(tmp_path)
+    assert evaluate.main(args, []) == 0
+    assert {"texts.jsonl", "evaluation.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("flags", [{}, {"seeds": ["0", "1"]}])
+def test_a_place_that_cannot_be_written_is_found_before_the_work(workdir, monkeypatch, flags):
+    monkeypatch.setattr(Language, "open", lambda *_: pytest.fail("a model was read"))
+    for out, error in (("/proc/nothing", CannotWrite),):
+        with pytest.raises(error, match="cannot write to /proc/nothing"):
+            sample.main(arguments(sample, workdir=str(workdir), prompt=["x"], out=out, **flags), [])
+    args = types.SimpleNamespace(workdir=str(workdir), pictures=0, also=["fewshot"], out="/proc/nothing")
+    with pytest.raises(CannotWrite, match="cannot write to /proc/nothing"):
+        evaluate.main(args, [])
+
+
 def one_device():
     return meshes.make(meshes.MeshConfig(), jax.devices()[:1])
 
@@ -104,6 +156,7 @@ def test_a_batch_can_be_read(corpus, tmp_path, monkeypatch):
     own = config(corpus)
     monkeypatch.setattr(command, "load_config", lambda where: own)
     args = types.SimpleNamespace(config="configs/lm/stdlib.py:tiny", step=3, out=str(tmp_path / "batch.txt"), rows=0)
+    args.overwrite = False
     assert data.main(args, []) == 0
     text = (tmp_path / "batch.txt").read_text()
     assert text.count("==== row") == 8 and "---- document 1, " in text and "y = x + " in text

@@ -244,7 +244,7 @@ def test_the_grid_shows_what_other_processes_made_meanwhile(tmp_path, monkeypatc
         prompt=list("abcd"), prompts=None, seeds=None, seed=0, vary=[], out=tmp_path, num=1, workdir="x"
     )
     monkeypatch.setattr(maker, "make", make)
-    program.make(args, maker, (0, 3), lambda arranged, out: shown.append(arranged))
+    program.make(args, maker, (0, 3), lambda arranged, out: shown.append(arranged), tmp_path)
     assert len(shown[0].cells) == 3 and "; 1 are still to come, and the same command" in capsys.readouterr().out
 
 

@@ -10,7 +10,7 @@ from gen import mesh as meshes
 from gen.interop import safetensors
 from gen.sample.choose import Choice
 from gen.train import files
-from launch import convert, write
+from launch import convert, evaluate, suite, write
 from launch.language import Language
 from launch.replay import text as replayed
 from tests import small
@@ -213,3 +213,25 @@ def test_ids_that_a_run_does_not_have_are_refused(places, tmp_path, key, number)
             Language.open(run, MESH)
     finally:
         there.write_text(before)
+
+
+def evaluated(place, **flags):
+    return evaluate.main(
+        types.SimpleNamespace(**{"workdir": str(place), "pictures": 0, "also": [], "out": None} | flags), []
+    )
+
+
+def test_a_directory_without_data_is_not_evaluated_as_a_run(places, tmp_path, monkeypatch, capsys):
+    hub = places[0]
+    for also in ([], ["compression"], ["fewshot", "syntax"]):
+        with pytest.raises(ValueError, match="a model in the Hugging Face layout, not a run, and has no held-out data"):
+            evaluated(hub, also=also)
+    monkeypatch.setattr(suite, "run", lambda name, language, out: ({"all": 0.25}, {"all": "0.25"}))
+    assert evaluated(hub, also=["fewshot"], out=str(tmp_path / "out")) == 0
+    kept = files.read_json(tmp_path / "out" / "evaluation.json")
+    assert kept["fewshot"] == {"all": 0.25} and kept["directory"] == "hub" and "0.25" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="config.json does not exist"):
+        evaluated(tmp_path)
+    files.write_json(tmp_path / "stack.json", {"stages": []})
+    with pytest.raises(ValueError, match="holds no stage that was trained, so there is nothing to evaluate"):
+        evaluated(tmp_path)

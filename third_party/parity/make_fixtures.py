@@ -17,7 +17,7 @@ import torch
 PICTURES = ("clip", "prior", "decoder", "upsampler", "schedulers", "names")
 LANGUAGE = ("gpt2", "gpt2_untied", "llama", "llama_tied", "llama3", "language_names")
 USAGE = ("usage_gpt2", "usage_llama")
-FIXTURES = (*PICTURES, *LANGUAGE, *USAGE)  # the place in this list is the seed
+FIXTURES = (*PICTURES, *LANGUAGE, *USAGE, "clip_processor")  # the place in this list is the seed
 
 
 def make(name: str) -> None:
@@ -27,6 +27,10 @@ def make(name: str) -> None:
         import pictures
 
         getattr(pictures, name)()
+    elif name == "clip_processor":
+        import processor
+
+        processor.make(name)
     elif name in USAGE:
         import usage
 
