@@ -9,6 +9,10 @@ also be a directory in the Hugging Face layout. --sampler.KEY=VALUE sets a sampl
 --sampler.decoder.guidance_scale=2. A classifier shows how likely each label is for every prompt, and adds it to
 OUT/labels.jsonl.
 
+Published weights are used as the files beside them say: which tokens stand around a prompt, which end a text, and how
+tokens are chosen, unless flags say otherwise (--noadd_bos, --tokens, --stop, --sampler.KEY). Pictures of other settings
+get other names. Texts and labels of a directory that cannot be written are shown alone, unless --out is given.
+
 python -m launch.sample --workdir=runs/digits --prompts=captions.txt --num=1 --batch=64 --out=drawn
 python -m launch.sample --workdir=runs/digits --prompt="a two" --seeds=0,1,2 --vary=decoder.guidance_scale=1,2,4
 

@@ -69,7 +69,7 @@ class Harness(TemplateLM):
         return answers
 
     def _scores(self, rows: Sequence[tuple[list[int], list[int]]]) -> list[tuple[float, bool]]:
-        # an empty context comes as the start token, which `score_tokens` puts before every row
+        # an empty context comes as the start token, which `score_tokens` puts where nothing else comes before
         bare = [(context[context[:1] == [self.prefix_token_id] :], more) for context, more in rows]
         return [(score.log_p, score.greedy) for score in self.reader.score_tokens(bare)]
 

@@ -34,7 +34,7 @@ ACTIVATIONS: dict[str, Activation] = {
 WITHOUT_EFFECT = frozenset(
     """
     output_attentions output_hidden_states chunk_size_feed_forward attn_implementation keys_to_ignore_at_inference
-    is_decoder tie_encoder_decoder
+    is_decoder tie_encoder_decoder transformers.js_config
     """.split()
 )
 
