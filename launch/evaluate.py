@@ -79,7 +79,7 @@ def show(title: str, lines: dict[str, str]) -> None:
 
     table = Table("metric", "held out", title=Text(harmless(title)))
     for metric, value in lines.items():
-        table.add_row(Text(metric), value)
+        table.add_row(Text(harmless(metric)), value)
     rich.print(table)
 
 

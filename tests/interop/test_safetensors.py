@@ -67,7 +67,7 @@ def test_what_is_written_is_what_numpy_holds_also_when_strided(tmp_path):
         ({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4, 8]}}, "data_offsets has 3 items, but 2 are"),
         ({"x": {"dtype": "F32", "shape": [0], "data_offsets": [5, 4]}}, "its bytes are not all there"),
         ({"x": {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}}, "x.dtype is a list, but text is expected"),
-        ({"x\x1b[2J" + "y" * 5000: {"dtype": "F16", "shape": [9], "data_offsets": [0, 4]}}, "x␛\\[2Jy{95}… should"),
+        ({"x\x1b[2J" + "y" * 5000: {"dtype": "F16", "shape": [9], "data_offsets": [0, 4]}}, r"x\\x1b\[2Jy{92}… should"),
         ({"x": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}, r"x should have shape \(3,\)"),
         ({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}}, r"x should have shape \(1,\)"),
         ({"x": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}, "x has dtype F8_E4M3"),

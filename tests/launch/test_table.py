@@ -9,7 +9,7 @@ import rich.console
 from gen import mesh as meshes
 from gen.mesh import MeshConfig
 from gen.spec import Spec, zeros
-from launch import table
+from launch import evaluate, labels, table
 
 SPECS = {"a": {"w": Spec((8, 16), ("embed", "mlp"), zeros)}, "b": {"w": Spec((4,), (None,), zeros)}}
 
@@ -30,3 +30,16 @@ def test_it_says_what_a_device_holds_and_what_cuts_it(mesh, held, cut):
     assert ["a", "128", str(held), cut] in rows
     assert ["b", "4", "16", "nothing"] in rows
     assert ["all", "132", str(held + 16), cut] in rows
+
+
+HOSTILE = "[red]x\x1b[2J"  # rich's markup, and what clears a terminal
+
+
+def test_names_from_elsewhere_are_shown_and_not_obeyed(capsys):
+    mesh = meshes.make(MeshConfig(), jax.devices()[:1])
+    rich.print(table.parameters(HOSTILE, {HOSTILE: {"w": SPECS["a"]["w"]}}, mesh))
+    scores = dict.fromkeys(("precision", "recall", "f1"), 0.5) | {"texts": 1}
+    labels.show(HOSTILE, {"classes": {HOSTILE: scores}}, None)
+    evaluate.show(HOSTILE, {HOSTILE: "0.5"})
+    shown = capsys.readouterr().out
+    assert shown.count("[red]x") >= 5 and "\x1b[2J" not in shown
