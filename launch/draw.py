@@ -48,8 +48,9 @@ def draw(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with:
             note(sentence)
         together = min(args.batch, args.num)
         asked = Asked(prompt, args.seed, args.num, together, args.from_text_embedding, stack.samplers)
-        record = {**config.to_dict(asked), "weights": stack.digests(), **made_with}
-        _write(stack, asked, record, free_stem(out, f"{name(prompt)}-seed{args.seed}", record))
+        made = {"weights": stack.digests(), **made_with}
+        stem = free_stem(out, f"{name(prompt)}-seed{args.seed}", {**config.to_dict(asked), **made})
+        _write(stack, asked, made, stem)
     return 0
 
 
@@ -120,7 +121,8 @@ def drawn_by(path: Path, digest: str) -> bool:
         return False
 
 
-def _write(stack: Unclip, asked: Asked, record: Mapping[str, Any], stem: Path) -> None:
+def _write(stack: Unclip, asked: Asked, made_with: Mapping[str, Any], stem: Path) -> None:
+    record = {**config.to_dict(asked), **made_with}
     pictures = every(stack, asked)
     for index, picture in enumerate(pictures):
         path = stem.with_name(f"{stem.name}-{index:03d}.png")
