@@ -58,7 +58,7 @@ def spellable(content: dict[str, Any], marks: Collection[str]) -> bool:
     model = content["model"]
     if any(token["content"] in marks and not token.get("special") for token in content.get("added_tokens") or ()):
         return True
-    inside = marks & _names(model)
+    inside = _names(model).intersection(marks)
     if not isinstance(model.get("merges"), list):
         return bool(inside)
     if unknown_of(content) in marks:

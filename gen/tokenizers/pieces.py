@@ -18,6 +18,7 @@ import sentencepiece
 from gen.messages import short
 from gen.tokenizers import piecefile
 from gen.tokenizers.base import Decoder, Tokens, check_text
+from gen.tokenizers.library import REASON, errors
 from gen.tokenizers.marks import FIM, is_mark
 from gen.tokenizers.stretches import stretches
 
@@ -33,9 +34,11 @@ class Pieces:
 
     def __init__(self, model: bytes, where: str):
         """Raises ValueError, naming the file `where`, when `model` is none or has no start or end token."""
-        self._model = model
+        self._model, self._where = model, where
         self._processor = _processor(model, where)
-        self.vocab_size = self._processor.GetPieceSize()
+        with errors(where, "be read"):
+            self.vocab_size = self._processor.GetPieceSize()
+            self._names = [self._processor.IdToPiece(i) for i in range(self.vocab_size)]
         if not self.vocab_size:
             raise ValueError(f"{where} is not a SentencePiece model: it has no pieces")
         self.start, self.end = self._processor.bos_id(), self._processor.eos_id()
@@ -46,24 +49,22 @@ class Pieces:
         self.fim = next((ids for names in FIM if (ids := self._ids(names))), None)
         self._marks = {self.start, self.end, self.pad, *(self.fim or ())}
         self.fingerprint = hashlib.sha256(model).hexdigest()
-        self._encoder = self._without_marks(where)
+        self._encoder = self._without_marks()
         self.denormalizes = piecefile.denormalizes(model)
-        decode = self._processor.DecodeIds
         # a piece with a text, behind which others read as they do within a text
-        self._anchor = next(
-            (i for i in range(self.vocab_size) if not self._processor.IsByte(i) and decode([i])), self.end
-        )
-        self._before = len(decode([self._anchor]))
+        plain = (i for i in range(self.vocab_size) if not self._processor.IsByte(i))
+        self._anchor = next((i for i in plain if self._text([i])), self.end)
+        self._before = len(self._text([self._anchor]))
 
     def encode(self, text: str) -> list[int]:
-        encode = self._encoder.EncodeAsIds
-        return [token for part in stretches(check_text(text), encode) for token in part.of(encode(part.text))]
+        parts = stretches(check_text(text), self._encoded)
+        return [token for part in parts for token in part.of(self._encoded(part.text))]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return [self.encode(text) for text in texts]
 
     def decode(self, tokens: Tokens) -> str:
-        return self._processor.DecodeIds([int(token) for token in tokens if self.is_text(int(token))])
+        return self._text([int(token) for token in tokens if self.is_text(int(token))])
 
     def decoder(self) -> Decoder:
         return PieceDecoder(self)
@@ -71,8 +72,9 @@ class Pieces:
     def unknown(self, text: str) -> tuple[str, ...]:
         unknown = self._processor.unk_id()
         found: list[str] = []
-        for part in stretches(check_text(text), self._encoder.EncodeAsIds):
-            pieces = self._encoder.EncodeAsPieces(part.text)
+        for part in stretches(check_text(text), self._encoded):
+            with errors(self._where, "encode a text"):
+                pieces = self._encoder.EncodeAsPieces(part.text)
             found += [piece.strip(SPACE) for piece in pieces if self._encoder.PieceToId(piece) == unknown]
         return tuple(dict.fromkeys(found))
 
@@ -86,27 +88,36 @@ class Pieces:
 
     def byte(self, token: int) -> bytes | None:
         """The byte that a piece stands for, if it stands for one."""
-        return bytes((int(self._processor.IdToPiece(token)[3:5], 16),)) if self._processor.IsByte(token) else None
+        return bytes((int(self._names[token][3:5], 16),)) if self._processor.IsByte(token) else None
 
     def surface(self, token: int) -> str:
         """The text of a piece within a text."""
-        return self._processor.DecodeIds([self._anchor, token])[self._before :]
+        return self._text([self._anchor, token])[self._before :]
+
+    def _encoded(self, text: str) -> list[int]:
+        with errors(self._where, "encode a text"):
+            return self._encoder.EncodeAsIds(text)
+
+    def _text(self, tokens: list[int]) -> str:
+        with errors(self._where, "decode a text"):
+            return self._processor.DecodeIds(tokens)
 
     def _ids(self, names: tuple[str, str, str]) -> tuple[int, int, int] | None:
         prefix, suffix, middle = (self._processor.PieceToId(name) for name in names)
         known = self._processor.unk_id() not in (prefix, suffix, middle)
         return (prefix, suffix, middle) if known else None
 
-    def _without_marks(self, where: str) -> sentencepiece.SentencePieceProcessor:
+    def _without_marks(self) -> sentencepiece.SentencePieceProcessor:
         """The model that encodes: one in which no text spells a mark. Raises ValueError where text may all the same."""
-        named = {i for i in range(self.vocab_size) if is_mark(self._processor.IdToPiece(i))}
+        named = {i for i, name in enumerate(self._names) if is_mark(name)}
         marks = (self._marks | named) - {self._processor.unk_id()}
         changed = piecefile.as_control(self._model, marks)
-        encoder = self._processor if changed == self._model else _processor(changed, where)
-        for mark in sorted(marks):
-            name = self._processor.IdToPiece(mark)
-            if marks & {*encoder.EncodeAsIds(name), *encoder.EncodeAsIds(f"a {name}a")}:
-                raise ValueError(f"{where}: text that spells {short(name)} would become that token")
+        encoder = self._processor if changed == self._model else _processor(changed, self._where)
+        for name in (self._names[mark] for mark in sorted(marks)):
+            with errors(self._where, "encode a text"):
+                spelled = {*encoder.EncodeAsIds(name), *encoder.EncodeAsIds(f"a {name}a")}
+            if marks & spelled:
+                raise ValueError(f"{self._where}: text that spells {short(name)} would become that token")
         return encoder
 
 
@@ -161,6 +172,6 @@ def _processor(model: bytes, where: str) -> sentencepiece.SentencePieceProcessor
     try:
         processor.LoadFromSerializedProto(model)
         processor.GetPieceSize()
-    except RuntimeError as error:
-        raise ValueError(f"{where} is not a SentencePiece model: {short(str(error), 300)}") from error
+    except (RuntimeError, ValueError) as error:  # the second where its own message is no UTF-8
+        raise ValueError(f"{where} is not a SentencePiece model: {short(str(error), REASON)}") from error
     return processor

@@ -1,27 +1,22 @@
-"""Subwords through the `tokenizers` library: BPE trained on captions (on text: text.py), or any tokenizer.json.
+"""Subword tokenizers of the `tokenizers` library: those that gen trains (captions.py, text.py), or any tokenizer.json.
 
-BPE (Sennrich et al. 2016, arXiv 1508.07909) starts from characters, here UTF-8 bytes as in GPT-2, and merges the
-most frequent neighbours until the vocabulary is full. As in CLIP, captions are lower-cased and the end token has the
-largest id.
-
-    tokenizer = train(["a seven in red ink", "a two in blue ink"], vocab_size=300)
-    tokenizer.decode(tokenizer.encode("A seven"))                       # "a seven"
+tokenizer = from_json(content, "gpt2/tokenizer.json", start=None, end=None, pad=None)
+tokenizer.decode(tokenizer.encode("a seven"))                       # "a seven"
 """
 
-import copy
 import hashlib
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from gen.messages import short
 from gen.tokenizers import marks
 from gen.tokenizers.base import SHOWN, Decoder, Tokens, check_text
+from gen.tokenizers.growing import SubwordDecoder
 from gen.tokenizers.incremental import Chain
 from gen.tokenizers.library import errors, quiet, read
 from gen.tokenizers.stretches import is_long, stretches
@@ -60,8 +55,9 @@ class Subword:
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
         content = json.loads(text)["tokenizer"]
         self._decoder = Chain(content["decoder"])
-        self._encoder = self._without_marks(content)
-        self._before, self._after = self._ends()
+        with quiet():  # the first texts of a file show what is broken in it
+            self._encoder = self._without_marks(content)
+            self._before, self._after = self._ends()
 
     def encode(self, text: str) -> list[int]:
         return [token for part in stretches(check_text(text), self._ids) for token in part.of(self._ids(part.text))]
@@ -78,7 +74,7 @@ class Subword:
         return self._text(kept).removeprefix(self._before).removesuffix(self._after)
 
     def decoder(self) -> Decoder:
-        return SubwordDecoder(self._token, self._decoder, self._before, self._after)
+        return SubwordDecoder(self._token, self._decoder, (self._before, self._after), self._where)
 
     def mark(self, name: str) -> int:
         """The id of a token that is no text, by its name. Raises ValueError when there is none."""
@@ -130,7 +126,7 @@ class Subword:
                 encoder = read(marks.without(content, names), self._where)
             except ValueError as error:
                 raise ValueError(f"{self._where}: {error}") from error
-        ids = {self._tokenizer.token_to_id(name) for name in names}
+        ids = {self.mark(name) for name in names}
         with errors(self._where, "encode a text"):
             texts = [text for name in sorted(names) for text in (name, f"a {name}a")]
             spelled = {
@@ -143,47 +139,13 @@ class Subword:
 
     def _ends(self) -> tuple[str, str]:
         """White space that every text has before and behind it once it was encoded and decoded."""
-        with quiet():
-            self._text([])
-            for probe in PROBES:
-                text = self._text(self._ids(probe))
-                if text.strip() == probe:
-                    before, after = text.split(probe)
-                    return before, after
+        self._text([])
+        for probe in PROBES:
+            text = self._text(self._ids(probe))
+            if text.strip() == probe:
+                before, after = text.split(probe)
+                return before, after
         return "", ""
-
-
-class SubwordDecoder:
-    """The tokens of a text one by one, through the `chain` of its decoder, without what stands at its ends."""
-
-    def __init__(self, token: Callable[[int], str | None], chain: Chain, before: str, after: str):
-        self._token, self._chain = token, copy.copy(chain)
-        self._before, self._after = before, after
-        self._kept = ""  # what may turn out to be one of the ends
-
-    def __copy__(self) -> "SubwordDecoder":
-        other = SubwordDecoder(self._token, self._chain, self._before, self._after)
-        other._kept = self._kept
-        return other
-
-    def push(self, token: int) -> str:
-        name = self._token(token)
-        if name is None:
-            return ""
-        text = self._kept + self._chain.push(name)
-        if self._before:
-            if len(text) < len(self._before) and self._before.startswith(text):
-                self._kept = text
-                return ""
-            text, self._before = text.removeprefix(self._before), ""
-        size = next((n for n in range(len(self._after), 0, -1) if text.endswith(self._after[:n])), 0)
-        final = len(text) - size
-        self._kept = text[final:]
-        return text[:final]
-
-    def finish(self) -> str:
-        text = self._kept + self._chain.finish()
-        return text.removeprefix(self._before).removesuffix(self._after)
 
 
 def whole_letters(text: str, first: int, last: int) -> str:
@@ -194,33 +156,6 @@ def whole_letters(text: str, first: int, last: int) -> str:
     while last < len(text) and unicodedata.combining(text[last]):
         last += 1
     return text[first:last].strip()
-
-
-def train(captions: Iterable[str], vocab_size: int) -> Subword:
-    """Byte-level BPE over `captions`, with at most `vocab_size` tokens, the four special ones included.
-
-    Only bytes that occur in the captions get a token, so that nothing in the vocabulary is untrained; any other is
-    "<unk>" and reported by `unknown`. The same captions give the same tokenizer.
-    Raises ValueError when there are no captions or the vocabulary cannot hold their bytes.
-    """
-    tokenizer = tokenizers.Tokenizer(models.BPE(unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Lowercase(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    around = [START, END]
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(around), special_tokens=[PAD, UNKNOWN], show_progress=False
-    )
-    tokenizer.train_from_iterator(captions, trainer)
-    if tokenizer.get_vocab_size() == 2:
-        raise ValueError("a tokenizer cannot be trained without captions")
-    tokenizer.add_special_tokens(around)  # last, so that the end token has the largest id
-    if tokenizer.get_vocab_size() > vocab_size:
-        needed = tokenizer.get_vocab_size()
-        raise ValueError(f"the captions need {needed} tokens before any merge, vocab_size is {vocab_size}; raise it")
-    return Subword(tokenizer, START, END, PAD)
 
 
 def from_json(content: dict[str, Any], where: str, start: str | None, end: str | None, pad: str | None) -> Subword:
