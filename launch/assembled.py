@@ -55,7 +55,7 @@ def assemble(
     upstream = trained.open_upstream(cfg)
     tokenizer = feeds.find_tokenizer(cfg, parent.run if parent and not run.config_json.exists() else run, upstream)
     feeds.check_vocabulary(cfg, tokenizer)
-    task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()}, feeds.end_of(tokenizer))
+    task = catalog.make(cfg, {name: other.cfg.model for name, other in upstream.items()}, feeds.ids_of(tokenizer))
     size = cfg.train.batch_size
     meshes.check_batch(size, cfg.train.accumulate, mesh, task.rows(size))
     feed = feeds.open_feed(cfg, task, tokenizer)

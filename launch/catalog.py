@@ -38,9 +38,20 @@ from gen.tasks.upsampler import UpsamplerTask, UpsamplerTaskConfig
 from gen.train.config import RunConfig
 
 
+class Ids(NamedTuple):
+    """The facts of a tokenizer that a task which writes texts knows: the id that ends one, and how many ids there are;
+    None where the model has no more."""
+
+    end: int = 0
+    vocab: int | None = None
+
+
+NO_TEXT = Ids()
+
+
 class Family(NamedTuple):
     """A task's config classes, the upstream runs that it reads, and how it is made: make(cfg, models of the upstream
-    runs, id of the token that ends a text).
+    runs, ids of the tokenizer).
 
     `may` names upstream runs that need not be there. `tunes` is the one whose language model is trained further.
     `writes` says that the run's model is a language model, which writes texts.
@@ -49,7 +60,7 @@ class Family(NamedTuple):
     task: type
     model: type
     data: type
-    make: Callable[[RunConfig, Mapping[str, Any], int], Task]
+    make: Callable[[RunConfig, Mapping[str, Any], Ids], Task]
     upstream: tuple[str, ...] = ()
     may: tuple[str, ...] = ()
     tunes: str | None = None
@@ -66,40 +77,40 @@ FAMILIES = {
         CLIPTaskConfig,
         CLIPConfig,
         DataConfig,
-        lambda cfg, models, end: CLIPTask(cfg.task, cfg.model, cfg.data.resolution),
+        lambda cfg, models, text: CLIPTask(cfg.task, cfg.model, cfg.data.resolution),
     ),
     "prior": Family(
         PriorTaskConfig,
         PriorConfig,
         DataConfig,
-        lambda cfg, models, end: PriorTask(cfg.task, cfg.model, models["clip"], cfg.data.resolution),
+        lambda cfg, models, text: PriorTask(cfg.task, cfg.model, models["clip"], cfg.data.resolution),
         upstream=("clip",),
     ),
     "decoder": Family(
         DecoderTaskConfig,
         DecoderConfig,
         DataConfig,
-        lambda cfg, models, end: DecoderTask(cfg.task, cfg.model, models["clip"], cfg.data.resolution),
+        lambda cfg, models, text: DecoderTask(cfg.task, cfg.model, models["clip"], cfg.data.resolution),
         upstream=("clip",),
     ),
     "upsampler": Family(
         UpsamplerTaskConfig,
         UNetConfig,
         DataConfig,
-        lambda cfg, models, end: UpsamplerTask(cfg.task, cfg.model, cfg.data.resolution),
+        lambda cfg, models, text: UpsamplerTask(cfg.task, cfg.model, cfg.data.resolution),
     ),
     "lm": Family(
         LMTaskConfig,
         LMConfig,
         TextConfig,
-        lambda cfg, models, end: LMTask(cfg.task, cfg.model),
+        lambda cfg, models, text: LMTask(cfg.task, cfg.model, text.vocab),
         writes=True,
     ),
     "chat": Family(
         ChatTaskConfig,
         LMConfig,
         ChatConfig,
-        lambda cfg, models, end: ChatTask(cfg.task, cfg.model, end),
+        lambda cfg, models, text: ChatTask(cfg.task, cfg.model, text.end, text.vocab),
         upstream=("base",),
         tunes="base",
         writes=True,
@@ -108,7 +119,7 @@ FAMILIES = {
         ClassifyTaskConfig,
         LMConfig,
         LabelledConfig,
-        lambda cfg, models, end: ClassifyTask(cfg.task, cfg.model),
+        lambda cfg, models, text: ClassifyTask(cfg.task, cfg.model),
         upstream=("base",),
         tunes="base",
     ),
@@ -116,7 +127,7 @@ FAMILIES = {
         RewardTaskConfig,
         LMConfig,
         RankingConfig,
-        lambda cfg, models, end: RewardTask(cfg.task, cfg.model, demonstrations=bool(cfg.data.demonstrations)),
+        lambda cfg, models, text: RewardTask(cfg.task, cfg.model, demonstrations=bool(cfg.data.demonstrations)),
         upstream=("sft",),
         tunes="sft",
     ),
@@ -124,7 +135,9 @@ FAMILIES = {
         PPOTaskConfig,
         LMConfig,
         PromptConfig,
-        lambda cfg, models, end: PPOTask(cfg.task, cfg.model, models["reward"], end, pretrain_rows(cfg.data)),
+        lambda cfg, models, text: PPOTask(
+            cfg.task, cfg.model, models["reward"], text.end, pretrain_rows(cfg.data), text.vocab
+        ),
         upstream=("sft", "reward"),
         tunes="sft",
         writes=True,
@@ -133,7 +146,7 @@ FAMILIES = {
         GRPOTaskConfig,
         LMConfig,
         PromptConfig,
-        lambda cfg, models, end: GRPOTask(cfg.task, cfg.model, end, models.get("reward")),
+        lambda cfg, models, text: GRPOTask(cfg.task, cfg.model, text.end, models.get("reward"), text.vocab),
         upstream=("sft",),
         may=("reward",),
         tunes="sft",
@@ -143,7 +156,7 @@ FAMILIES = {
         DPOTaskConfig,
         LMConfig,
         RankingConfig,
-        lambda cfg, models, end: DPOTask(cfg.task, cfg.model),
+        lambda cfg, models, text: DPOTask(cfg.task, cfg.model),
         upstream=("sft",),
         tunes="sft",
         writes=True,
@@ -198,24 +211,24 @@ def inherit(data: Mapping[str, Any], config_of: Callable[[str], Mapping[str, Any
     }
 
 
-def make(cfg: RunConfig, upstream: Mapping[str, Any], end: int = 0) -> Task:
+def make(cfg: RunConfig, upstream: Mapping[str, Any], text: Ids = NO_TEXT) -> Task:
     """The task of a config as it is trained, also from a run that it starts from, and with LoRA.
 
-    `upstream` has the model config of each upstream run, `end` is the id that ends a text.
+    `upstream` has the model config of each upstream run, `text` the ids of the tokenizer.
     """
-    task = plain(cfg, upstream, end)
+    task = plain(cfg, upstream, text)
     if START in upstream:
-        check_start(cfg, task, upstream, end)
+        check_start(cfg, task, upstream, text)
         task = StartedTask(task)
     return task if cfg.lora is None else LoRATask(task, cfg.lora)
 
 
-def check_start(cfg: RunConfig, task: Task, upstream: Mapping[str, Any], end: int) -> None:
+def check_start(cfg: RunConfig, task: Task, upstream: Mapping[str, Any], text: Ids) -> None:
     """Raises ConfigError when the run to start from has a model of another kind, ValueError for one of other sizes."""
     model, place = upstream[START], cfg.upstream[START]
     if not isinstance(model, type(cfg.model)):
         raise ConfigError(f"upstream.{START}={place} has a {type(model).__name__}, not a {type(cfg.model).__name__}")
-    theirs = plain(dataclasses.replace(cfg, model=model), upstream, end)
+    theirs = plain(dataclasses.replace(cfg, model=model), upstream, text)
     for name, player in task.players.items():
         spec.check(player.specs, spec.abstract(theirs.players[name].specs), place)
 
@@ -234,10 +247,10 @@ def started_otherwise(cfg: RunConfig, upstream: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def plain(cfg: RunConfig, upstream: Mapping[str, Any], end: int = 0) -> Task:
+def plain(cfg: RunConfig, upstream: Mapping[str, Any], text: Ids = NO_TEXT) -> Task:
     """The task of a config by itself, as it is read and evaluated once it is trained."""
     check_upstream(cfg, upstream)
-    return FAMILIES[cfg.task.name].make(cfg, upstream, end)
+    return FAMILIES[cfg.task.name].make(cfg, upstream, text)
 
 
 def check_upstream(cfg: RunConfig, upstream: Collection[str]) -> None:

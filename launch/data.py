@@ -35,7 +35,7 @@ def main(args, overrides) -> int:
     cfg = catalog.resolve(catalog.inherit(data, trained.config_of))
     upstream = trained.open_upstream(cfg)
     tokenizer = feeds.first_tokenizer(cfg, upstream)
-    task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()}, feeds.end_of(tokenizer))
+    task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()}, feeds.ids_of(tokenizer))
     feed = feeds.open_feed(cfg, task, tokenizer)
     loader = feed.train(cfg.train.batch_size)
     batch = loader.batch(args.step)

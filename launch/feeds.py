@@ -28,7 +28,7 @@ from gen.tokenizers import Tokenizer, fit
 from gen.tokenizers import load as load_tokenizer
 from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
-from launch import trained
+from launch import catalog, trained
 
 RECORD = "---- record "  # begins the last line of a file of texts
 
@@ -104,9 +104,9 @@ def first_tokenizer(cfg: RunConfig, upstream: Mapping[str, "trained.Run"]) -> To
     return next(iter(inherited.values())) if inherited else new_tokenizer(cfg)
 
 
-def end_of(tokenizer: Tokenizer | None) -> int:
-    """The id that ends a text, for tasks that write some."""
-    return 0 if tokenizer is None else tokenizer.end
+def ids_of(tokenizer: Tokenizer | None) -> catalog.Ids:
+    """The ids of a tokenizer, for tasks that write texts."""
+    return catalog.NO_TEXT if tokenizer is None else catalog.Ids(tokenizer.end, tokenizer.vocab_size)
 
 
 def check_classes(cfg: RunConfig, labels: Sequence[str]) -> None:

@@ -98,7 +98,7 @@ def shower(made: Assembled, run: RunDir) -> loop.Show:
 
 def once(made: Assembled) -> Task:
     """The run's task with every product of its model computed once."""
-    return catalog.make(remat.once(made.cfg), made.models, feeds.end_of(made.tokenizer))
+    return catalog.make(remat.once(made.cfg), made.models, feeds.ids_of(made.tokenizer))
 
 
 def note_changes(run: RunDir, now: Mapping[str, Any]) -> None:
@@ -144,7 +144,7 @@ def evaluate(place: Path, pictures: int) -> dict[str, Any]:
     cfg, mesh = run.cfg, meshes.make(MeshConfig(), jax.devices())  # not where it was trained, but what is here
     meshes.check_batch(cfg.train.batch_size, 1, mesh)
     tokenizer = run.tokenizer() if run.reads_text else None
-    task = catalog.plain(cfg, run.models, run.end)  # its weights are merged as they are loaded
+    task = catalog.plain(cfg, run.models, run.ids)  # its weights are merged as they are loaded
     frozen = trained.load_upstream(task.frozen, run.upstream, mesh)
     feed = feeds.open_feed(cfg, task, tokenizer)
     if isinstance(feed, LabelledPipeline):

@@ -32,6 +32,11 @@ def main(args, overrides) -> int:
     if not (args.prompt or args.prompts):
         raise ValueError("--prompt is missing: what to draw, how a text begins, or what to label; or --prompts=FILE")
     place = cluster.share(args)
+    from gen.tokenizers.base import check_text
+
+    for text in args.prompt or ():
+        check_text(text, "--prompt")
+    check_text(args.system or "", "--system")
     import jax
 
     from gen import mesh as meshes

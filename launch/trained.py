@@ -66,7 +66,7 @@ class Run:
         """
         if self.cfg.lora is None:
             return self._player(specs, mesh, player)
-        task = catalog.make(self.cfg, self.models, self.end)
+        task = catalog.make(self.cfg, self.models, self.ids)
         assert isinstance(task, LoRATask)
         own = self._player(task.players[player].specs, mesh, player)
         frozen, records = _load(task.reads(player), self.upstream, mesh)
@@ -97,9 +97,12 @@ class Run:
         return {name: run.cfg.model for name, run in self.upstream.items()}
 
     @property
-    def end(self) -> int:
-        """The id that ends a text; 0 for a run that reads none."""
-        return self.tokenizer().end if self.reads_text else 0
+    def ids(self) -> catalog.Ids:
+        """The ids of the tokenizer, if the run reads text."""
+        if not self.reads_text:
+            return catalog.NO_TEXT
+        tokenizer = self.tokenizer()
+        return catalog.Ids(tokenizer.end, tokenizer.vocab_size)
 
     def extra(self, mesh: Mesh) -> Params:
         """The task's state beside the weights, whole on every device."""

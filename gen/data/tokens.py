@@ -11,8 +11,7 @@ The documents follow each other, framed as `start t_1 ... t_n end`, or, where st
     bytes.npy       int64 (documents,): what each takes in UTF-8
     store.json      the format, sizes, and of what corpus and tokenizer
 
-A long document is encoded in stretches, as the memory that a tokenizer takes is some two hundred times its text; they
-are cut where a line ends in a letter or digit, which no token of a tokenizer like GPT-2's spans.
+A long document is encoded in stretches (gen/tokenizers/stretches.py).
 
 The folder gets its name when it is whole, so that what a killed process leaves is never read (the next attempt
 removes it, a day later), and of several processes that prepare the same, one wins and all go on.
@@ -22,13 +21,11 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import shutil
 import uuid
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -36,13 +33,14 @@ from gen.data.corpus import Corpus, Document
 from gen.data.progress import progress
 from gen.data.source import digest
 from gen.tokenizers import Tokenizer
+from gen.tokenizers.stretches import STRETCH, Stretch, stretches
 
-FORMAT = 1
-STRETCH = 2**18  # characters after which a document may be cut
+__all__ = ["STRETCH", "TokenStore", "prepare", "stretches"]
+
+FORMAT = 2  # in 1, text that spelled a mark could be one
 STRETCHES, CHARACTERS = 1024, 2**21  # the most in one batch of the tokenizer
 DAY = 86_400.0  # seconds
 SIZES = ("tokens", "documents", "documents", "tokens")  # of tokens.bin, both tables, and where the last document ends
-CUT = re.compile(r"(?<=[^\W_])(?=\n)")
 
 
 class TokenStore:
@@ -131,16 +129,16 @@ def _write(folder: Path, corpus: Corpus, tokenizer: Tokenizer) -> None:
     start, end = [tokenizer.start], [] if joined else [tokenizer.end]
     dtype = np.dtype("<u2" if tokenizer.vocab_size <= 2**16 else "<u4")
     with (folder / "tokens.bin").open("wb") as file:
-        for batch in progress(_batches(corpus.documents()), _finished, corpus, f"encoding {corpus.name}"):
+        for batch in progress(_batches(corpus.documents(), tokenizer), _finished, corpus, f"encoding {corpus.name}"):
             texts = [stretch.text for stretch in batch]
-            for (text, first, last), ids in zip(batch, tokenizer.encode_batch(texts), strict=True):
-                row = np.asarray([*start * first, *ids, *end * last], dtype)
+            for part, ids in zip(batch, tokenizer.encode_batch(texts), strict=True):
+                row = np.asarray([*start * part.first, *part.of(ids), *end * part.last], dtype)
                 file.write(row.tobytes())
-                if first:
+                if part.first:
                     offsets.append(offsets[-1])
                     sizes.append(0)
                 offsets[-1] += len(row)
-                sizes[-1] += len(text.encode())
+                sizes[-1] += len(part.own.encode())
         file.flush()
         os.fsync(file.fileno())
     if not sizes:
@@ -162,27 +160,10 @@ def _write(folder: Path, corpus: Corpus, tokenizer: Tokenizer) -> None:
     (folder / "store.json").write_text(json.dumps(content, indent=1))
 
 
-class Stretch(NamedTuple):
-    """A part of a document; `first` and `last` say whether it is at an end of it."""
-
-    text: str
-    first: bool
-    last: bool
-
-
-def stretches(text: str) -> Iterator[Stretch]:
-    """A document in parts that a tokenizer can take at once."""
-    begin = 0
-    while cut := CUT.search(text, begin + STRETCH):
-        yield Stretch(text[begin : cut.start()], begin == 0, False)
-        begin = cut.start()
-    yield Stretch(text[begin:], begin == 0, True)
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Stretch]]:
+def _batches(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[list[Stretch]]:
     batch: list[Stretch] = []
     characters = 0
-    for stretch in itertools.chain.from_iterable(stretches(document.text) for document in documents):
+    for stretch in itertools.chain.from_iterable(stretches(document.text, tokenizer.encode) for document in documents):
         batch.append(stretch)
         characters += len(stretch.text)
         if len(batch) == STRETCHES or characters >= CHARACTERS:

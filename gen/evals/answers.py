@@ -61,9 +61,10 @@ def answer(
     given: list[Given] = []
     for first in range(0, len(asked), cfg.batch):
         part = asked[first : first + cfg.batch]
-        prompts = [writer.encode(prompt_of(one)) for one in part]
+        prompts = [prompt_of(one) for one in part]
+        tokens = [writer.encode(prompt) for prompt in prompts]
         written = writer.write(
-            list(prompts),
+            prompts,
             new=cfg.new,
             copies=cfg.copies,
             choice=cfg.choice,
@@ -71,7 +72,7 @@ def answer(
             seed=cfg.seed + first,  # each batch draws anew
             stride=cfg.new,
         )
-        given += [Given(part[i // cfg.copies], prompts[i // cfg.copies], text) for i, text in enumerate(written)]
+        given += [Given(part[i // cfg.copies], tokens[i // cfg.copies], text) for i, text in enumerate(written)]
     return given
 
 

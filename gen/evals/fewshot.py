@@ -26,6 +26,7 @@ from gen.evals.puzzles import KINDS, Puzzle, puzzle
 from gen.sample.choose import Choice
 from gen.sample.reader import Reader
 from gen.sample.writer import Writer
+from gen.tokenizers.base import split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +74,11 @@ def written(writer: Writer, prompts: list[str], puzzles: list[Puzzle], batch: in
     right = 0
     for first in range(0, len(prompts), batch):
         part = puzzles[first : first + batch]
-        new = max(len(writer.tokenizer.encode(f"{p.answer}\n")) for p in part)
-        texts = writer.write(prompts[first : first + batch], new=new, choice=Choice(temperature=0.0), stop=("\n",))
+        asked = prompts[first : first + batch]
+        answers = [f"{p.answer}\n" for p in part]
+        # as they are behind the question: a word may be more tokens there than by itself
+        new = max(len(split(writer.tokenizer, *pair)[1]) for pair in zip(asked, answers, strict=True))
+        texts = writer.write(asked, new=new, choice=Choice(temperature=0.0), stop=("\n",))
         # a line that was cut off is no answer, even where it agrees so far
         right += sum(w.reason in ("stop", "end") and w.text == p.answer for w, p in zip(texts, part, strict=True))
     return right

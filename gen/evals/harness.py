@@ -131,10 +131,14 @@ def chosen(settings: dict) -> Choice:
 
 
 def last(writer: Writer, text: str, room: int) -> str:
-    """The end of a text that is at most `room` tokens long."""
-    tokens = writer.tokenizer.encode(text)
-    keep = room
-    while len(tokens) > room:  # again where the cut text is more tokens than were kept
-        text = writer.tokenizer.decode(tokens[-keep:]).lstrip("\ufffd")
-        tokens, keep = writer.tokenizer.encode(text), keep - 1
-    return text
+    """The end of a text that is at most `room` tokens long, and begins with a whole character."""
+    tokenizer = writer.tokenizer
+    tokens = tokenizer.encode(text)
+    if len(tokens) <= room:
+        return text
+    whole = tokenizer.decode(tokens)
+    for keep in range(room, 0, -1):
+        end = tokenizer.decode(tokens[-keep:])
+        if whole.endswith(end) and len(tokenizer.encode(end)) <= room:
+            return end
+    return ""

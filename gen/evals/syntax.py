@@ -21,7 +21,7 @@ from typing import Any
 from gen.evals.interval import rate
 from gen.sample.choose import Choice
 from gen.sample.writer import Writer
-from gen.tokenizers.base import Tokenizer
+from gen.tokenizers.base import Tokenizer, split
 
 # What Python's parser raises: faults, NUL and lone surrogates, and nesting too deep for it.
 FAULTS = (SyntaxError, ValueError, MemoryError, RecursionError)
@@ -117,6 +117,7 @@ def _model(writer: Writer, prompts: Sequence[str], cfg: SyntaxConfig) -> dict[st
 def _real(tokenizer: Tokenizer, texts: Sequence[str], prompts: Sequence[str], new: int) -> dict[str, Any]:
     good = 0
     for text, prompt in zip(texts, prompts, strict=True):
-        more = tokenizer.encode(text[len(prompt) :])
-        good += valid(prompt + tokenizer.decode(more[:new]), cut=len(more) > new, after=len(prompt))
+        before, more = split(tokenizer, prompt, text[len(prompt) :])
+        seen = tokenizer.decode([*before, *more[:new]])
+        good += valid(seen, cut=len(more) > new, after=len(prompt))
     return rate(good, len(texts))

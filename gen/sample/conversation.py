@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from gen import rng
 from gen.sample.choose import Choice
 from gen.sample.writer import Piece, Reason, Writer
+from gen.tokenizers.base import check_text
 from gen.tokenizers.template import Message, Template
 
 type Standing = Literal["said", "replaced", "up", "down"]
@@ -196,7 +197,6 @@ def checked(text: str, what: str = "the message") -> str:
     if not text.strip():
         raise Refused(f"{what} is empty; write something")
     try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise Refused(f"{what} {ascii(text[:40])} has bytes that are not UTF-8; mend them") from error
-    return text
+        return check_text(text, what)
+    except ValueError as error:
+        raise Refused(str(error)) from error

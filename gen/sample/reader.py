@@ -15,10 +15,11 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Float32, Int
 
 from gen import mesh as meshes
+from gen.messages import short
 from gen.models.lm import LMConfig, score, serving, states
 from gen.sample.writer import bucket, check_tokenizer, checked_framing, fill
 from gen.spec import Params
-from gen.tokenizers.base import Tokenizer
+from gen.tokenizers.base import Tokenizer, split
 from gen.tokenizers.framing import Framing
 
 AT_ONCE = 64  # tokens of each row whose scores are held at the same time
@@ -64,11 +65,8 @@ class Reader:
     def split(self, context: str, more: str) -> tuple[list[int], list[int]]:
         """Context and continuation as tokens, those of the whole text: a border inside a token goes to the context."""
         if not more:
-            raise ValueError(f"the continuation of {context[:40]!r} is empty; there is nothing to score")
-        whole = self.tokenizer.encode(context + more)
-        first = len(self.tokenizer.encode(context))
-        first = min(first, len(whole) - 1)
-        return whole[:first], whole[first:]
+            raise ValueError(f"the continuation of {short(context)} is empty; there is nothing to score")
+        return split(self.tokenizer, context, more)
 
     def score_tokens(self, rows: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
         """The same of tokens, each row behind what comes before a text, and behind a start if nothing else does."""

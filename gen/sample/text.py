@@ -17,16 +17,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from gen.models.lm import LayerCache, LMConfig, decode, for_decoding, prefill
-from gen.sample.choose import Choice, choose
+from gen.sample.choose import NEVER, Choice, choose
 from gen.spec import Params
 
 
 @dataclasses.dataclass(frozen=True)
 class TextSampler:
-    """How tokens are chosen, and the ids after which a row is done (its end of text)."""
+    """How tokens are chosen, and the ids after which a row is done (its end of text).
+
+    `vocab` is the size of the tokenizer: ids from there on, for which a model may have rows, are never chosen.
+    """
 
     choice: Choice = Choice()
     ends: tuple[int, ...] = ()
+    vocab: int | None = None
 
 
 class Writing(NamedTuple):
@@ -112,10 +116,16 @@ def write(
     return advance(for_decoding(params, model), writing, model, cfg, slots)
 
 
+def _within(logits_BV: Array, vocab: int | None) -> Array:
+    """The scores, with those of ids that the tokenizer has not set to NEVER."""
+    size = logits_BV.shape[-1]
+    return logits_BV if vocab is None or vocab >= size else jnp.where(jnp.arange(size) < vocab, logits_BV, NEVER)
+
+
 def _append(writing: Writing, logits_BV: Array, cfg: TextSampler) -> Writing:
     """The rows that are not done with one more token."""
     draw_B = jax.vmap(jax.random.fold_in)(writing.key_B, writing.length_B)
-    token_B = choose(logits_BV, writing.seen_BV, draw_B, cfg.choice)
+    token_B = choose(_within(logits_BV, cfg.vocab), writing.seen_BV, draw_B, cfg.choice)
     chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=1)[:, 0]
     log_p_B = chosen_B - jax.nn.logsumexp(logits_BV, axis=1)
     here_BS = (jnp.arange(writing.tokens_BS.shape[1]) == writing.length_B[:, None]) & ~writing.done_B[:, None]

@@ -9,6 +9,7 @@ Prompts of different lengths share a batch. Lengths are rounded up to powers of 
 compiles anything; reading prompts and making tokens are one program each.
 """
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -21,17 +22,18 @@ from jax.sharding import Mesh
 
 from gen import mesh as meshes
 from gen import rng
+from gen.messages import short
 from gen.models.lm import LMConfig, for_decoding
 from gen.sample.choose import Choice
 from gen.sample.text import TextSampler, Writing, advance, begin
 from gen.spec import Params
-from gen.tokenizers.base import Tokenizer
+from gen.tokenizers.base import Tokenizer, check_text
 from gen.tokenizers.framing import Framing
 from gen.tokenizers.stream import Stream
 
 type Reason = Literal["end", "stop", "length", "context"]
 
-# A text, or tokens that are given to the model as they are.
+# A text, which is continued; or tokens that are given to the model as they are, and what follows is a text of its own.
 type Prompt = str | list[int]
 
 
@@ -64,6 +66,15 @@ class Row:
     log_p: list[float] = dataclasses.field(default_factory=list)
     shown: int = 0
     reason: Reason | None = None
+
+    def grow(self, new: str, stop: Sequence[str]) -> bool:
+        """Adds text; returns whether it ends with a `stop` string, which is left out."""
+        first = max(0, len(self.text) + 1 - max(map(len, stop), default=1))  # nothing before has one in it
+        self.text += new
+        found = [at for text in stop if (at := self.text.find(text, first)) >= 0]
+        if found:
+            self.text, self.reason = self.text[: min(found)], "stop"
+        return bool(found)
 
 
 class Writer:
@@ -102,17 +113,13 @@ class Writer:
         """The prompt's tokens, a text's as it is framed. Raises ValueError when they fill the context, or a text is no
         Unicode."""
         if isinstance(prompt, str):
-            try:
-                prompt.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(f"the prompt {ascii(prompt[:40])} has bytes that are not UTF-8; mend them") from error
-            tokens = self.framing.read(self.tokenizer.encode(prompt))
+            tokens = self.framing.read(self.tokenizer.encode(check_text(prompt, "the prompt")))
         else:
             tokens = list(prompt)
         if len(tokens) >= self.model.context:
             raise ValueError(
-                f"the prompt {self._text(prompt)[:40]!r}... has {len(tokens)} tokens, which leaves no room in the"
-                f" model's context of {self.model.context}; shorten it"
+                f"the prompt {short(self._text(prompt))} has {len(tokens)} tokens, which leaves no room in the model's"
+                f" context of {self.model.context}; shorten it"
             )
         return tokens
 
@@ -135,11 +142,12 @@ class Writer:
         if not prompts or new < 1 or copies < 1 or stride < 1:
             raise ValueError("writing needs a prompt, and a new, copies and stride of at least 1")
         if isinstance(stop, str) or "" in stop:
-            raise ValueError(f"stop={stop!r} must be a list of strings, none of them empty")
-        cfg = TextSampler(choice, self.framing.ends if end else ())
+            raise ValueError(f"stop={short(stop)} must be a list of strings, none of them empty")
+        cfg = TextSampler(choice, self.framing.ends if end else (), self.tokenizer.vocab_size)
         for prompt in prompts:
             tokens = self.encode(prompt)
-            rows += [Row(self._text(prompt), tokens, Stream(self.tokenizer)) for _ in range(copies)]
+            stream = Stream(self.tokenizer, tokens if isinstance(prompt, str) else ())
+            rows += [Row(self._text(prompt), tokens, copy.copy(stream)) for _ in range(copies)]
         with jax.set_mesh(self.mesh):
             writing = self._read(rows, new, copies, seed, cfg)
         params = self._for_decoding
@@ -199,15 +207,12 @@ class Writer:
                 if token in cfg.ends:
                     row.reason = "end"
                     break
-                row.text += row.stream.push(token)
-                if any(text in row.text for text in stop):
-                    row.text = row.text[: min(row.text.index(text) for text in stop if text in row.text)]
-                    row.reason = "stop"
+                if row.grow(row.stream.push(token), stop):
                     break
             if row.reason is None and length_B[i] >= limit_B[i]:
                 row.reason = "context" if length_B[i] >= self.model.context else "length"
             if row.reason in ("end", "length", "context"):
-                row.text += row.stream.finish()
+                row.grow(row.stream.finish(), stop)
             final = len(row.text) if row.reason else len(row.text) - _held(row.text, stop)
             if final > row.shown:
                 yield Piece(i, row.text[row.shown : final])

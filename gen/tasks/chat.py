@@ -31,9 +31,9 @@ class ChatTaskConfig:
 class ChatTask(LMTask):
     """`end` is the token that ends a turn."""
 
-    def __init__(self, cfg: ChatTaskConfig, model: LMConfig, end: int):
+    def __init__(self, cfg: ChatTaskConfig, model: LMConfig, end: int, vocab: int | None = None):
         own = LMTaskConfig(balance=cfg.balance, router_z=cfg.router_z, chunk=cfg.chunk, prompt=1, sampler=cfg.sampler)
-        super().__init__(own, model)
+        super().__init__(own, model, vocab)
         self.end = end
         self.origin = {"base": Upstream("base", lm_spec(model))}
 
@@ -51,7 +51,7 @@ class ChatTask(LMTask):
             jnp.full_like(asked_B, tokens_BT.shape[1]),
             context.keys("write", batch["row"]),
             self.model,
-            TextSampler(self.cfg.sampler, ends=(self.end,)),
+            TextSampler(self.cfg.sampler, ends=(self.end,), vocab=self.vocab),
             slots=tokens_BT.shape[1],
         )
         return {"text": written.tokens_BS}

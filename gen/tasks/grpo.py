@@ -41,8 +41,15 @@ class GRPOTaskConfig(UpdatesConfig):
 class GRPOTask(PolicyTask):
     """`judge` is the config of the reward model, if one rewards."""
 
-    def __init__(self, cfg: GRPOTaskConfig, model: LMConfig, end: int, judge: LMConfig | None = None):
-        super().__init__(cfg, model, end)
+    def __init__(
+        self,
+        cfg: GRPOTaskConfig,
+        model: LMConfig,
+        end: int,
+        judge: LMConfig | None = None,
+        vocab: int | None = None,
+    ):
+        super().__init__(cfg, model, end, vocab)
         if cfg.reward == "model" and judge is None:
             raise ValueError("the reward model of task.reward=model is missing: set upstream.reward=DIR")
         self.judge, self.copies = judge if cfg.reward == "model" else None, cfg.group

@@ -41,12 +41,14 @@ class LMTaskConfig:
 
 
 class LMTask(Task):
-    def __init__(self, cfg: LMTaskConfig, model: LMConfig):
+    """`vocab` is the size of the tokenizer, if it is less than the model's: samples have no other ids."""
+
+    def __init__(self, cfg: LMTaskConfig, model: LMConfig, vocab: int | None = None):
         if cfg.chunk < 1:
             raise ValueError(f"task.chunk={cfg.chunk} must be at least 1")
         if not 1 <= cfg.prompt < model.context:
             raise ValueError(f"task.prompt={cfg.prompt} must leave room in model.context={model.context}")
-        self.cfg, self.model = cfg, model
+        self.cfg, self.model, self.vocab = cfg, model, vocab
         self.players = {"model": Player(lm_spec(model))}
 
     def batch(self, size: int) -> Batch:
@@ -95,7 +97,7 @@ class LMTask(Task):
             rows * length,
             context.keys("write", batch["row"]),
             self.model,
-            TextSampler(self.cfg.sampler),
+            TextSampler(self.cfg.sampler, vocab=self.vocab),
             slots=length,
         )
         return {"text": written.tokens_BS}

@@ -41,14 +41,14 @@ class UpdatesConfig:
 
 
 class PolicyTask(Task):
-    """`end` is the token that ends an answer, `copies` how many answers a prompt gets."""
+    """`end` is the token that ends an answer, `copies` how many answers a prompt gets, `vocab` the tokenizer's size."""
 
     copies = 1
 
-    def __init__(self, cfg: Any, model: LMConfig, end: int):
+    def __init__(self, cfg: Any, model: LMConfig, end: int, vocab: int | None = None):
         if not cfg.rollout.new < model.context:
             raise ValueError(f"task.rollout.new={cfg.rollout.new} must leave room in model.context={model.context}")
-        self.cfg, self.model, self.end = cfg, model, end
+        self.cfg, self.model, self.end, self.vocab = cfg, model, end, vocab
         self.inner_updates = cfg.epochs * cfg.minibatches
 
     def rows(self, size: int) -> int:
@@ -88,7 +88,8 @@ class PolicyTask(Task):
         row_R = jnp.repeat(batch["row"], self.copies) * self.copies
         row_R += jnp.arange(len(row_R), dtype=row_R.dtype) % self.copies
         key_R = context.keys("answer", row_R)
-        return rollout.roll_out(params, batch, key_R, self.model, self.cfg.rollout, self.end, self.copies)
+        how = self.cfg.rollout
+        return rollout.roll_out(params, batch, key_R, self.model, how, self.end, self.copies, self.vocab)
 
     def read(self, params: Params, tokens_BT: Int[Array, "B T"]):
         """How likely each choice is."""

@@ -57,8 +57,16 @@ class PPOTaskConfig(UpdatesConfig):
 class PPOTask(PolicyTask):
     """`judge` is the config of the reward model; `pretrain_rows` is how many the data has beside each prompt."""
 
-    def __init__(self, cfg: PPOTaskConfig, model: LMConfig, judge: LMConfig, end: int, pretrain_rows: int = 0):
-        super().__init__(cfg, model, end)
+    def __init__(
+        self,
+        cfg: PPOTaskConfig,
+        model: LMConfig,
+        judge: LMConfig,
+        end: int,
+        pretrain_rows: int = 0,
+        vocab: int | None = None,
+    ):
+        super().__init__(cfg, model, end, vocab)
         self.judge, self.pretrain_rows = judge, pretrain_rows
         self.language = LMTask(LMTaskConfig(chunk=cfg.rollout.chunk, prompt=1), model)
         policy, judges = Upstream("sft", lm_spec(model)), judging(judge)

@@ -61,11 +61,15 @@ def roll_out(
     cfg: RolloutConfig,
     end: int,
     copies: int = 1,
+    vocab: int | None = None,
 ) -> Rollout:
-    """`copies` answers to each prompt stand side by side, and each has a key. A batch has `tokens` and `length`."""
+    """`copies` answers to each prompt stand side by side, and each has a key. A batch has `tokens` and `length`.
+
+    `vocab` is the size of the tokenizer, if it is less than the model's.
+    """
     prompt_BP, length_R = batch["tokens"], jnp.repeat(batch["length"], copies)
     slots = prompt_BP.shape[1] + cfg.new
-    sampler = TextSampler(Choice(temperature=cfg.temperature), ends=(end,))
+    sampler = TextSampler(Choice(temperature=cfg.temperature), ends=(end,), vocab=vocab)
     limit_R = length_R + cfg.new
     written = write(params, prompt_BP, batch["length"], limit_R, key_R, model, sampler, slots, copies)
     place_U = jnp.arange(1, slots)

@@ -1,6 +1,6 @@
-"""Text to tokens and back: one protocol (base), UTF-8 bytes (bytes), subwords of captions and of any tokenizer.json
-(subword), of text and code (text), SentencePiece (pieces), `load` for all of them (saved) and `named` for what a config
-calls them, growing text (stream).
+"""Text to tokens and back: one protocol (base), UTF-8 bytes (bytes), subwords of any tokenizer.json (subword), trained
+on captions (captions) or on text and code (text), SentencePiece (pieces), `load` for all of them (saved) and `named`
+for what a config calls them, growing text (stream), long text (stretches).
 
 T is the context, the length of a row of tokens.
 
@@ -10,10 +10,11 @@ T is the context, the length of a row of tokens.
 
 from gen.tokenizers.base import Fitted, Tokenizer, fit, fit_prompt
 from gen.tokenizers.bytes import Bytes
+from gen.tokenizers.captions import train
 from gen.tokenizers.named import named
 from gen.tokenizers.saved import load
 from gen.tokenizers.stream import Stream
-from gen.tokenizers.subword import Subword, train
+from gen.tokenizers.subword import Subword
 from gen.tokenizers.text import train_text
 
 __all__ = [

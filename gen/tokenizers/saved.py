@@ -8,13 +8,27 @@ load("gemma/tokenizer.model")       SentencePiece
 
 import base64
 import binascii
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from gen import jsonfile
+from gen.messages import short
 from gen.tokenizers.base import Tokenizer
 from gen.tokenizers.bytes import Bytes
 from gen.tokenizers.subword import from_json
+
+SIZE = 2**28  # bytes of a file: the largest that are published have 40 MB
+
+
+class _Subword(TypedDict):
+    tokenizer: dict[str, Any]
+    start: str
+    end: str
+    pad: str
+
+
+class _SentencePiece(TypedDict):
+    model: str
 
 
 def load(path: str | Path, start: str | None = None, end: str | None = None, pad: str | None = None) -> Tokenizer:
@@ -32,11 +46,13 @@ def load(path: str | Path, start: str | None = None, end: str | None = None, pad
             case "bytes":
                 return Bytes()
             case "subword":
-                return from_json(content["tokenizer"], str(path), content["start"], content["end"], content["pad"])
+                own = jsonfile.check(content, _Subword, str(path))
+                return from_json(own["tokenizer"], str(path), own["start"], own["end"], own["pad"])
             case "sentencepiece":
-                return _pieces(base64.b64decode(content["model"], validate=True), path)
-    except (KeyError, TypeError, binascii.Error) as error:
-        raise ValueError(f"{path} is not a tokenizer as gen saves it: {error!r}; take it from the run again") from error
+                model = jsonfile.check(content, _SentencePiece, str(path))["model"]
+                return _pieces(base64.b64decode(model, validate=True), path)
+    except (jsonfile.NotReadable, binascii.Error) as error:
+        raise ValueError(f"{path} is not a tokenizer as gen saves it: {error}; take it from the run again") from error
     beside = _marks(path.with_name("tokenizer_config.json"))
     return from_json(content, str(path), start or beside["start"], end or beside["end"], pad or beside["pad"])
 
@@ -48,26 +64,27 @@ def _marks(path: Path) -> dict[str, str | None]:
     names = {mark: name.get("content") if isinstance(name, dict) else name for mark, name in names.items()}
     for mark, name in names.items():
         if not isinstance(name, str | None):
-            raise ValueError(f"{path}: {mark}_token is {name!r}, expected the name of a token")
+            raise ValueError(f"{path}: {mark}_token is {short(name)}, expected the name of a token")
     bos, eos, pad = names.values()
     return {"start": bos or eos, "end": eos, "pad": pad}
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(_read(path))
-    except (ValueError, RecursionError) as error:
+        return jsonfile.read(path, size=SIZE, advice="take it from the model or the run again")
+    except (OSError, ValueError) as error:
         raise ValueError(f"cannot read the tokenizer {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is not a tokenizer: expected a JSON object")
-    return content
 
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
+        with jsonfile.open_regular(path) as file:
+            data = file.read(SIZE + 1)
+    except (OSError, ValueError) as error:
         raise ValueError(f"cannot read the tokenizer {path}: {error}") from error
+    if len(data) > SIZE:
+        raise ValueError(f"cannot read the tokenizer {path}: it is larger than {SIZE:,} bytes")
+    return data
 
 
 def _pieces(model: bytes, path: Path) -> Tokenizer:

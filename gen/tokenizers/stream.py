@@ -1,49 +1,45 @@
-"""Text as it is generated, token by token, for a terminal: only what no later token can change.
+"""Text as it is generated, token by token: only what no later token can change.
 
-A token may end within a UTF-8 character, which then reads as U+FFFD until the rest is there, and SentencePiece leaves
-out the space that a text begins with, but not that of a word further on. So new text is what `decode` says of the
-last tokens together, less what it said before.
-
-    stream = Stream(tokenizer)
+    stream = Stream(tokenizer, tokenizer.encode("The capital of France is"))
     for token in tokens:
-        print(stream.push(token), end="", flush=True)
+        print(stream.push(token), end="", flush=True)               # " Paris", with its space
     print(stream.finish())
 
-All that `push` and `finish` returned, joined, is `tokenizer.decode(tokens)`.
+All that `push` and `finish` returned, joined, is the text of `[*prompt, *tokens]` less that of `prompt`: a word behind
+a prompt keeps the space between them. Where the tokens change how the prompt reads, as they do when they finish a
+character that it ends within, the text begins with the first letter that is not the prompt's.
 """
 
-from gen.tokenizers.base import Tokenizer
+import copy
+import os.path
 
-REPLACEMENT = "\ufffd"
-UNFINISHED = 3  # bytes of an unfinished UTF-8 character, and so the most replacement characters that may still change
+from gen.tokenizers.base import Tokenizer, Tokens
 
 
 class Stream:
-    """One text that grows."""
+    """One text that grows behind a prompt, by default behind a letter; a text of its own behind no tokens, ()."""
 
-    def __init__(self, tokenizer: Tokenizer):
-        self._tokenizer = tokenizer
-        self._tokens: list[int] = []  # those told last, as context, and those after them
-        self._told = 0  # tokens among them that were wholly told
-        self._shown = 0  # characters of their text that were told
+    def __init__(self, tokenizer: Tokenizer, prompt: Tokens | None = None):
+        self._decoder = tokenizer.decoder()
+        for token in tokenizer.encode("a") if prompt is None else prompt:
+            self._decoder.push(int(token))
+        self._of_prompt = self._decoder.finish()  # text of the prompt that is not final yet
+
+    def __copy__(self) -> "Stream":
+        """The same text, to grow in another way."""
+        other = object.__new__(Stream)
+        other._decoder, other._of_prompt = copy.copy(self._decoder), self._of_prompt
+        return other
 
     def push(self, token: int) -> str:
         """The text that is final with this token and was not before, often one word, sometimes nothing."""
-        self._tokens.append(token)
-        text = self._tokenizer.decode(self._tokens)
-        unfinished = len(text) - len(text.rstrip(REPLACEMENT))
-        new = self._tell(text[: len(text) - min(unfinished, UNFINISHED)])
-        if new and not unfinished:  # all is told: the tokens before these are no longer needed
-            self._tokens = self._tokens[self._told :]
-            self._told = len(self._tokens)
-            self._shown = len(self._tokenizer.decode(self._tokens))
-        return new
+        return self._new(self._decoder.push(token))
 
     def finish(self) -> str:
-        """What was held back, when no token follows."""
-        return self._tell(self._tokenizer.decode(self._tokens))
+        """The text that was held back, when no token follows."""
+        return self._new(self._decoder.finish())
 
-    def _tell(self, final: str) -> str:
-        new = final[self._shown :]
-        self._shown = max(self._shown, len(final))
-        return new
+    def _new(self, text: str) -> str:
+        same = len(os.path.commonprefix([self._of_prompt, text]))
+        self._of_prompt = self._of_prompt[same:] if same == len(text) else ""
+        return text[same:]

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
-from gen.tokenizers.subword import END, FIM, PAD, START, Subword
+from gen.tokenizers.marks import FIM
+from gen.tokenizers.subword import END, PAD, START, Subword
 
 PIECES = "|".join(
     (
@@ -31,7 +32,7 @@ PIECES = "|".join(
 
 def train_text(documents: Iterable[str], vocab_size: int, marks: Sequence[str] = ()) -> Subword:
     """BPE over `documents` with exactly `vocab_size` tokens: pad, start, end, the three of fill in the middle
-    (`subword.FIM`), any further `marks`, 256 bytes, merges.
+    (`marks.FIM`), any further `marks`, 256 bytes, merges.
 
     A mark is an id that no text encodes to (`Subword.mark`). The same documents give the same tokenizer.
     Raises ValueError when `vocab_size` cannot hold bytes and marks, or the documents have too little text to fill it.

@@ -4,14 +4,19 @@ prompts, notes = read(Path("captions.txt"))
 """
 
 import codecs
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+from gen import jsonfile
 
 from gen.messages import note
 
 MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 SHOWN = 5  # lines that a note names
+
+
+class _Line(TypedDict):
+    prompt: str
 
 
 def given(args: Any) -> list[str]:
@@ -64,11 +69,13 @@ def prompt_of(line: str, path: Path, number: int) -> str:
     if path.suffix != ".jsonl":
         return line.strip()
     try:
-        prompt = json.loads(line)["prompt"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        prompt = None
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError(f'--prompts={path}, line {number} is not {{"prompt": "..."}} with a text in it')
+        prompt = jsonfile.parse(line, _Line, "the line")["prompt"]
+        problem = "" if prompt.strip() else "the prompt is empty"
+    except jsonfile.NotReadable as error:
+        problem = str(error)
+    if problem:
+        said = f'--prompts={path}, line {number} is not {{"prompt": "..."}} with a text in it'
+        raise ValueError(f"{said} ({problem})")
     return prompt
 
 

@@ -12,7 +12,8 @@ import pytest
 from gen.data import tokens
 from gen.data.corpus import Document
 from gen.data.tokens import TokenStore, prepare
-from gen.tokenizers import Bytes, train_text
+from gen.tokenizers import Bytes, stretches
+from tests.tokenizers.kinds import kinds
 
 TEXTS = ["abc", "", "é\n", "\0 z"]
 
@@ -72,15 +73,14 @@ def test_batches_of_any_size_give_the_same(tmp_path, monkeypatch):
         assert documents(prepare(Texts(*TEXTS), Bytes(), tmp_path / limit)) == whole
 
 
-def test_long_documents_are_encoded_in_stretches_to_the_same_tokens(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["text", "prepend", "usual pieces"])
+def test_long_documents_are_encoded_in_stretches_to_the_same_tokens(tmp_path, monkeypatch, kind):
     source = Path(tokens.__file__).read_text()
-    texts = [source, "", source[:999], "x" * 500, "\n" * 500, "a\n\n  b_\n:\n    c1\n" * 20]
-    tokenizer = train_text(texts, 400)
+    texts = [source, "", source[:999], "x" * 500, "a\n\n  b_\n:\n    c1\n" * 20]
+    tokenizer = kinds()[kind]
     whole = [[tokenizer.start, *tokenizer.encode(text), tokenizer.end] for text in texts]
-    monkeypatch.setattr(tokens, "STRETCH", 20)
-    parts = list(tokens.stretches(source))
-    assert len(parts) > 20 and "".join(part.text for part in parts) == source
-    assert [part.first for part in parts].index(True) == 0 == [part.last for part in reversed(parts)].index(True)
+    monkeypatch.setattr(stretches, "STRETCH", 40)
+    assert len(list(tokens.stretches(source, tokenizer.encode))) > 20
     store = prepare(Texts(*texts), tokenizer, tmp_path)
     assert documents(store) == whole and store.bytes.tolist() == [len(text.encode()) for text in texts]
     monkeypatch.setattr(tokens, "CHARACTERS", 50)

@@ -14,6 +14,7 @@ from gen.sample.choose import Choice
 from gen.sample.reader import Reader, Score
 from gen.sample.writer import Writer, Written
 from gen.tokenizers import Bytes
+from tests.tokenizers.kinds import kinds
 
 # the harness and its libraries warn about themselves
 pytestmark = pytest.mark.filterwarnings("default")
@@ -127,6 +128,8 @@ def test_a_long_prompt_keeps_its_end(harness):
     assert len(prompts[0]) == CONTEXT - 10 - 1 and prompts[0].endswith("abc 1 + 1 =") and how["new"] == 10
     assert last(harness.writer, "aé" * 9, 4) == "aé"
     assert len(last(harness.writer, "é" * 9, 5).encode()) == 4  # not half a letter
+    harness.writer.tokenizer = kinds()["prepend"]  # bytes of a run that is cut within a letter are all broken
+    assert last(harness.writer, "a 日本日本", 5) == "本" and last(harness.writer, "a b a", 2) == "b a"
 
 
 def test_settings_are_read_as_the_harness_means_them():

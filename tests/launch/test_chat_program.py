@@ -45,7 +45,7 @@ def test_a_conversation_through_a_pipe(language, tmp_path, monkeypatch, capsys):
     (ranking,) = open_rankings(f"preferences:{tmp_path}/ratings.jsonl", "train", test_fraction=0.0)
     assert ranking.messages == (Message("system", "S"), Message("user", "ab"))
     assert out == "".join(f"{answer}\n" for answer in ranking.answers) + "⟨start⟩S|ab\n> \n"
-    assert "rated down, 1 preference added" in err and "'\\udcff' has bytes that are not UTF-8" in err
+    assert "rated down, 1 preference added" in err and "'\\udcff' is not UTF-8" in err
 
 
 def test_the_same_seed_is_the_same_conversation_and_another_file_may_be_named(language, tmp_path, monkeypatch, capsys):

@@ -54,6 +54,7 @@ def test_lines_of_json_have_a_prompt(tmp_path):
         ("p.txt", b"", "has no prompt"),
         ("p.jsonl", b'{"prompt": "a"}\n{"text": "b"}\n', 'line 2 is not {"prompt": "..."}'),
         ("p.jsonl", b'{"prompt": 3}\n', "line 1 is not"),
+        ("p.jsonl", b'{"prompt": "a\\ud83d"}\n', "holds half a surrogate pair"),
         ("p.jsonl", b"[" * 100_000, "line 1 is not"),
         ("p.txt", None, "No such file"),
     ],

@@ -8,9 +8,10 @@ import pytest
 
 from gen.sample.choose import Choice
 from gen.sample.reader import Reader
-from gen.sample.writer import Writer
-from gen.tokenizers import Bytes
+from gen.sample.writer import Row, Writer
+from gen.tokenizers import Bytes, Stream
 from tests.sample.lm import MODEL, placed
+from tests.tokenizers.kinds import DECODERS, PREPEND, bpe, content, made
 
 GREEDY = Choice(temperature=0.0)
 WARM = Choice(temperature=1.2, top_k=50)
@@ -22,7 +23,16 @@ class Letters(Bytes):
     """Every id reads as two letters, so that any text is legible and a stop string may cross a border."""
 
     def decode(self, tokens):
-        return "".join(chr(97 + int(token) // 16) + chr(97 + int(token) % 16) for token in tokens)
+        return "".join(map(self.push, tokens))
+
+    def decoder(self):
+        return self
+
+    def push(self, token):
+        return chr(97 + int(token) // 16) + chr(97 + int(token) % 16)
+
+    def finish(self):
+        return ""
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +137,7 @@ def test_a_row_ends_with_the_context(writer, forward):
     ("how", "message"),
     [
         ({"prompts": ["b" * 31]}, "has 32 tokens, which leaves no room in the model's context of 32; shorten it"),
-        ({"prompts": ["a\udcff"]}, r"the prompt 'a\\udcff' has bytes that are not UTF-8"),
+        ({"prompts": ["a\udcff"]}, r"the prompt 'a\\udcff' is not UTF-8 at character 2"),
         ({"prompts": []}, "writing needs a prompt"),
         ({"new": 0}, "at least 1"),
         ({"stop": ("x", "")}, "none of them empty"),
@@ -158,3 +168,66 @@ def test_nothing_compiles_again_within_a_bucket_of_lengths(writer, greedy):
 def test_a_mesh_writes_the_same(greedy):
     params, mesh = placed(data=2, fsdp=2, tensor=2)
     assert tokens(Writer(params, MODEL, Letters(), mesh).write(PROMPTS, new=NEW, choice=GREEDY)) == tokens(greedy)
+
+
+@pytest.fixture(scope="module")
+def padded():
+    """A model with more rows than its tokenizer has ids, of which those beyond are the likeliest."""
+    params, mesh = placed()
+    rows = np.array(params["tokens"])
+    small = made(content(bpe(byte_fallback=False), normalizer=PREPEND, decoder=DECODERS["llama"]))
+    rows[small.vocab_size :] *= 50
+    return Writer({**params, "tokens": jax.device_put(rows, params["tokens"].sharding)}, MODEL, small, mesh)
+
+
+ANY = Choice(temperature=1.2, top_k=MODEL.vocab, top_p=0.98, min_p=0.001, penalty=1.5)
+
+
+@pytest.mark.parametrize("choice", [GREEDY, ANY], ids=["greedy", "any"])
+def test_ids_that_the_tokenizer_has_not_are_never_written(padded, choice):
+    for w in padded.write(["a", "b a"], new=NEW, copies=4, choice=choice, end=False):
+        assert len(w.tokens) == NEW and max(w.tokens) < padded.tokenizer.vocab_size < MODEL.vocab
+
+
+def test_a_text_goes_on_behind_its_prompt_and_an_answer_is_a_text_of_its_own(padded):
+    tokenizer, how = padded.tokenizer, {"new": NEW, "copies": 4, "choice": ANY, "end": False}
+    for w in padded.write(["a b", "a"], **how):
+        whole = tokenizer.decode([*padded.encode(w.prompt), *w.tokens])
+        assert w.text == whole.removeprefix(w.prompt) and whole.startswith(w.prompt)
+    asked = [tokenizer.start, *tokenizer.encode("a b")]
+    written = padded.write([asked, asked], **how)
+    assert [w.text for w in written] == [tokenizer.decode(w.tokens) for w in written]
+
+
+def test_a_stop_string_is_found_where_texts_meet_and_in_what_is_held_back():
+    row = Row("", [], Stream(Bytes()))
+    assert not row.grow("one tw", ("two", "xy")) and row.grow("o x", ("two", "xy")) and row.text == "one "
+    row = Row("", [], Stream(Bytes()))
+    assert not row.grow("abc", ()) and not row.grow("", ("z",)) and row.grow("cxcx", ("cx", "cc")) and row.text == "ab"
+
+
+class Late(Bytes):
+    """Says everything at the end, as a run of bytes of a byte-fallback tokenizer may."""
+
+    def decoder(self):
+        return LateDecoder()
+
+
+class LateDecoder:
+    def __init__(self):
+        self.tokens = ()
+
+    def push(self, token):
+        self.tokens += (token,)
+        return ""
+
+    def finish(self):
+        return Letters().decode(self.tokens)
+
+
+def test_a_stop_string_in_what_comes_last_ends_the_text(greedy):
+    params, mesh = placed()
+    prompt, *_ = PROMPTS
+    stop = greedy[0].text[5:8]
+    (written,) = Writer(params, MODEL, Late(), mesh).write([prompt], new=NEW, choice=GREEDY, stop=(stop,))
+    assert written.reason == "stop" and written.text == greedy[0].text[: greedy[0].text.index(stop)]

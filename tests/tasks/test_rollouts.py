@@ -48,6 +48,15 @@ def test_answers_are_what_sampling_writes_behind_each_prompt(ppo):
     assert 0 < prepared["finished"].mean() < 1  # both happen
 
 
+def test_answers_have_no_ids_that_the_tokenizer_has_not():
+    cfg = GRPOTaskConfig(rollout=small.ROLLOUT, group=2, minibatches=2)
+    task = GRPOTask(cfg, small.LM, end=small.END, judge=small.LM, vocab=6)
+    batch, players = small.batch(task, ROWS), {"model": small.params(task, "model")}
+    written = hasty(lambda p: task.answers(p, batch, small.context(task, players)))(players["model"])
+    chosen = np.asarray(written.tokens_BT[:, 1:])[np.asarray(written.chosen_BU)]
+    assert 0 < chosen.max() < 6 < small.LM.vocab
+
+
 def test_log_probabilities_are_at_the_temperature_that_answers_are_drawn_with(ppo):
     task, players, _, context, prepared = ppo
     for name, params in (("log_p", players["model"]), ("reference", context.frozen["reference"])):

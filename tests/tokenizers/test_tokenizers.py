@@ -74,7 +74,7 @@ def test_a_tokenizer_json_of_the_library(subword, tmp_path):
     assert (loaded.start, loaded.end, loaded.pad) == (subword.start, subword.end, subword.pad)
     assert loaded.encode(CAPTIONS[0]) == subword.encode(CAPTIONS[0])  # however long
     path.write_text(text.replace("<|startoftext|>", "<go>"))
-    with pytest.raises(ValueError, match=r"has no start token of a known name; pass start=NAME .*<go>"):
+    with pytest.raises(ValueError, match=r"no start token of a known name; put the tokenizer_config.json .*<go>"):
         load(path)
     assert load(path, start="<go>").start == subword.start
 
