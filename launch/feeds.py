@@ -163,7 +163,10 @@ def shower(
         if jax.process_index() != 0:
             return ""
         if "text" not in samples:
-            return png.write_comparison(folder / f"{step:08d}.png", samples, said)
+            try:
+                return png.write_comparison(folder / f"{step:08d}.png", samples, said)
+            except png.NotFinite as error:  # whether the run goes on is for its losses to say
+                return f"no pictures of step {step}: {error}"
         assert tokenizer is not None
         path = folder / f"{step:08d}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
