@@ -11,6 +11,8 @@ from gen import imagefile
 from gen.data.source import Damaged
 from gen.imagefile import MAX_PIXELS
 
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp")  # of the names of image files, in small letters
+
 
 def check_header(content: bytes) -> None:
     """Raises Damaged unless `content` begins like an image that `decode` would try; decodes no pixel."""

@@ -9,7 +9,8 @@ where "caption" holds every caption that fits, "name" tells a person which recor
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 type Record = Mapping[str, Any]
@@ -40,6 +41,11 @@ class Source(Protocol):
 
 def digest(*parts: str | bytes | int) -> str:
     """The SHA-256, in hex, of `parts` in order; each is framed by its length, so that "ab", "c" is not "a", "bc"."""
+    return digest_of(parts)
+
+
+def digest_of(parts: Iterable[str | bytes | int]) -> str:
+    """`digest` of parts that need not all be in memory."""
     sha = hashlib.sha256()
     for part in parts:
         content = part if isinstance(part, bytes) else str(part).encode()
@@ -66,5 +72,17 @@ def train_or_test(keys: Sequence[str], split: str, fraction: float, where: str) 
         raise ValueError(f"{where}: test_fraction is {fraction}, expected a number from 0 to 1")
     chosen = [i for i, key in enumerate(keys) if is_test(key, fraction) == (split == "test")]
     if not chosen:
-        raise ValueError(f"{where}: the {split} split of {len(keys)} records is empty; change test_fraction={fraction}")
+        raise ValueError(_empty(keys, split, fraction, where))
     return chosen
+
+
+def _empty(keys: Sequence[str], split: str, fraction: float, where: str) -> str:
+    """A sentence about a split that holds nothing, with a fraction that would fill it."""
+    empty = f"{where}: the {split} split of {len(keys)} records is empty with data.options.test_fraction={fraction}"
+    if len(keys) < 2:
+        return f"{empty}; add records, as both splits need one"
+    hashes = sorted(int(digest(key)[:16], 16) / 16.0**16 for key in keys)
+    if split == "test":
+        fits = math.ceil(hashes[0] * 1000 + 1) / 1000
+        return f"{empty}; set data.options.test_fraction={min(fits, 1.0)} or more, or add records"
+    return f"{empty}; set data.options.test_fraction={math.floor(hashes[-1] * 1000) / 1000} or less, or add records"
