@@ -33,11 +33,11 @@ def lines(file: Path) -> Iterator[tuple[int, bytes]]:
 def every_line(file: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of a regular file, by number from 1; of one that is too long, the first LONGEST + 1 bytes.
 
-    Raises ValueError for a file in UTF-16 or UTF-32, and for what is missing or no regular file.
+    Raises NotReadable for a file in UTF-16 or UTF-32, and for what is missing or no regular file.
     """
     with jsonfile.open_regular(file) as content:
         if encoding := encoding_of(content.read(4)):
-            raise ValueError(f"{file} is {encoding}; save it as UTF-8")
+            raise jsonfile.NotReadable(f"{file} is {encoding}; save it as UTF-8")
         content.seek(0)
         number = 0
         while line := content.readline(LONGEST + 1):
@@ -61,9 +61,9 @@ def text(line: bytes) -> str:
     try:
         return line.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
-        raise Fault(
-            f": byte 0x{line[error.start]:02x} at place {error.start} of the line is not UTF-8; save the file as UTF-8"
-        ) from error
+        letters = len(line[: error.start].decode("utf-8-sig"))
+        what = f"byte 0x{line[error.start]:02x} at character {letters + 1} is not UTF-8"
+        raise Fault(f": {what}; save the file as UTF-8") from error
 
 
 def parse(line: bytes) -> dict[str, Any]:

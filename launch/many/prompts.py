@@ -3,12 +3,14 @@
 prompts, notes = read(Path("captions.txt"))
 """
 
-import codecs
-import json
 from pathlib import Path
 from typing import Any
 
-MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+from gen import jsonfile
+from gen.data import jsonlines
+from gen.data.entries import checked_text
+from gen.data.faults import Fault
+
 SHOWN = 5  # lines that a note names
 
 
@@ -29,15 +31,11 @@ def read(path: Path) -> tuple[list[str], list[str]]:
     Raises ValueError naming the line that is not UTF-8 or no JSON, and for a file without prompts.
     """
     try:
-        data = path.read_bytes()
+        lines = [decode(line, path, number) for number, line in jsonlines.every_line(path)]
+    except jsonfile.NotReadable as error:
+        raise ValueError(f"--prompts={error}") from error
     except OSError as error:
         raise ValueError(f"--prompts={path}: {error.strerror}") from error
-    for mark, encoding in MARKS.items():
-        if data.startswith(mark):
-            raise ValueError(f"--prompts={path} is {encoding}; save it as UTF-8")
-    lines = [decode(line, path, i) for i, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1)]
-    if lines and not lines[-1]:
-        lines.pop()  # what follows the last end of a line is none
     empty = [number for number, line in enumerate(lines, 1) if not line.strip()]
     said = [prompt_of(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
     prompts = list(dict.fromkeys(said))
@@ -51,10 +49,9 @@ def read(path: Path) -> tuple[list[str], list[str]]:
 
 def decode(line: bytes, path: Path, number: int) -> str:
     try:
-        return line.decode().removesuffix("\r")
-    except UnicodeDecodeError as error:
-        said = f"byte 0x{line[error.start]:02x} at character {len(line[: error.start].decode()) + 1} is not UTF-8"
-        raise ValueError(f"--prompts={path}, line {number}: {said}; save the file as UTF-8") from error
+        return jsonlines.text(line)
+    except Fault as fault:
+        raise ValueError(f"--prompts={path}, line {number}{fault}") from fault
 
 
 def prompt_of(line: str, path: Path, number: int) -> str:
@@ -62,12 +59,9 @@ def prompt_of(line: str, path: Path, number: int) -> str:
     if path.suffix != ".jsonl":
         return line.strip()
     try:
-        prompt = json.loads(line)["prompt"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        prompt = None
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError(f'--prompts={path}, line {number} is not {{"prompt": "..."}} with a text in it')
-    return prompt
+        return checked_text(jsonlines.parse(line.encode()).get("prompt"), "the prompt")
+    except Fault as fault:
+        raise ValueError(f"--prompts={path}, line {number}{fault}") from fault
 
 
 def count(numbers: list[int], what: str) -> str:

@@ -90,7 +90,7 @@ def test_every_fault_has_its_place(tmp_path):
     with pytest.raises(ValueError, match=f"{path} has {len(FAULTS) + 1} faults; correct them") as raised:
         open_conversations(f"chat:{path}", "train")
     _, *shown = str(raised.value).splitlines()
-    assert len(shown) == 20 and f"{path}:21: byte 0xff at place 43 of the line is not UTF-8" in shown[-1]
+    assert len(shown) == 20 and f"{path}:21: byte 0xff at character 44 is not UTF-8" in shown[-1]
     for number, (line, (_, message)) in enumerate(zip(shown, FAULTS, strict=False), 2):
         assert line.startswith(f"{path}:{number}: ")
         with pytest.raises(ValueError, match=message):
