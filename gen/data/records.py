@@ -3,18 +3,17 @@
 Each record is a JSON header, framed by its length, and the image's bytes as they were; nothing in it is executed:
 
     4 bytes     length of the header, little-endian
-    header      {"name": "000017", "caption": ["a robin"], "id": "9f86d081884c7d65"} in UTF-8
+    header      {"name": "000017", "caption": ["a robin"], "format": 2} in UTF-8
     the rest    the image, as JPEG, PNG or WebP
 
-"id" is the beginning of the image's SHA-256, by which the image is in the train or the test split, whatever its name
-and place. The last record of a file lists the ids of all (shards), so that a set opens without reading its images.
-Files of version 0.1.0 have neither; their records are split by their numbers, as they were.
+A hash of its name puts a record into the train or the test split, whatever file it is in and whatever others there are.
+The last record of a file lists the hashes of all (shards), so that a set opens without reading its records. Files of
+version 0.1.0 have no format and no list; their records are split by their numbers, as they were.
 
     write("birds.array_record", records)
     ArrayRecords("birds.array_record", "train", test_fraction=0.1)[0]
 """
 
-import hashlib
 import json
 import os
 import struct
@@ -31,7 +30,7 @@ from gen.data import shards
 from gen.data.source import Damaged, Record, chosen, digest, mark
 from gen.messages import short
 
-ID = 16  # hexadecimal digits: the marks of source.py have 64 bits
+FORMAT = 2
 
 
 class Header(TypedDict):
@@ -39,17 +38,12 @@ class Header(TypedDict):
 
     name: str
     caption: list[str]
-    id: NotRequired[str]
-
-
-def identity(image: bytes) -> str:
-    """What the split of an image goes by: equal images are equal, whatever they are called."""
-    return hashlib.sha256(image).hexdigest()[:ID]
+    format: NotRequired[int]
 
 
 def encode(record: Record) -> bytes:
     """A record with "name", "caption" (texts) and "image" (encoded bytes) as bytes."""
-    about = {"name": record["name"], "caption": list(record["caption"]), "id": identity(record["image"])}
+    about = {"name": record["name"], "caption": list(record["caption"]), "format": FORMAT}
     header = json.dumps(about, ensure_ascii=False).encode()
     return struct.pack("<I", len(header)) + header + record["image"]
 
@@ -71,15 +65,15 @@ def parse(content: bytes) -> tuple[Header, int]:
 
 def write(path: str | Path, records: Iterable[Record]) -> int:
     """Writes an ArrayRecord file and returns the number of records; `path` appears only when all are written."""
-    path, ids = Path(path), []
+    path, marks = Path(path), []
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         writer = ArrayRecordWriter(str(unfinished), "group_size:1")  # one record per chunk: reading one decodes one
         try:
             for record in records:
                 writer.write(encode(record))
-                ids.append(identity(record["image"]))
-            writer.write(shards.listing(ids))
+                marks.append(mark(record["name"]))
+            writer.write(shards.listing(marks))
         finally:
             writer.close()
         with unfinished.open("rb") as file:
@@ -89,7 +83,7 @@ def write(path: str | Path, records: Iterable[Record]) -> int:
         raise OSError(f"cannot write {unfinished}: {error}") from error
     finally:
         unfinished.unlink(missing_ok=True)
-    return len(ids)
+    return len(marks)
 
 
 def read(data: RandomAccessDataSource, index: int) -> Any:
@@ -116,7 +110,7 @@ class ArrayRecords:
         opened = shards.opened(files)
         self._records = ArrayRecordDataSource(opened)
         self._chosen_N = chosen(_marks(opened), split, test_fraction, f"array_record:{path}")
-        # Sizes stand for contents, which would take as long to read as an epoch; where there are ids, so do these.
+        # Sizes stand for contents, which would take as long to read as an epoch; where names are listed, so do these.
         about = (f"{file.name} {file.stat().st_size}{one.digest}" for file, one in zip(files, opened, strict=True))
         self.fingerprint = digest("array_record", split, str(test_fraction), len(self._records), *about)
 
@@ -135,11 +129,11 @@ class ArrayRecords:
 
 
 def _marks(opened: Iterable[shards.Shard]) -> np.ndarray:
-    """What the split of each record goes by: its id, and in files of version 0.1.0 its number among those."""
+    """What the split of each record goes by: its name, and in files of version 0.1.0 its number among those."""
     marks, before = [np.zeros(0, np.uint64)], 0
     for shard in opened:
-        if shard.ids_N is not None:
-            marks.append(shard.ids_N)
+        if shard.marks_N is not None:
+            marks.append(shard.marks_N)
         else:
             numbers = range(before, before := before + shard.take)
             marks.append(np.fromiter((mark(str(i)) for i in numbers), np.uint64))

@@ -1,9 +1,9 @@
-"""The ArrayRecord files of a set, and the ids of their images, which the last record of each file lists:
+"""The ArrayRecord files of a set, and the hashes of its records' names, which the last record of each file lists:
 
-    8 bytes     "gen ids" and a new line
-    8 bytes     for each record before it, the id as a big-endian number
+    8 bytes     "gennames"
+    8 bytes     for each record before it, `source.mark` of its name as a big-endian number
 
-opened([Path("birds/birds-000.array_record")])[0].ids_N         # uint64, one a record; None for a file of version 0.1.0
+opened([Path("birds/birds-000.array_record")])[0].marks_N       # uint64, one a record; None in files of version 0.1.0
 """
 
 import hashlib
@@ -18,9 +18,9 @@ from jaxtyping import UInt64
 
 from gen.messages import short
 
-MAGIC = b"gen ids\n"
+MAGIC = b"gennames"
 THREADS = 16  # files that are opened at a time
-LOOKED_AT = 8  # records that tell whether a file has ids, where its list is damaged
+LOOKED_AT = 8  # records that tell whether a file has a list, where that is damaged
 
 
 class Shard(NamedTuple):
@@ -30,20 +30,20 @@ class Shard(NamedTuple):
     skip: int
     take: int
     examples_in_shard: int
-    ids_N: UInt64[np.ndarray, "N"] | None
+    marks_N: UInt64[np.ndarray, "N"] | None
 
     @property
     def digest(self) -> str:
-        return "" if self.ids_N is None else " " + hashlib.sha256(self.ids_N.tobytes()).hexdigest()
+        return "" if self.marks_N is None else " " + hashlib.sha256(self.marks_N.tobytes()).hexdigest()
 
 
-def listing(ids: Sequence[str]) -> bytes:
-    """The last record of a file whose records have these ids, in hexadecimal digits."""
-    return MAGIC + bytes.fromhex("".join(ids))
+def listing(marks: Sequence[int]) -> bytes:
+    """The last record of a file whose records have names of these hashes."""
+    return MAGIC + np.array(marks, ">u8").tobytes()
 
 
 def opened(files: Sequence[Path]) -> list[Shard]:
-    """Raises ValueError for a file that is not a whole ArrayRecord file, or whose list of ids is damaged."""
+    """Raises ValueError for a file that is not a whole ArrayRecord file, or whose list of names is damaged."""
     with ThreadPoolExecutor(min(THREADS, len(files))) as pool:
         return list(pool.map(_open, files))
 
@@ -56,11 +56,11 @@ def _open(file: Path) -> Shard:
             last = _read(reader, count - 1) if count else None
             if last is not None and last.startswith(MAGIC):
                 if len(last) != len(MAGIC) + 8 * (count - 1):
-                    raise ValueError(f"{file} lists the ids of other records than it has; convert its tar again")
-                ids_N = np.frombuffer(last, ">u8", offset=len(MAGIC)).astype(np.uint64)
-                return Shard(str(file), 0, count - 1, count, ids_N)
-            if last is None and _has_ids(reader, count):
-                raise ValueError(f"{file} has a damaged list of ids; convert its tar again")
+                    raise ValueError(f"{file} lists the names of other records than it has; convert its tar again")
+                marks_N = np.frombuffer(last, ">u8", offset=len(MAGIC)).astype(np.uint64)
+                return Shard(str(file), 0, count - 1, count, marks_N)
+            if last is None and _has_list(reader, count):
+                raise ValueError(f"{file} has a damaged list of names; convert its tar again")
             return Shard(str(file), 0, count, count, None)
         finally:
             reader.close()
@@ -68,11 +68,11 @@ def _open(file: Path) -> Shard:
         raise ValueError(f"{file} is not a whole ArrayRecord file: {short(str(error))[1:-1]}") from error
 
 
-def _has_ids(reader: ArrayRecordReader, count: int) -> bool:
-    """Whether the first record that can be read has an id."""
+def _has_list(reader: ArrayRecordReader, count: int) -> bool:
+    """Whether the first record that can be read is of a file with a list."""
     contents = (_read(reader, index) for index in range(min(LOOKED_AT, count)))
     first = next((content for content in contents if content is not None), b"")
-    return b'"id": ' in first[4 : 4 + int.from_bytes(first[:4], "little")]
+    return b'"format": ' in first[4 : 4 + int.from_bytes(first[:4], "little")]
 
 
 def _read(reader: ArrayRecordReader, index: int) -> bytes | None:

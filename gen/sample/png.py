@@ -21,14 +21,10 @@ RECORD = "gen"  # the PNG text chunk that holds a picture's record
 SMALLEST = 64  # pixels: smaller pictures are shown enlarged in grids, each pixel a square
 
 
-class NotFinite(ValueError):
-    """Pictures that hold NaN or infinite values."""
-
-
 def to_uint8(x: Float[np.ndarray, "*N Y X 3"]) -> UInt8[np.ndarray, "*N Y X 3"]:
-    """Pixels of [-1, 1] as 0 .. 255, rounded and clipped. Raises NotFinite for NaN and infinite values."""
+    """Pixels of [-1, 1] as 0 .. 255, rounded and clipped. Raises ValueError for NaN and infinite values."""
     if (wrong := np.size(x) - np.count_nonzero(np.isfinite(x))) > 0:
-        raise NotFinite(
+        raise ValueError(
             f"{wrong:,} of {np.size(x):,} values of the pictures are NaN or infinite, which no pixel can show; "
             "use other settings of the sampler, or weights that have not diverged"
         )
