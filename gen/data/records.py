@@ -87,12 +87,11 @@ def write(path: str | Path, records: Iterable[Record]) -> int:
 
 
 def read(data: RandomAccessDataSource, index: int) -> Any:
-    """data[index] of ArrayRecord files. Raises Damaged when the bytes are, by their checksum or to the reader;
-    otherwise OSError."""
+    """data[index] of ArrayRecord files. Raises Damaged when a checksum does not fit, otherwise OSError."""
     try:
         return data[index]
     except RuntimeError as error:
-        if "Corrupted" in str(error) or "Invalid" in str(error):
+        if "Corrupted" in str(error):
             raise Damaged(short(str(error))[1:-1]) from error
         raise OSError(str(error)) from error
 

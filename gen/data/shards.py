@@ -6,8 +6,9 @@
 opened([Path("birds/birds-000.array_record")])[0].marks_N       # uint64, one a record; None in files of version 0.1.0
 """
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -48,24 +49,44 @@ def opened(files: Sequence[Path]) -> list[Shard]:
         return list(pool.map(_open, files))
 
 
-def _open(file: Path) -> Shard:
+def check(counts: Mapping[str, int]) -> None:
+    """Raises ValueError unless each file, by its name, is a whole ArrayRecord file of so many records or more."""
+
+    def look(file: str) -> None:
+        with _reader(file) as reader:
+            found = reader.num_records()
+        if found < counts[file]:
+            raise ValueError(f"{file} has {found} records, but {counts[file]} are expected")
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(look, counts))
+
+
+@contextlib.contextmanager
+def _reader(file: str) -> Iterator[ArrayRecordReader]:
+    """Raises ValueError for what is not a whole file."""
     try:
-        reader = ArrayRecordReader(str(file))
+        reader = ArrayRecordReader(file)
         try:
-            count = reader.num_records()
-            last = _read(reader, count - 1) if count else None
-            if last is not None and last.startswith(MAGIC):
-                if len(last) != len(MAGIC) + 8 * (count - 1):
-                    raise ValueError(f"{file} lists the names of other records than it has; convert its tar again")
-                marks_N = np.frombuffer(last, ">u8", offset=len(MAGIC)).astype(np.uint64)
-                return Shard(str(file), 0, count - 1, count, marks_N)
-            if last is None and _has_list(reader, count):
-                raise ValueError(f"{file} has a damaged list of names; convert its tar again")
-            return Shard(str(file), 0, count, count, None)
+            yield reader
         finally:
             reader.close()
     except RuntimeError as error:
         raise ValueError(f"{file} is not a whole ArrayRecord file: {short(str(error))[1:-1]}") from error
+
+
+def _open(file: Path) -> Shard:
+    with _reader(str(file)) as reader:
+        count = reader.num_records()
+        last = _read(reader, count - 1) if count else None
+        if last is not None and last.startswith(MAGIC):
+            if len(last) != len(MAGIC) + 8 * (count - 1):
+                raise ValueError(f"{file} lists the names of other records than it has; convert its tar again")
+            marks_N = np.frombuffer(last, ">u8", offset=len(MAGIC)).astype(np.uint64)
+            return Shard(str(file), 0, count - 1, count, marks_N)
+        if last is None and _has_list(reader, count):
+            raise ValueError(f"{file} has a damaged list of names; convert its tar again")
+        return Shard(str(file), 0, count, count, None)
 
 
 def _has_list(reader: ArrayRecordReader, count: int) -> bool:
