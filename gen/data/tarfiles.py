@@ -71,7 +71,7 @@ def _every(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
                 raise tarfile.ReadError(f"the header at byte {member.offset:,} points backwards")
             at = tar.offset
             yield member
-            tar.members.clear()  # a tar of a million members stays small
+            tar.members.clear()  # type: ignore[attr-defined]  # a tar of a million members stays small
         start = _next_start(tar.fileobj, tar.offset)
         if start is None:
             return
