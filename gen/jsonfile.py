@@ -79,15 +79,16 @@ def open_regular(path: Path, *, links: bool = True) -> BinaryIO:
     return os.fdopen(number, "rb")
 
 
-def parse(data: bytes | str, kind: Any, where: str) -> Any:
+def parse(data: bytes | str, kind: Any, where: str, *, finite: bool = True) -> Any:
     """The JSON in `data`, checked against the type `kind`; `where` names its origin in messages.
 
-    An integer beyond 64 bits becomes a float, as in other readers of JSON. Raises NotReadable for text that is not
-    JSON, NaN and infinite numbers, half a surrogate pair, nesting deeper than DEPTH, and any other type than `kind`.
+    An integer beyond 64 bits becomes a float, as in other readers of JSON. `finite` = False is for objects of which
+    only texts are used. Raises NotReadable for text that is not JSON, half a surrogate pair, nesting deeper than DEPTH,
+    any other type than `kind` and, with `finite`, NaN and infinite numbers.
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
-        value = json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_constant)
+        value = (_FINITE if finite else _ANY).decode(text)
     except RecursionError:
         raise NotReadable(f"{where}: its JSON is nested deeper than {DEPTH}") from None
     except UnicodeDecodeError as error:
@@ -105,9 +106,9 @@ def check(value: Any, kind: Any, where: str) -> Any:
 
 
 def _check(value: Any, kind: Any, where: str, key: str) -> None:
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         _check_union(value, args, where, key)
     elif origin is Literal:
@@ -121,8 +122,10 @@ def _check(value: Any, kind: Any, where: str, key: str) -> None:
             elif name in kind.__required_keys__:
                 raise NotReadable(f"{where} lacks {_dot(key, name)}")
     elif origin is dict:
-        for name, inner in _typed(value, dict, where, key).items():
-            _check(inner, args[1], where, _dot(key, name))
+        _typed(value, dict, where, key)
+        if args[1] is not Any:
+            for name, inner in value.items():
+                _check(inner, args[1], where, _dot(key, name))
     elif origin is list:
         for i, inner in enumerate(_typed(value, list, where, key)):
             _check(inner, args[0], where, f"{key}[{i}]")
@@ -194,6 +197,11 @@ def _finite(text: str) -> float:
 
 def _constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number of JSON")
+
+
+# made once, as they may decode a million lines
+_FINITE = json.JSONDecoder(parse_int=_integer, parse_float=_finite, parse_constant=_constant)
+_ANY = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 20 else float(text))
 
 
 def _at(where: str, key: str) -> str:

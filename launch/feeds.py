@@ -163,6 +163,9 @@ def shower(
         if jax.process_index() != 0:
             return ""
         if "text" not in samples:
+            if not all(np.isfinite(x).all() for x in samples.values()):
+                # whether the run goes on is for its losses to say
+                return f"no pictures of step {step}, as they hold NaN or infinite values"
             return png.write_comparison(folder / f"{step:08d}.png", samples, said)
         assert tokenizer is not None
         path = folder / f"{step:08d}.txt"

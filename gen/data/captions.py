@@ -3,83 +3,150 @@
     captions.jsonl      {"image": "birds/7.jpg", "caption": "a robin"}          or "caption": ["a robin", "a red bird"]
     captions.csv        image,caption
                         birds/7.jpg,"a robin, singing"
+    metadata.jsonl      {"file_name": "birds/7.jpg", "text": "a robin"}         as Hugging Face's image folders have it
+    metadata.csv        file_name,text
 
-An image named on several lines has the captions of all of them. Every fault of a file is found before any is
-reported, each with its line, so that one round of mending is enough.
+Each of the four takes either pair of names, and any other name of the captions that is asked for. The head of a .csv
+may be in capitals, and its columns may be parted by semicolons or tabs. An image named on several lines, however it is
+spelled, as a.jpg and ./a.jpg, has the captions of all of them. Every fault of a file is found before any is reported,
+each with its line.
 """
 
 import csv
-import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-type Line = tuple[int, str, list[str]]  # line number, image, captions
+from gen.data import jsonlines
+from gen.data.entries import checked_text
+from gen.data.faults import Fault, Faults
+from gen.data.placed import Placed
+from gen.messages import short
 
-SHOWN = 20  # faults spelled out in one message
+FILES = ("captions.jsonl", "captions.csv", "metadata.jsonl", "metadata.csv")
+IMAGES, CAPTIONS = ("image", "file_name"), ("caption", "text")
+SEPARATORS = ",;\t"
 
 
-def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
-    """{image as written: its captions}, in order of first mention.
+class Captioned(NamedTuple):
+    """An image as the file first spells it, and its captions."""
 
-    Raises ValueError listing each faulty line as "file:line: what is wrong"; an image must be a file inside the
-    folder of the captions file.
+    spelled: str
+    captions: tuple[str, ...]
+
+
+class _Line(NamedTuple):
+    number: int
+    image: object
+    captions: object
+
+
+def read_captions(path: Path, caption: str = "") -> Mapping[str, Captioned]:
+    """{path of the image within the folder: its captions}, in order of first mention.
+
+    `caption` is the name that the captions have; by default "caption", or "text". A file that has not changed is read
+    once in a process, in one pass. Raises ValueError listing each faulty line as "file:line: what is wrong"; an image
+    must be a regular file inside the folder of the captions file.
     """
-    faults: list[str] = []
-    captions_of: dict[str, tuple[str, ...]] = {}
-    parse = _jsonl if path.suffix == ".jsonl" else _csv
-    for number, image, captions in parse(path, faults):
-        what = _fault(path.parent, image, captions)
-        if what:
-            faults.append(f"{path}:{number}: {what}")
-        else:
-            captions_of[image] = captions_of.get(image, ()) + tuple(captions)
-    if faults:
-        more = f"\n... and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        raise ValueError(
-            f"{path} has {len(faults)} faulty lines; mend or remove them\n" + "\n".join(faults[:SHOWN]) + more
-        )
-    return captions_of
+    about = path.stat()
+    return _read(path, caption, (about.st_ino, about.st_size, about.st_mtime_ns))
 
 
-def _jsonl(path: Path, faults: list[str]) -> Iterator[Line]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                entry = json.loads(line.decode())
-                image, captions = entry["image"], entry["caption"]
-            except (ValueError, TypeError, KeyError):
-                faults.append(f'{path}:{number}: not a JSON object with "image" and "caption"')
-                continue
-            yield number, image, captions if isinstance(captions, list) else [captions]
-
-
-def _csv(path: Path, faults: list[str]) -> Iterator[Line]:
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
-        rows = csv.DictReader(lines, strict=True)
+@functools.lru_cache(maxsize=2)  # stages of a stack, and the splits of each, read one file
+def _read(path: Path, caption: str, _state: tuple[int, ...]) -> Mapping[str, Captioned]:
+    faults, placed = Faults(path), Placed(path.parent)
+    found: dict[str, Captioned] = {}
+    names = (caption,) if caption else CAPTIONS
+    read = _csv if path.suffix == ".csv" else _jsonl
+    for number, image, captions in read(path, names, faults):
         try:
-            if not {"image", "caption"} <= set(rows.fieldnames or ()):
-                faults.append(f'{path}:1: the first line must name the columns "image" and "caption"')
-                return
-            for row in rows:
-                if None in row:
-                    faults.append(f"{path}:{rows.line_num}: too many columns; put a text with commas in double quotes")
-                else:
-                    yield rows.line_num, row["image"], [row["caption"]]
-        except csv.Error as error:
-            faults.append(f"{path}:{rows.line_num + 1}: {error}; nothing was read from here on")
+            texts = tuple(_checked(captions if isinstance(captions, list) else [captions]))
+            spelled = checked_text(image, "the image")
+            placed.check(spelled)
+        except Fault as fault:
+            faults.add(f"{path}:{number}{fault}")
+            continue
+        name = PurePosixPath(spelled).as_posix()
+        before = found.get(name)
+        found[name] = Captioned(before.spelled, before.captions + texts) if before else Captioned(spelled, texts)
+    faults.check()
+    return MappingProxyType(found)
 
 
-def _fault(folder: Path, image: object, captions: Sequence[object]) -> str:
-    """What is wrong with a line, or nothing."""
-    if not all(isinstance(text, str) and text.strip() for text in (image, *captions)) or not captions:
-        return "the image and each caption must be a text that is not empty"
-    if any("\ufffd" in str(text) for text in (image, *captions)):
-        return "not UTF-8; save the file in that encoding"
-    place = folder / str(image)
-    if not place.resolve().is_relative_to(folder.resolve()) or ".." in Path(str(image)).parts:
-        return f"{image} leads out of the folder"
-    if not place.is_file():
-        return f"there is no image {image}"
-    return ""
+def _checked(captions: Sequence[object]) -> Iterator[str]:
+    if not captions:
+        raise Fault(": the image has no caption; write one, or remove the line")
+    for caption in captions:
+        text = checked_text(caption, "the caption")
+        if "\0" in text:
+            raise Fault(": the caption holds NUL, which is not part of a text")
+        yield text
+
+
+def _jsonl(path: Path, names: Sequence[str], faults: Faults) -> Iterator[_Line]:
+    for number, line in jsonlines.lines(path):
+        try:
+            entry = jsonlines.parse(line)
+            yield _Line(number, _first(entry, IMAGES), _first(entry, names))
+        except Fault as fault:
+            faults.add(f"{path}:{number}{fault}")
+
+
+def _first(entry: Mapping[str, Any], names: Sequence[str]) -> Any:
+    found = next((name for name in names if name in entry), None)
+    if found is None:
+        raise Fault(f": the object has no {_either(names)}")
+    return entry[found]
+
+
+def _csv(path: Path, names: Sequence[str], faults: Faults) -> Iterator[_Line]:
+    lines = jsonlines.every_line(path)
+    _, first = next(lines, (1, b""))
+    head = _head(first, names)
+    if head is None:
+        faults.add(f"{path}:1: the first line must name the columns {_either(IMAGES)} and {_either(names)}")
+        return
+    separator, image, caption, columns = head
+    rows = csv.reader(map(_decoded, lines), delimiter=separator, strict=True)
+    number = 1
+    try:
+        for row in rows:
+            number = 1 + rows.line_num
+            if not row:
+                continue
+            if len(row) > columns:
+                faults.add(f"{path}:{number}: too many columns; put a text with {separator!r} in double quotes")
+            elif any("\udc80" <= letter <= "\udcff" for cell in row for letter in cell):
+                faults.add(f"{path}:{number}: not UTF-8; save the file in that encoding")
+            else:
+                row += [""] * (columns - len(row))
+                yield _Line(number, row[image], row[caption])
+    except csv.Error as error:
+        faults.add(f"{path}:{number + 1}: {error}; nothing was read from here on")
+
+
+def _head(line: bytes, names: Sequence[str]) -> tuple[str, int, int, int] | None:
+    """The separator, the columns of image and caption, and the number of columns, by a file's first line."""
+    text = line.decode("utf-8-sig", "replace")
+    for separator in SEPARATORS:
+        try:
+            columns = [column.strip().lower() for column in next(csv.reader([text], delimiter=separator), [])]
+        except csv.Error:
+            continue
+        image, caption = ([name for name in known if name.lower() in columns] for known in (IMAGES, names))
+        if image and caption:
+            return separator, columns.index(image[0]), columns.index(caption[0].lower()), len(columns)
+    return None
+
+
+def _decoded(numbered: tuple[int, bytes]) -> str:
+    number, line = numbered
+    if len(line) > jsonlines.LONGEST:
+        raise csv.Error(f"the line has more than {jsonlines.LONGEST:,} bytes")
+    return line.decode("utf-8", "surrogateescape")
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(short(name).replace("'", '"') for name in names)

@@ -2,7 +2,7 @@
 
     digits                  handwritten digits in colour            splits train, test, held_out
     photos                  crops of two photographs                splits train, test
-    folder:DIR              images and a captions file              splits train, test
+    folder:DIR              images, with captions or without        splits train, test
     array_record:PATH       what `webdataset.convert` writes        splits train, test
     tfds:DIR                a data set that TFDS has prepared       the splits of the data set, as "train[:90%]"
 
@@ -29,10 +29,10 @@ def _photos(place: str, split: str, size: int, stride: int = 8) -> Source:
     return Photos(split, size, stride)
 
 
-def _folder(place: str, split: str, size: int, test_fraction: float = 0.1) -> Source:
+def _folder(place: str, split: str, size: int, test_fraction: float = 0.1, caption: str = "") -> Source:
     from gen.data.folder import Folder
 
-    return Folder(place, split, test_fraction)
+    return Folder(place, split, test_fraction, caption)
 
 
 def _array_record(place: str, split: str, size: int, test_fraction: float = 0.1) -> Source:
@@ -61,7 +61,8 @@ def open_source(spec: str, split: str, size: int, **options) -> Source:
 
     `size` is the side of the images that will be asked of it, in pixels: the built-in sets are drawn at that size;
     the others keep their files as they are, for `examples.CaptionedImage` to resize. `options` are those of the kind:
-    stride (photos), test_fraction (folder, array_record), image and caption (tfds: the names of the features).
+    stride (photos), test_fraction (folder, array_record), caption (folder: the name of captions in the captions file),
+    image and caption (tfds: the names of the features).
     Raises ValueError when a kind, option or place is unknown or missing.
     """
     return open_kind(KINDS, "data set", spec, (split, size), options)

@@ -19,8 +19,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gen.data.entries import Entries, checked_text, divided, read_lines
+from gen.data.faults import Fault
 from gen.data.kinds import Kind, open_kind
-from gen.data.textrows import Fault
+from gen.messages import short
 from gen.tokenizers.template import ROLES, Message
 
 
@@ -61,7 +62,7 @@ def _message(message: object, where: str) -> Message:
         raise Fault(f': {where} must be {{"role": ..., "content": ...}}, got {type(message).__name__}')
     role = message.get("role")
     if role not in ROLES:
-        raise Fault(f": {where} has the role {role!r}; the roles are {', '.join(ROLES)}")
+        raise Fault(f": {where} has the role {short(role)}; the roles are {', '.join(ROLES)}")
     return Message(role, checked_text(message.get("content"), f"the content of {where}"))
 
 

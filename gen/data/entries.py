@@ -10,15 +10,13 @@ or the test split, whatever becomes of the others.
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from gen.data import jsonlines
+from gen.data.faults import Fault, Faults
 from gen.data.source import digest, train_or_test
-from gen.data.textrows import Fault
-
-SHOWN = 20  # faults spelled out in one message
 
 
 @runtime_checkable
@@ -57,20 +55,15 @@ def read_lines[T](place: str | Path, parse: Callable[[str, Mapping[str, Any]], T
     Raises ValueError when there is no file or no line, and for all faulty lines at once.
     """
     root, files = _files(Path(place).expanduser())
-    found, faults = [], []
+    found, faults = [], Faults(place)
     for file in files:
         name = file.relative_to(root).as_posix()
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    found.append(parse(f"{name}:{number}", _object(line)))
-                except Fault as fault:
-                    faults.append(f"{file}:{number}{fault}")
-    if faults:
-        more = f"\n... and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        raise ValueError(f"{place} has {len(faults)} faults; mend them\n" + "\n".join(faults[:SHOWN]) + more)
+        for number, line in jsonlines.lines(file):
+            try:
+                found.append(parse(f"{name}:{number}", jsonlines.parse(line)))
+            except Fault as fault:
+                faults.add(f"{file}:{number}{fault}")
+    faults.check()
     if not found:
         raise ValueError(f"there is nothing in {place}; expected JSON lines, in a file or in .jsonl files of a folder")
     return found
@@ -93,16 +86,6 @@ def checked_text(text: object, what: str) -> str:
     except UnicodeEncodeError as error:  # half a surrogate pair, which JSON can spell
         raise Fault(f": {what} is not text in UTF-8") from error
     return text
-
-
-def _object(line: bytes) -> Mapping[str, Any]:
-    try:
-        entry = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise Fault(": not JSON in UTF-8; write one object a line") from error
-    if not isinstance(entry, dict):
-        raise Fault(": not a JSON object; write one object a line")
-    return entry
 
 
 def _files(place: Path) -> tuple[Path, list[Path]]:

@@ -1,4 +1,4 @@
-"""A folder of images with a captions file (`captions`), read as it lies.
+"""A folder of images, read as it lies, with captions in one file (captions.py), in a .txt alongside each, or without.
 
     birds/captions.jsonl
     birds/robin.jpg
@@ -6,48 +6,120 @@
 
     Folder("birds", "train", test_fraction=0.1)[0]      # {"image": bytes, "caption": ("a robin",), "name": "robin.jpg"}
 
-A hash of its relative path puts an image into the train or the test split, so that adding images moves no other.
+    crows/1.jpg     crows/1.txt                         the image and its caption
+    stones/1.jpg                                        {"image": bytes, "caption": (), "name": "1.jpg"}
+
+A hash of its path within the folder puts an image into the train or the test split, so that adding images moves no
+other.
 """
 
-from collections.abc import Iterator
+import itertools
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gen.data.captions import read_captions
-from gen.data.source import Record, digest, train_or_test
+from gen import imagefile, jsonfile
+from gen.data import images
+from gen.data.alongside import LONGEST, caption_in
+from gen.data.captions import FILES, read_captions
+from gen.data.faults import Fault, Faults
+from gen.data.placed import Placed
+from gen.data.source import Damaged, Record, digest_of, train_or_test
 
-FILES = ("captions.jsonl", "captions.csv")
+type Item = tuple[str, tuple[str, ...] | None]  # an image, and its captions where one file has those of all
 
 
 class Folder:
-    """The images of one split, in the order of the captions file, as encoded bytes."""
+    """The images of one split, in the order of the captions file or of their names, as encoded bytes."""
 
-    def __init__(self, folder: str | Path, split: str, test_fraction: float):
-        """Raises ValueError when the folder, its captions file or an image is missing, or lines are faulty."""
+    def __init__(self, folder: str | Path, split: str, test_fraction: float, caption: str = ""):
+        """`caption` is the name that captions have in the captions file (`read_captions`).
+
+        Raises ValueError when the folder or an image is missing, lines are faulty, or the split holds nothing.
+        """
         self.name = f"folder:{folder} ({split})"
-        self._folder = Path(folder)
-        captions_of = read_captions(_captions_file(self._folder))
-        images = list(captions_of)
-        chosen = train_or_test(images, split, test_fraction, f"folder:{folder}")
-        self._items = [(images[i], captions_of[images[i]]) for i in chosen]
+        self._folder = Path(folder).expanduser()
+        items, keys = _items(self._folder, caption)
+        self._items = [items[i] for i in train_or_test(keys, split, test_fraction, f"folder:{folder}")]
         # Sizes stand for contents, which would take as long to read as an epoch.
-        listing = ((image, (self._folder / image).stat().st_size, captions) for image, captions in self._items)
-        self.fingerprint = digest("folder", *map(repr, listing))
+        self.fingerprint = digest_of(itertools.chain(["folder"], map(repr, self._listing())))
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __getitem__(self, index: int) -> Record:
         image, captions = self._items[index]
-        return {"image": (self._folder / image).read_bytes(), "caption": captions, "name": image}
+        try:
+            content = imagefile.read(self._folder / image)
+        except imagefile.NotAnImage as error:
+            raise Damaged(str(error)) from error
+        except jsonfile.NotReadable as error:  # it was there when the folder was opened
+            raise OSError(str(error)) from error
+        return {"image": content, "caption": self._alongside(image) if captions is None else captions, "name": image}
 
     def captions(self) -> Iterator[str]:
-        return (caption for _, captions in self._items for caption in captions)
+        for image, captions in self._items:
+            try:
+                yield from self._alongside(image) if captions is None else captions
+            except Damaged:
+                continue  # the loader will meet it, replace it and report it
+
+    def _alongside(self, image: str) -> tuple[str, ...]:
+        """The caption in the .txt of an image, if there is one."""
+        path = self._folder / _text_of(image)
+        if not path.exists():
+            return ()
+        try:
+            with jsonfile.open_regular(path) as file:
+                return caption_in(file.read(LONGEST + 1))
+        except jsonfile.NotReadable as error:
+            raise OSError(str(error)) from error
+
+    def _listing(self) -> Iterator[tuple[str, int, tuple[str, ...] | int]]:
+        for image, captions in self._items:
+            path = os.path.join(self._folder, image)
+            if captions is None:
+                text = os.path.join(self._folder, _text_of(image))
+                yield image, os.stat(path).st_size, os.stat(text).st_size if os.path.exists(text) else -1
+            else:
+                yield image, os.stat(path).st_size, captions
 
 
-def _captions_file(folder: Path) -> Path:
+def _text_of(image: str) -> str:
+    return os.path.splitext(image)[0] + ".txt"
+
+
+def _items(folder: Path, caption: str) -> tuple[list[Item], list[str]]:
+    """The images of a folder, and what the split of each goes by."""
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
-    found = [folder / name for name in FILES if (folder / name).is_file()]
-    if len(found) != 1:
-        raise ValueError(f"{folder} must hold one of {' and '.join(FILES)}, it holds {'both' if found else 'neither'}")
-    return found[0]
+    found = [name for name in FILES if os.path.lexists(folder / name)]
+    if len(found) > 1:
+        raise ValueError(f"{folder} holds {' and '.join(found)}; keep the one that has the captions")
+    if found:
+        captioned = read_captions(folder / found[0], caption).values()
+        return [(one.spelled, one.captions) for one in captioned], [one.spelled for one in captioned]
+    if caption:
+        raise ValueError(f"{folder} has none of {', '.join(FILES)} that options.caption={caption} could be a name in")
+    names = sorted(_images(folder))
+    if not names:
+        raise ValueError(f"{folder} holds no image, as .jpg, .jpeg, .png or .webp, and none of {', '.join(FILES)}")
+    return [(name, None) for name in names], names
+
+
+def _images(folder: Path) -> Iterable[str]:
+    """The image files below a folder, by their paths within it; not hidden ones, nor those behind links to folders."""
+    faults, placed, found = Faults(folder), Placed(folder), []
+    for place, below, files in os.walk(folder):
+        below[:] = [name for name in below if not name.startswith(".")]
+        inner = os.path.relpath(place, folder)
+        for file in files:
+            if not file.startswith(".") and file.lower().endswith(images.ENDINGS):
+                name = file if inner == "." else f"{inner}/{file}"
+                try:
+                    placed.check(name)
+                    found.append(name)
+                except Fault as fault:
+                    faults.add(f"{folder}{fault}")
+    faults.check()
+    return found

@@ -1,67 +1,35 @@
-"""Images on the host: decode with limits, resize with antialiasing, crop, flip.
+"""Images on the host: decode, resize with antialiasing, crop, flip. Arrays are Y X C: rows, columns, channels.
 
-Whatever comes from a file is met as hostile: only JPEG, PNG and WebP are opened, the size in the header is checked
-before a pixel is decoded, and all that can go wrong is `Damaged`. Arrays are Y X C: rows, columns, channels.
-
-    image_YXC = center_crop(resize_shorter(decode(content), 64), 64)        # uint8 64 x 64 x 3
+image_YXC = center_crop(resize_shorter(decode(content), 64), 64)        # uint8 64 x 64 x 3
 """
 
-import io
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
+from gen import imagefile
 from gen.data.source import Damaged
+from gen.imagefile import MAX_PIXELS
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_PIXELS = 50_000_000
-
-# Process-wide, because warning filters cannot be set for one thread.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-
-
-def _open(content: bytes) -> Image.Image:
-    """The image with only its header read."""
-    image = Image.open(io.BytesIO(content), formats=FORMATS)
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise Damaged(f"{width} x {height} is more than {MAX_PIXELS:,} pixels")
-    return image
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp")  # of the names of image files, in small letters
 
 
 def check_header(content: bytes) -> None:
     """Raises Damaged unless `content` begins like an image that `decode` would try; decodes no pixel."""
     try:
-        _open(content)
-    except Exception as error:
-        raise _damaged(error) from error
+        imagefile.check_header(content)
+    except imagefile.NotAnImage as error:
+        raise Damaged(str(error)) from error
 
 
 def decode(content: bytes) -> UInt8[np.ndarray, "Y X 3"]:
-    """The pixels of a JPEG, PNG or WebP file, upright by its EXIF orientation, transparency over white.
-
-    Raises Damaged when the content is none of these, is broken, or has more than MAX_PIXELS.
-    """
+    """The pixels of a record's JPEG, PNG or WebP file (gen.imagefile). Raises Damaged where it has none."""
     try:
-        return np.asarray(_to_rgb(ImageOps.exif_transpose(_open(content))))
-    except Exception as error:  # on bad bytes Pillow's parsers raise almost anything
-        raise _damaged(error) from error
-
-
-def _damaged(error: Exception) -> Damaged:
-    return error if isinstance(error, Damaged) else Damaged(f"not a readable JPEG, PNG or WebP image: {error}")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip, not scale
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+        return imagefile.decode(content)
+    except imagefile.NotAnImage as error:
+        raise Damaged(str(error)) from error
 
 
 def resize(image_YXC: UInt8[np.ndarray, "Y X 3"], height: int, width: int) -> UInt8[np.ndarray, "y x 3"]:

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 from gen.data.corpus import Document
 from gen.data.entries import Entries, checked_text, divided, read_lines
+from gen.data.faults import Fault
 from gen.data.kinds import Kind, open_kind
 from gen.data.source import digest, is_test
-from gen.data.textrows import Fault
+from gen.messages import short
 
 SHORTEST, LONGEST = 200, 400  # bytes of a piece
 FILES = 10  # the fewest of a package, as the splits divide files
@@ -50,11 +51,11 @@ def labels_of(texts: Entries[Labelled]) -> tuple[str, ...]:
 def _checked(train: Iterable[Labelled], test: Iterable[Labelled], where: str) -> None:
     known = {text.label for text in train}
     if len(known) < 2:
-        listed = ", ".join(sorted(known)) or "none"
+        listed = ", ".join(map(short, sorted(known))) or "none"
         raise ValueError(f"{where}: the training split has the labels {listed}; two or more are needed to tell apart")
     if strange := next((text for text in test if text.label not in known), None):
         raise ValueError(
-            f"{where}: the label {strange.label!r} ({strange.name}) is in the test split alone; "
+            f"{where}: the label {short(strange.label)} ({strange.name}) is in the test split alone; "
             "add texts of it or change test_fraction"
         )
 

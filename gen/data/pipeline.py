@@ -39,12 +39,19 @@ def make_tokenizer(cfg: DataConfig) -> Tokenizer | None:
     """The tokenizer that the config names, trained if need be. Raises ValueError for one that does not exist."""
     if cfg.tokenizer is None:
         return None
-    learn = lambda size: tokenizers.train(open_split(cfg, cfg.train_split).captions(), size)
+    learn = lambda size: tokenizers.train(captioned(open_split(cfg, cfg.train_split)).captions(), size)
     return tokenizers.named(cfg.tokenizer, learn, example=512)
 
 
 def open_split(cfg: DataConfig, split: str) -> Source:
     return open_source(cfg.source, split, cfg.resolution, **cfg.options)
+
+
+def captioned(source: Source) -> Source:
+    """`source`. Raises ValueError where no record has a caption."""
+    if next(iter(source.captions()), None) is None:
+        raise ValueError(f"{source.name} has no captions, and this task reads them; write some, or use another source")
+    return source
 
 
 class Pipeline:
@@ -53,7 +60,7 @@ class Pipeline:
     def __init__(self, cfg: DataConfig, tokenizer: Tokenizer | None, context: int | None):
         """`context` is the model's length of captions in tokens, None for a model without captions.
 
-        Raises ValueError when the model reads captions and there is no tokenizer.
+        Raises ValueError when the model reads captions and there is no tokenizer, or no caption.
         """
         if context is not None and tokenizer is None:
             raise ValueError("this task reads captions: set data.tokenizer, for example bpe:512")
@@ -61,6 +68,7 @@ class Pipeline:
         self.source = open_split(cfg, cfg.train_split)
         self._plain = CaptionedImage(cfg.resolution)
         if context is not None:
+            captioned(self.source)
             self._plain = dataclasses.replace(self._plain, tokenizer=tokenizer, context=context)
         self._augmented = dataclasses.replace(self._plain, random_crop=cfg.random_crop, flip=cfg.flip)
 

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 
 from gen.data.conversations import parse_messages
 from gen.data.entries import Entries, checked_text, divided, read_lines
+from gen.data.faults import Fault
 from gen.data.instructions import Instruction, instructions
 from gen.data.kinds import Kind, open_kind
-from gen.data.textrows import Fault
+from gen.messages import short
 from gen.tokenizers.template import Message
 
 
@@ -76,7 +77,7 @@ def _ranking(name: str, entry: Mapping[str, Any]) -> Ranking:
     for number, answer in enumerate(answers, 1):
         checked_text(answer, f"answer {number}")
     if twice := next((answer for answer in answers if answers.count(answer) > 1), None):
-        raise Fault(f": the answer {twice!r} stands twice; keep one")
+        raise Fault(f": the answer {short(twice)} stands twice; keep one")
     if not ranks or ranks[-1] == 0:
         raise Fault(": all answers are equally good, so there is nothing to prefer; rank two or more")
     return Ranking(name, messages, answers, ranks)

@@ -9,8 +9,12 @@ where "caption" holds every caption that fits, "name" tells a person which recor
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int64, UInt64
 
 type Record = Mapping[str, Any]
 
@@ -40,6 +44,11 @@ class Source(Protocol):
 
 def digest(*parts: str | bytes | int) -> str:
     """The SHA-256, in hex, of `parts` in order; each is framed by its length, so that "ab", "c" is not "a", "bc"."""
+    return digest_of(parts)
+
+
+def digest_of(parts: Iterable[str | bytes | int]) -> str:
+    """`digest` of parts that need not all be in memory."""
     sha = hashlib.sha256()
     for part in parts:
         content = part if isinstance(part, bytes) else str(part).encode()
@@ -47,24 +56,48 @@ def digest(*parts: str | bytes | int) -> str:
     return sha.hexdigest()
 
 
+def mark(key: str) -> int:
+    """A fixed hash of `key`, of 64 bits, by which it is in one split or the other."""
+    return int(digest(key)[:16], 16)
+
+
 def is_test(key: str, fraction: float) -> bool:
-    """Whether a fixed hash of `key` puts it among the `fraction` of a data set that is kept for testing.
+    """Whether the hash of `key` puts it among the `fraction` of a data set that is kept for testing.
 
     It depends on nothing else, so that adding records moves no other from one split to the other.
     """
-    return int(digest(key)[:16], 16) < fraction * 16.0**16
+    return mark(key) < fraction * 2.0**64
 
 
-def train_or_test(keys: Sequence[str], split: str, fraction: float, where: str) -> list[int]:
+def train_or_test(keys: Iterable[str], split: str, fraction: float, where: str) -> list[int]:
     """The numbers of the `keys` in `split`, "train" or "test", by `is_test`.
 
     Raises ValueError for another split, a fraction outside [0, 1], or a split that holds nothing.
     """
+    return chosen(np.fromiter(map(mark, keys), np.uint64), split, fraction, where).tolist()
+
+
+def chosen(marks_N: UInt64[np.ndarray, "N"], split: str, fraction: float, where: str) -> Int64[np.ndarray, "M"]:
+    """The numbers of the records in `split`, by the marks of all; raises as `train_or_test`."""
     if split not in ("train", "test"):
         raise ValueError(f'{where} has no split {split!r}; its splits are "train" and "test"')
     if not 0 <= fraction <= 1:
         raise ValueError(f"{where}: test_fraction is {fraction}, expected a number from 0 to 1")
-    chosen = [i for i, key in enumerate(keys) if is_test(key, fraction) == (split == "test")]
-    if not chosen:
-        raise ValueError(f"{where}: the {split} split of {len(keys)} records is empty; change test_fraction={fraction}")
-    return chosen
+    limit = math.ceil(fraction * 2.0**64)
+    test_N = marks_N < np.uint64(limit) if limit < 2**64 else np.ones(len(marks_N), bool)
+    numbers_M = np.flatnonzero(test_N == (split == "test"))
+    if not len(numbers_M):
+        raise ValueError(_empty(marks_N, split, fraction, where))
+    return numbers_M
+
+
+def _empty(marks_N: np.ndarray, split: str, fraction: float, where: str) -> str:
+    """A sentence about a split that holds nothing, with a fraction that fills it where there is one."""
+    empty = f"{where}: the {split} split of {len(marks_N)} records is empty with data.options.test_fraction={fraction}"
+    if len(marks_N) < 2:
+        return f"{empty}; add records, as each split needs one"
+    if split == "test":
+        better = math.ceil(float(marks_N.min()) / 2.0**64 * 1000 + 1) / 1000
+        return f"{empty}; set data.options.test_fraction={min(better, 1.0)} or more, or add records"
+    better = math.floor(float(marks_N.max()) / 2.0**64 * 1000) / 1000
+    return f"{empty}; set data.options.test_fraction={better} or less, or add records"

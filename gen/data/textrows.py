@@ -7,23 +7,19 @@ A row is decoded when its content is asked for, so that rows of another split co
 """
 
 import functools
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from gen.data import jsonlines
+from gen.data.faults import Fault
 
 type Content = Callable[[], str]
 
 
-class Fault(ValueError):
-    """What is wrong with a document, in words that follow its name."""
-
-
 def jsonl(file: Path, field: str) -> Iterator[tuple[int, Content]]:
     """The lines that are not blank, by number from 1."""
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield number, functools.partial(_of_line, line, field)
+    for number, line in jsonlines.lines(file):
+        yield number, functools.partial(_of_line, line, field)
 
 
 def parquet(file: Path, field: str) -> Iterator[tuple[int, Content]]:
@@ -55,8 +51,8 @@ def parquet(file: Path, field: str) -> Iterator[tuple[int, Content]]:
 
 def _of_line(line: bytes, field: str) -> str:
     try:
-        return _checked(json.loads(line.decode("utf-8-sig"))[field])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        return _checked(jsonlines.parse(line)[field])
+    except (Fault, TypeError, KeyError) as error:
         raise Fault(f': not a JSON object in UTF-8 with a text "{field}"') from error
 
 

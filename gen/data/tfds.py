@@ -5,62 +5,65 @@
     Tfds("/data/coco_captions/2014/1.1.0", "train[:90%]", image="image", caption="captions")[0]
 
 The place is the folder of one version, so that a config names one content. Images stay the encoded bytes they were.
+All that TFDS raises on files that are not as it wrote them is turned into sentences here.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 
+from gen import jsonfile
+from gen.data import shards
 from gen.data.records import read
-from gen.data.source import Record, digest
+from gen.data.source import Damaged, Record, digest
+from gen.data.tfds_texts import texts_of
+from gen.messages import short
 
 FEATURES = "tensorflow_datasets.core.features."
+AGAIN = "restore it from a copy, or prepare the data set again"
 
 
 class Tfds:
     """One split, in TFDS's notation, of a prepared data set; the features `image` and `caption` make the records.
 
-    `image` is an Image; `caption` a Text, a Sequence of Texts, or a ClassLabel, whose name is then the caption.
+    `image` is an Image; `caption` is text, or holds some (`texts_of`), or is a label, whose name is then the caption.
     """
 
     def __init__(self, folder: str | Path, split: str, image: str, caption: str):
         """Raises ValueError when the folder holds no prepared data set, has no random access, or lacks the split or
-        a feature."""
+        a feature, or the split holds nothing."""
         self.name = f"tfds:{folder} ({split})"
         builder = open_builder(folder)
-        self._image, self._caption = image, caption
+        self._image = image
         features = builder.info.features
-        for feature in (image, caption):
-            if feature not in features:
-                raise ValueError(f"{self.name} has no feature {feature!r}; its features are {', '.join(features)}")
+        if image not in features:
+            raise ValueError(f"{self.name} has no feature {short(image)}; its features are {', '.join(features)}")
         if not isinstance(features[image], tfds.features.Image):
-            raise ValueError(f"{self.name}: the feature {image!r} holds no image; name one that does")
-        self._label = features[caption] if isinstance(features[caption], tfds.features.ClassLabel) else None
-        self._data = builder.as_data_source(split, decoders={image: tfds.decode.SkipDecoding()})
-        self.fingerprint = digest("tfds", builder.info.full_name, image, caption, *listing(builder, split))
+            raise ValueError(f"{self.name}: the feature {short(image)} holds no image; name one that does")
+        self._texts = texts_of(features, caption, self.name)
+        self._data, listing = open_split(builder, split, self.name)
+        self.fingerprint = digest("tfds", builder.info.full_name, image, caption, *listing)
 
     def __len__(self) -> int:
         return len(self._data)
 
     def __getitem__(self, index: int) -> Record:
-        example = read(self._data, index)
-        return {
-            "image": example[self._image],
-            "caption": self._texts(example[self._caption]),
-            "name": f"example {index}",
-        }
+        example = read_example(self._data, index)
+        try:
+            captions = self._texts(example)
+            content = example[self._image]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Damaged(f"it is not as features.json says: {short(str(error))}") from error
+        return {"image": content, "caption": captions, "name": f"example {index}"}
 
     def captions(self) -> Iterator[str]:
-        return (caption for index in range(len(self)) for caption in self[index]["caption"])
-
-    def _texts(self, value: Any) -> tuple[str, ...]:
-        if self._label is not None:
-            return (self._label.int2str(value),)
-        texts = [value] if isinstance(value, bytes) else value
-        return tuple(text.decode(errors="replace") for text in texts)
+        for index in range(len(self)):
+            try:
+                yield from self._texts(read_example(self._data, index))
+            except Damaged:
+                continue  # the loader will meet it, replace it and report it
 
 
 def open_builder(place: str | Path) -> tfds.core.DatasetBuilder:
@@ -69,9 +72,16 @@ def open_builder(place: str | Path) -> tfds.core.DatasetBuilder:
     if not (folder / "dataset_info.json").is_file() or not (folder / "features.json").is_file():
         below = ", ".join(sorted(str(info.parent) for info in folder.glob("**/dataset_info.json"))) or "none"
         raise ValueError(f"{folder} is not the folder of a version that TFDS has prepared; below it there are: {below}")
-    _check_classes(json.loads((folder / "features.json").read_text()), folder)
-    builder = tfds.builder_from_directory(folder)
-    formats = builder.info.available_file_formats()
+    _check_classes(jsonfile.read(folder / "features.json", advice=AGAIN), folder)
+    jsonfile.read(folder / "dataset_info.json", advice=AGAIN)
+    try:
+        builder = tfds.builder_from_directory(folder)
+        formats = builder.info.available_file_formats()
+        dict(builder.info.features)
+    except OSError:
+        raise
+    except Exception as error:  # TFDS raises almost anything on a file that it did not write
+        raise ValueError(f"{folder} cannot be read by TFDS: {_words(error)}; {AGAIN}") from error
     if not formats & tfds.core.FileFormat.with_random_access():
         raise ValueError(
             f"{folder} is prepared as {', '.join(f.value for f in formats)}, which cannot be read at random places; "
@@ -80,10 +90,49 @@ def open_builder(place: str | Path) -> tfds.core.DatasetBuilder:
     return builder
 
 
-def listing(builder: tfds.core.DatasetBuilder, split: str) -> list[str]:
-    """The files of a split; sizes stand for contents, which would take as long to read as an epoch."""
-    parts = builder.info.splits[split].file_instructions
-    return [f"{Path(p.filename).name} {Path(p.filename).stat().st_size} {p.skip} {p.take}" for p in parts]
+def open_split(builder: tfds.core.DatasetBuilder, split: str, name: str) -> tuple[Sequence[Any], list[str]]:
+    """The examples of a split, with pictures as encoded bytes, and its files, for fingerprints.
+
+    Sizes stand for contents, which would take as long to read as an epoch. Raises ValueError for a split that does not
+    exist or holds nothing and for files that are not whole, OSError for those that are away.
+    """
+    known = short(", ".join(map(str, builder.info.splits)), 300)[1:-1] or "none"
+    try:
+        parts = builder.info.splits[split].file_instructions
+        sizes = [Path(part.filename).stat().st_size for part in parts]
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{name}: there is no such split ({_words(error)}); its splits are {known}") from error
+    if not parts or any(part.skip < 0 or part.take < 1 for part in parts):  # as of train[5:2]
+        raise ValueError(f"{name} holds no examples; choose a larger part of {known}")
+    if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
+        shards.check({str(part.filename): part.skip + part.take for part in parts})
+    pairs = zip(parts, sizes, strict=True)
+    listing = [f"{Path(part.filename).name} {size} {part.skip} {part.take}" for part, size in pairs]
+    features = builder.info.features
+    whole = {key: tfds.decode.SkipDecoding() for key in features if isinstance(features[key], tfds.features.Image)}
+    try:
+        return builder.as_data_source(split, decoders=whole), listing
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{name} cannot be opened by TFDS: {_words(error)}; {AGAIN}") from error
+
+
+def read_example(data: Sequence[Any], index: int) -> Any:
+    """data[index] of what `open_split` gives. Raises Damaged when TFDS cannot make an example of the bytes, OSError
+    when it cannot read them."""
+    try:
+        return read(data, index)
+    except (Damaged, OSError):
+        raise
+    except Exception as error:
+        raise Damaged(f"TFDS makes no example of it: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    return short(str(error).split("\n")[0])[1:-1] or type(error).__name__
 
 
 def _check_classes(content: object, folder: Path) -> None:
@@ -95,7 +144,8 @@ def _check_classes(content: object, folder: Path) -> None:
         for key, value in content.items():
             names_class = key in ("pythonClassName", "python_class_name", "type") and isinstance(value, str)
             if names_class and not value.startswith(FEATURES):
+                asked = short(value)[1:-1]
                 raise ValueError(
-                    f"{folder}/features.json asks for the class {value}, which is not part of TFDS; refused"
+                    f"{folder}/features.json asks for the class {asked}, which is not part of TFDS; refused"
                 )
             _check_classes(value, folder)

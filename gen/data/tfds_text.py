@@ -9,9 +9,9 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from gen.data.corpus import Document
-from gen.data.records import read
 from gen.data.source import Damaged, digest
-from gen.data.tfds import listing, open_builder
+from gen.data.tfds import open_builder, open_split, read_example
+from gen.messages import short
 
 
 class TfdsText:
@@ -25,16 +25,12 @@ class TfdsText:
         builder = open_builder(folder)
         features = builder.info.features
         if text not in features:
-            raise ValueError(f"{self.name} has no feature {text!r}; its features are {', '.join(features)}")
+            raise ValueError(f"{self.name} has no feature {short(text)}; its features are {', '.join(features)}")
         if not isinstance(features[text], tfds.features.Text):
-            raise ValueError(f"{self.name}: the feature {text!r} holds no text; name one that does")
+            raise ValueError(f"{self.name}: the feature {short(text)} holds no text; name one that does")
         self._text = text
-        # decoding the pictures that stand beside a text would be in vain
-        whole = {
-            name: tfds.decode.SkipDecoding() for name in features if isinstance(features[name], tfds.features.Image)
-        }
-        self._data = builder.as_data_source(split, decoders=whole)
-        self.fingerprint = digest("tfds text", builder.info.full_name, text, *listing(builder, split))
+        self._data, listing = open_split(builder, split, self.name)
+        self.fingerprint = digest("tfds text", builder.info.full_name, text, *listing)
 
     def __len__(self) -> int:
         return len(self._data)
@@ -42,6 +38,6 @@ class TfdsText:
     def documents(self) -> Iterator[Document]:
         for index in range(len(self)):
             try:
-                yield Document(f"example {index}", read(self._data, index)[self._text].decode())
+                yield Document(f"example {index}", read_example(self._data, index)[self._text].decode())
             except (Damaged, UnicodeDecodeError) as damage:
                 self.skipped[f"example {index}"] = str(damage)

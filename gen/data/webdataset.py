@@ -12,19 +12,25 @@ Nothing is extracted to disk and nothing but these members is read.
 """
 
 import itertools
-import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from gen.data import images, records
+from gen import jsonfile
+from gen.data import images, records, tarfiles
+from gen.data.alongside import caption_in
+from gen.data.entries import checked_text
+from gen.data.faults import Fault
 from gen.data.source import Damaged, Record
+from gen.messages import harmless
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp")
+IMAGES = images.ENDINGS
 TEXTS = (".txt", ".json")
 MAX_BYTES = 100_000_000  # of one member: more than any image within the pixel limit needs
+LONGEST_NAME = 1000  # characters
+SHOWN = 200  # characters of a name in a message
 
 
 class Converted(NamedTuple):
@@ -43,35 +49,30 @@ def convert(tars: Sequence[str | Path], folder: str | Path) -> Converted:
     twice = [target.name for target, times in Counter(targets.values()).items() if times > 1]
     if twice:
         raise ValueError(f"several tars would be written to {', '.join(twice)}; rename them or convert them apart")
+    for tar in targets:
+        if not tar.is_file():
+            raise ValueError(f"there is no tar file {tar}")
     Path(folder).mkdir(parents=True, exist_ok=True)
     converted = Converted({}, [])
     for tar, target in targets.items():
-        if not target.exists():
+        if not target.exists():  # it appears when it is whole
             converted.written[str(target)] = records.write(target, _samples(tar, converted.skipped))
     return converted
 
 
 def _samples(path: Path, skipped: list[str]) -> Iterator[Record]:
     """The samples of a tar; what makes none goes to `skipped`."""
-    for key, members in itertools.groupby(_members(path, skipped), key=lambda member: _key(member[0])):
+    skip = lambda name, reason: skipped.append(f"{path}:{harmless(_shown(name)[:SHOWN])}: {reason}")
+    for key, members in itertools.groupby(tarfiles.members(path, _unusable, skip), key=lambda member: _key(member[0])):
         try:
             yield _sample(key, dict(members))
         except Damaged as reason:
-            skipped.append(f"{path}:{key}: {reason}")
+            skip(key, str(reason))
 
 
-def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of the members that may belong to a sample."""
-    try:
-        with tarfile.open(path) as tar:
-            for member in tar:
-                what = _unusable(member)
-                if what:
-                    skipped.append(f"{path}:{member.name}: {what}")
-                elif content := tar.extractfile(member):  # None for a directory
-                    yield member.name, content.read()
-    except (tarfile.TarError, EOFError) as error:
-        raise ValueError(f"{path} is not a whole tar file: {error}; fetch it again") from error
+def _shown(name: str) -> str:
+    """The name of a member, with \\xe9 for a byte that is not UTF-8, as in a tar of another encoding."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _unusable(member: tarfile.TarInfo) -> str:
@@ -80,6 +81,8 @@ def _unusable(member: tarfile.TarInfo) -> str:
         return ""
     if not member.isreg():
         return "not a regular file"
+    if len(member.name) > LONGEST_NAME:
+        return f"its name has {len(member.name):,} characters"
     if _extension(member.name) not in IMAGES + TEXTS:
         return "neither an image (jpg, jpeg, png, webp) nor a caption (txt, json)"
     if member.size > MAX_BYTES:
@@ -105,16 +108,21 @@ def _sample(key: str, members: dict[str, bytes]) -> Record:
     captions = _captions(content)
     if not captions:
         raise Damaged("it has no caption")
-    return {"image": found[0], "caption": captions, "name": key}
+    return {"image": found[0], "caption": captions, "name": _shown(key)}
 
 
 def _captions(content: dict[str, bytes]) -> tuple[str, ...]:
+    if ".txt" in content:
+        return caption_in(content[".txt"])
+    if ".json" not in content:
+        return ()
+    if len(content[".json"]) > jsonfile.SIZE:
+        raise Damaged(f"its .json has more than {jsonfile.SIZE:,} bytes")
     try:
-        if ".txt" in content:
-            captions = [content[".txt"].decode()]
-        else:
-            caption = json.loads(content.get(".json", b"{}")).get("caption", [])
-            captions = caption if isinstance(caption, list) else [caption]
-        return tuple(caption.strip() for caption in captions if caption.strip())
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise Damaged(f"its caption cannot be read: {error}") from error
+        found = jsonfile.parse(content[".json"], dict[str, Any], "its .json", finite=False).get("caption", [])
+        captions = [checked_text(caption, "its caption") for caption in (found if isinstance(found, list) else [found])]
+    except jsonfile.NotReadable as error:
+        raise Damaged(str(error)) from error
+    except Fault as fault:
+        raise Damaged(str(fault).removeprefix(": ")) from fault
+    return tuple(caption.strip() for caption in captions)

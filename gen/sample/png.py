@@ -15,12 +15,19 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from gen import imagefile, jsonfile
+
 RECORD = "gen"  # the PNG text chunk that holds a picture's record
 SMALLEST = 64  # pixels: smaller pictures are shown enlarged in grids, each pixel a square
 
 
 def to_uint8(x: Float[np.ndarray, "*N Y X 3"]) -> UInt8[np.ndarray, "*N Y X 3"]:
-    """Pixels of [-1, 1] as 0 .. 255, rounded and clipped."""
+    """Pixels of [-1, 1] as 0 .. 255, rounded and clipped. Raises ValueError for NaN and infinite values."""
+    if (wrong := np.size(x) - np.count_nonzero(np.isfinite(x))) > 0:
+        raise ValueError(
+            f"{wrong:,} of {np.size(x):,} values of the pictures are NaN or infinite, which no pixel can show; "
+            "use other settings of the sampler, or weights that have not diverged"
+        )
     return np.clip(np.rint((np.asarray(x) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
@@ -63,19 +70,19 @@ def write_pixels(path: Path, pixels_YXC: UInt8[np.ndarray, "Y X 3"], record: Map
 
 def read(path: Path) -> tuple[UInt8[np.ndarray, "Y X 3"], dict[str, Any]]:
     """A picture and its record. Raises ValueError for a file that is no PNG, or carries no record of gen's."""
+    if not path.exists():
+        raise ValueError(f"there is no file {path}")
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            image.load()
-            text = image.info.get(RECORD)
-            pixels = np.asarray(image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise ValueError(f"there is no file {path}") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is no PNG that can be read ({error})") from error
+        content = imagefile.read(path)
+        pixels, text = imagefile.decode(content), imagefile.png_text(content, RECORD)
+    except jsonfile.NotReadable as error:
+        raise ValueError(str(error)) from error
+    except imagefile.NotAnImage as error:
+        raise ValueError(f"{path} is no PNG that can be read: {error}") from error
     try:
-        record = json.loads(text or "")
-    except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} carries no record: gen did not make it, or whoever saved it again left it out")
+        record = jsonfile.parse(text or "", dict[str, Any], str(path))
+    except jsonfile.NotReadable as error:
+        raise ValueError(
+            f"{path} carries no record: gen did not make it, or another program saved it and left the record out"
+        ) from error
     return pixels, record

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from gen import imagefile
 from gen.jsonfile import open_regular
 from gen.train import files
 from launch import output
@@ -54,7 +56,7 @@ def arrange(items: Sequence[Item], names: Callable[[Item], list[str]], made: Map
 
 def pictures(grid: Grid, out: Path) -> Path:
     """Writes OUT/grid.png from the pictures that lines name, under another name where that is of another list."""
-    opened = {place: fitted(Image.open(out / line["file"]).convert("RGB")) for place, line in grid.cells.items()}
+    opened = {place: fitted(Image.fromarray(_pixels(out / line["file"]))) for place, line in grid.cells.items()}
     font = ImageFont.load_default(SIZE)
     words = [word for label in grid.labels for word in label.split()]
     width = max(*(image.width for image in opened.values()), *(int(font.getlength(word)) + 1 for word in words))
@@ -78,6 +80,13 @@ def pictures(grid: Grid, out: Path) -> Path:
         info.add_text(MARK, grid.digest)
         canvas.save(partial, "PNG", pnginfo=info)
     return path
+
+
+def _pixels(path: Path) -> np.ndarray:
+    try:
+        return imagefile.decode(imagefile.read(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; remove it, and it is made again") from error
 
 
 def texts(grid: Grid, out: Path) -> Path:

@@ -3,20 +3,16 @@
 prompts, notes = read(Path("captions.txt"))
 """
 
-import codecs
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from gen import jsonfile
-
+from gen.data import jsonlines
+from gen.data.entries import checked_text
+from gen.data.faults import Fault
 from gen.messages import note
 
-MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 SHOWN = 5  # lines that a note names
-
-
-class _Line(TypedDict):
-    prompt: str
 
 
 def given(args: Any) -> list[str]:
@@ -36,15 +32,11 @@ def read(path: Path) -> tuple[list[str], list[str]]:
     Raises ValueError naming the line that is not UTF-8 or no JSON, and for a file without prompts.
     """
     try:
-        data = path.read_bytes()
+        lines = [decode(line, path, number) for number, line in jsonlines.every_line(path)]
+    except jsonfile.NotReadable as error:
+        raise ValueError(f"--prompts={error}") from error
     except OSError as error:
         raise ValueError(f"--prompts={path}: {error.strerror}") from error
-    for mark, encoding in MARKS.items():
-        if data.startswith(mark):
-            raise ValueError(f"--prompts={path} is {encoding}; save it as UTF-8")
-    lines = [decode(line, path, i) for i, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1)]
-    if lines and not lines[-1]:
-        lines.pop()  # what follows the last end of a line is none
     empty = [number for number, line in enumerate(lines, 1) if not line.strip()]
     said = [prompt_of(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
     prompts = list(dict.fromkeys(said))
@@ -58,10 +50,9 @@ def read(path: Path) -> tuple[list[str], list[str]]:
 
 def decode(line: bytes, path: Path, number: int) -> str:
     try:
-        return line.decode().removesuffix("\r")
-    except UnicodeDecodeError as error:
-        said = f"byte 0x{line[error.start]:02x} at character {len(line[: error.start].decode()) + 1} is not UTF-8"
-        raise ValueError(f"--prompts={path}, line {number}: {said}; save the file as UTF-8") from error
+        return jsonlines.text(line)
+    except Fault as fault:
+        raise ValueError(f"--prompts={path}, line {number}{fault}") from fault
 
 
 def prompt_of(line: str, path: Path, number: int) -> str:
@@ -69,14 +60,9 @@ def prompt_of(line: str, path: Path, number: int) -> str:
     if path.suffix != ".jsonl":
         return line.strip()
     try:
-        prompt = jsonfile.parse(line, _Line, "the line")["prompt"]
-        problem = "" if prompt.strip() else "the prompt is empty"
-    except jsonfile.NotReadable as error:
-        problem = str(error)
-    if problem:
-        said = f'--prompts={path}, line {number} is not {{"prompt": "..."}} with a text in it'
-        raise ValueError(f"{said} ({problem})")
-    return prompt
+        return checked_text(jsonlines.parse(line.encode()).get("prompt"), "the prompt")
+    except Fault as fault:
+        raise ValueError(f"--prompts={path}, line {number}{fault}") from fault
 
 
 def count(numbers: list[int], what: str) -> str:

@@ -30,18 +30,18 @@ def test_files(tmp_path):
         (line(" \n", "a"), "the text is empty"),
         (line("a", ""), "the label is empty"),
         (line("a", 3), "the label must be a text, got int"),
-        ("[", "not JSON in UTF-8"),
+        ("[", "the line is not JSON"),
     ],
 )
 def test_faults_have_places(tmp_path, entry, message):
     path = write(tmp_path / "a.jsonl", line("a", "x"), entry, line("b", "y"), entry)
-    with pytest.raises(ValueError, match=f"has 2 faults; mend them\n{path}:2: {message}.*\n{path}:4: {message}"):
+    with pytest.raises(ValueError, match=f"has 2 faults; correct them\n{path}:2: {message}.*\n{path}:4: {message}"):
         open_labelled(f"labelled:{path}", "train")
 
 
 def test_one_label_tells_nothing_apart(tmp_path):
     path = write(tmp_path / "a.jsonl", *[line("a", "x")] * 3)
-    with pytest.raises(ValueError, match="the training split has the labels x; two or more are needed"):
+    with pytest.raises(ValueError, match="the training split has the labels .x.; two or more are needed"):
         open_labelled(f"labelled:{path}", "train", test_fraction=0.0)
 
 

@@ -52,7 +52,7 @@ def test_pairs_and_ties(tmp_path):
 )
 def test_what_is_no_ranking(tmp_path, entry, message):
     path = write(tmp_path / "a.jsonl", HI | {"chosen": "a", "rejected": "b"}, entry)
-    with pytest.raises(ValueError, match=f"has 1 faults; mend them\n{path}:2: .*{message}"):
+    with pytest.raises(ValueError, match=f"has 1 faults; correct them\n{path}:2: .*{message}"):
         read(path)
 
 

@@ -2,6 +2,7 @@
 
 import types
 
+import numpy as np
 import pytest
 
 from gen.data.chat import ChatConfig
@@ -31,3 +32,11 @@ def test_what_one_writes_the_other_has_to_read():
         ValueError, match=r"upstream\.reward=runs/reward has another tokenizer than upstream\.sft=runs/sft"
     ):
         feeds.first_tokenizer(cfg, {"sft": run(Bytes()), "reward": run(OTHER)})
+
+
+def test_pictures_that_are_not_finite_end_no_training(tmp_path):
+    show = feeds.shower(tmp_path, None, {})
+    drawn = np.full((1, 4, 4, 3), np.nan, np.float32)
+    assert "no pictures of step 3, as they hold NaN" in show(3, {"drawn": drawn}, {})
+    assert not list(tmp_path.glob("*.png"))
+    assert show(4, {"drawn": np.zeros_like(drawn)}, {}).endswith("00000004.png")

@@ -52,11 +52,13 @@ def test_lines_of_json_have_a_prompt(tmp_path):
         ("p.txt", "a\n".encode("utf-16"), "p.txt is UTF-16; save it as UTF-8"),
         ("p.txt", b"\n \n", "has no prompt: write one a line"),
         ("p.txt", b"", "has no prompt"),
-        ("p.jsonl", b'{"prompt": "a"}\n{"text": "b"}\n', 'line 2 is not {"prompt": "..."}'),
-        ("p.jsonl", b'{"prompt": 3}\n', "line 1 is not"),
-        ("p.jsonl", b'{"prompt": "a\\ud83d"}\n', "holds half a surrogate pair"),
-        ("p.jsonl", b"[" * 100_000, "line 1 is not"),
-        ("p.txt", None, "No such file"),
+        ("p.jsonl", b'{"prompt": "a"}\n{"text": "b"}\n', "line 2: the prompt must be a text, got NoneType"),
+        ("p.jsonl", b'["a"]\n', "line 1: the line is a list, but an object is expected; write one JSON object a line"),
+        ("p.jsonl", b'{"prompt": 3}\n', "line 1: the prompt must be a text, got int"),
+        ("p.jsonl", b'{"prompt": " "}\n', "line 1: the prompt is empty"),
+        ("p.jsonl", b'{"prompt": "\\ud83d"}\n', "holds half a surrogate pair"),
+        ("p.jsonl", b"[" * 100_000, "nested deeper than 64"),
+        ("p.txt", None, "p.txt does not exist"),
     ],
 )
 def test_what_is_no_file_of_prompts_is_refused(tmp_path, name, content, said):

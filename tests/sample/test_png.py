@@ -62,6 +62,25 @@ def test_a_picture_without_a_record_is_refused(tmp_path):
             png.read(tmp_path / name)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pictures_that_are_not_finite_are_refused(tmp_path, value):
+    x = np.zeros((2, 2, 3), np.float32)
+    x[1, 1, 0] = value
+    with pytest.raises(ValueError, match="1 of 12 values of the pictures are NaN or infinite"):
+        png.write(tmp_path / "s.png", x, {})
+    assert not (tmp_path / "s.png").exists()
+
+
+def test_a_picture_with_more_pixels_than_the_limit_is_refused_in_a_sentence(tmp_path):
+    """Pillow only warns of 13,000 x 13,000 pixels, and would decode them."""
+    png.write(tmp_path / "a.png", np.zeros((2, 2, 3), np.float32), {})
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[16:24] = (13_000).to_bytes(4) * 2
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.png is no PNG that can be read: .*13000 x 13000 is more than"):
+        png.read(tmp_path / "a.png")
+
+
 def test_a_comparison_is_one_row_for_each_name(tmp_path):
     rows = {"drawn": np.full((2, 64, 64, 3), -1, np.float32), "real": np.full((2, 64, 64, 3), 1, np.float32)}
     said = png.write_comparison(tmp_path / "s.png", rows, {"step": 7})

@@ -19,6 +19,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "caption": tfds.features.Text(),
                     "captions": tfds.features.Sequence(tfds.features.Text()),
                     "parity": tfds.features.ClassLabel(names=["even", "odd"]),
+                    # as coco_captions has them, and as translations are
+                    "nested": tfds.features.Sequence({"text": tfds.features.Text(), "id": np.int64}),
+                    "both": {"en": tfds.features.Text(), "de": tfds.features.Text()},
+                    "unlabelled": tfds.features.ClassLabel(names=["even", "odd"]),
+                    "parities": tfds.features.Sequence(tfds.features.ClassLabel(names=["even", "odd"])),
+                    "grey": np.int64,
                 }
             )
         )
@@ -32,4 +38,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             Image.fromarray(np.full((4, 6, 3), grey, np.uint8)).save(file, "PNG")
             file.seek(0)
             captions = [f"grey number {grey}", f"the grey {grey}"]
-            yield grey, {"image": file, "caption": captions[0], "captions": captions, "parity": grey % 2}
+            yield (
+                grey,
+                {
+                    "image": file,
+                    "caption": captions[0],
+                    "captions": captions,
+                    "parity": grey % 2,
+                    "nested": [{"text": caption, "id": grey} for caption in captions],
+                    "both": {"en": f"grey {grey}", "de": f"grau {grey}"},
+                    "unlabelled": -1,
+                    "parities": [grey % 2, -1],
+                    "grey": grey,
+                },
+            )
