@@ -79,10 +79,11 @@ def read(path: Path) -> tuple[UInt8[np.ndarray, "Y X 3"], dict[str, Any]]:
         raise ValueError(str(error)) from error
     except imagefile.NotAnImage as error:
         raise ValueError(f"{path} is no PNG that can be read: {error}") from error
-    try:
-        record = jsonfile.parse(text or "", dict[str, Any], str(path))
-    except jsonfile.NotReadable as error:
+    if text is None:
         raise ValueError(
             f"{path} carries no record: gen did not make it, or another program saved it and left the record out"
-        ) from error
-    return pixels, record
+        )
+    try:
+        return pixels, jsonfile.parse(text, dict[str, Any], f"the record of {path}")
+    except jsonfile.NotReadable as error:
+        raise ValueError(f"{error}; gen did not write it, or it has been changed") from error

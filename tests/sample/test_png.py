@@ -53,7 +53,7 @@ def test_a_picture_without_a_record_is_refused(tmp_path):
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:80])
     for name, message in (
         ("plain.png", "plain.png carries no record"),
-        ("deep.png", "deep.png carries no record"),
+        ("deep.png", "deep.png: its JSON is nested deeper than 64; gen did not write it"),
         ("text.png", "text.png is no PNG that can be read"),
         ("cut.png", "cut.png is no PNG that can be read"),
         ("none.png", "there is no file"),
