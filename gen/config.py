@@ -17,8 +17,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gen import jsonfile
-from gen.bounds import OutOfBounds
+from gen import bounds, jsonfile
 from gen.messages import short
 
 
@@ -53,7 +52,7 @@ def build[T](cls: type[T], data: Mapping[str, Any], where: str) -> T:
     values = {key: convert(value, hints[key], _dot(where, key)) for key, value in data.items()}
     try:
         return cls(**values)
-    except OutOfBounds as error:
+    except bounds.OutOfBounds as error:
         raise ConfigError(_dot(where, error.field) + error.sentence) from error
 
 
@@ -62,6 +61,8 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return _first_that_fits(value, args, where)
+    if origin is typing.Annotated:
+        return _within(convert(value, args[0], where), kind, where)
     if origin is typing.Literal:
         if value in args:
             return value
@@ -135,6 +136,14 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in data.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
+
+
+def _within(value: Any, kind: Any, where: str) -> Any:
+    try:
+        bounds.check(value, kind, where)
+    except bounds.OutOfBounds as error:
+        raise ConfigError(str(error)) from error
+    return value
 
 
 def _first_that_fits(value: Any, kinds: tuple, where: str) -> Any:

@@ -16,6 +16,7 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
 from gen import mesh, spec
+from gen.bounds import Bounded, Count, Natural, OutOfBounds
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec
 from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
@@ -23,16 +24,17 @@ from gen.spec import Dtype, Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
-class VisionConfig:
+class VisionConfig(Bounded):
     """`resolution` and `patch` in pixels."""
 
-    resolution: int
-    patch: int
+    resolution: Count
+    patch: Count
     transformer: TransformerConfig
 
     def __post_init__(self):
+        super().__post_init__()
         if self.resolution % self.patch:
-            raise ValueError(f"model.image: patches of {self.patch} pixels do not cover {self.resolution}; change one")
+            raise OutOfBounds("patch", f"={self.patch} pixels must divide resolution={self.resolution}; change one")
 
     @property
     def tokens(self) -> int:
@@ -40,20 +42,20 @@ class VisionConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TextConfig:
+class TextConfig(Bounded):
     """`context` tokens of a vocabulary of `vocab`; `end` is the id that ends a caption, None the largest (OpenAI's)."""
 
-    vocab: int
-    context: int
+    vocab: Count
+    context: Count
     transformer: TransformerConfig
-    end: int | None = None
+    end: Natural | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class CLIPConfig:
+class CLIPConfig(Bounded):
     """`embed` is the width of the shared space; `loss` "softmax" (CLIP) or "sigmoid" (SigLIP, which adds a bias)."""
 
-    embed: int
+    embed: Count
     image: VisionConfig
     text: TextConfig
     loss: str = "softmax"

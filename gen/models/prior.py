@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from gen import mesh, spec
+from gen.bounds import Bounded, Count
 from gen.nn.linear import linear, linear_spec
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec, timestep_embedding, timestep_spec
@@ -23,21 +24,22 @@ from gen.spec import Dtype, Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
-class PriorConfig:
+class PriorConfig(Bounded):
     """`embed` is the width of CLIP's space, `context` the caption's length in tokens.
 
     The caption enters as the states of CLIP's text tower, of width `states`, or, as in the paper, as tokens of a
     vocabulary of `vocab` that the prior embeds itself; exactly one of the two is set.
     """
 
-    embed: int
-    context: int
+    embed: Count
+    context: Count
     transformer: TransformerConfig
-    states: int | None = None
-    vocab: int | None = None
+    states: Count | None = None
+    vocab: Count | None = None
     dtype: Dtype = "float32"
 
     def __post_init__(self):
+        super().__post_init__()
         if (self.states is None) == (self.vocab is None):
             raise ValueError("the prior reads captions as CLIP text states (model.states) or as tokens (model.vocab)")
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from gen import rng
+from gen.bounds import Bounded, Count, Fraction, NotNegative, Positive
 from gen.diffusion import analytic, cascade, posterior, solvers, spacing
 from gen.diffusion.guidance import classifier_free
 from gen.diffusion.prediction import Denoise, Prediction
@@ -31,7 +32,7 @@ VARIANCES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class SamplerConfig:
+class SamplerConfig(Bounded):
     """How a trained model is sampled: `steps` of a solver, with classifier-free guidance of `guidance_scale` (1: none).
 
     `solver` "ddpm" takes its `variance` from the schedule (fixed_small, fixed_large), from the network (learned) or
@@ -39,11 +40,11 @@ class SamplerConfig:
     """
 
     solver: Literal["ddpm", "ddim"] = "ddim"
-    steps: int = 50
-    eta: float = 0.0
+    steps: Count = 50
+    eta: Fraction = 0.0
     variance: Literal["fixed_small", "fixed_large", "learned", "analytic"] = "fixed_small"
-    guidance_scale: float = 1.0
-    clip: float | None = 1.0
+    guidance_scale: NotNegative = 1.0
+    clip: Positive | None = 1.0
 
     def times(self, process: Process) -> np.ndarray:
         return spacing.uniform(self.steps) if process.steps is None else spacing.respaced(self.steps, process.steps)

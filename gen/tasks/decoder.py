@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from gen import rng
+from gen.bounds import Bounded, Fraction
 from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
 from gen.losses import diffusion
@@ -20,13 +21,13 @@ from gen.tasks.images import captioned, check_fit, pixels
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoderTaskConfig:
+class DecoderTaskConfig(Bounded):
     """`image_drop` and `text_drop` are the shares of examples, drawn apart, without image embedding or caption."""
 
     name: Literal["decoder"] = "decoder"
     process: Process = Process("cosine", 1000, "eps")
-    image_drop: float = 0.1
-    text_drop: float = 0.5
+    image_drop: Fraction = 0.1
+    text_drop: Fraction = 0.5
     sampler: SamplerConfig = SamplerConfig(solver="ddpm", steps=250, variance="learned", guidance_scale=1.25)
 
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from gen import spec
+from gen.bounds import Count, Fraction, NotNegative, Positive
 from gen.losses.policy import adapted, advantages, policy_loss, value_loss, whiten
 from gen.models.headed import headed
 from gen.models.lm import LMConfig, lm_spec, serving
@@ -39,19 +40,14 @@ class PPOTaskConfig(UpdatesConfig):
     """
 
     name: Literal["ppo"] = "ppo"
-    minibatches: int = 8
-    kl: float = 0.02
-    target: float | None = None
-    horizon: int = 10_000
-    discount: float = 1.0
-    trace: float = 0.95
-    value_clip: float = 0.2
-    pretrain: float = 27.8
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.target is not None and not (self.target > 0 and self.horizon > 0):
-            raise ValueError(f"task.target={self.target} and task.horizon={self.horizon} must be above 0")
+    minibatches: Count = 8
+    kl: NotNegative = 0.02
+    target: Positive | None = None
+    horizon: Count = 10_000
+    discount: Fraction = 1.0
+    trace: Fraction = 0.95
+    value_clip: Positive = 0.2
+    pretrain: NotNegative = 27.8
 
 
 class PPOTask(PolicyTask):

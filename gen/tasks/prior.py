@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gen import rng
+from gen.bounds import Bounded, Count, Fraction, Positive
 from gen.diffusion.analytic import Moments
 from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
@@ -29,7 +30,7 @@ MEMORY = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class PriorTaskConfig:
+class PriorTaskConfig(Bounded):
     """`scale` multiplies embeddings of unit length; None standardises them by statistics measured in training.
 
     `text_drop` is the share of examples whose caption is dropped, for guidance; `candidates` how many embeddings are
@@ -38,10 +39,10 @@ class PriorTaskConfig:
 
     name: Literal["prior"] = "prior"
     process: Process = Process("cosine", 1000, "x0")
-    scale: float | None = None
-    text_drop: float = 0.1
+    scale: Positive | None = None
+    text_drop: Fraction = 0.1
     sampler: SamplerConfig = SamplerConfig(solver="ddpm", steps=64, variance="analytic", clip=None)
-    candidates: int = 2
+    candidates: Count = 2
 
 
 class PriorTask(Task):

@@ -4,13 +4,14 @@ The network is unconditional and convolutional: it learns on crops and enlarges 
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from gen import rng
+from gen.bounds import Bounded, Positive, above, at_least, at_most
 from gen.diffusion import cascade, degradation
 from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
@@ -23,7 +24,7 @@ from gen.tasks.images import pixels, resize
 
 
 @dataclasses.dataclass(frozen=True)
-class UpsamplerTaskConfig:
+class UpsamplerTaskConfig(Bounded):
     """`factor` is the enlargement; `crop` the side of training crops as a share of the picture (0.25 in the paper).
 
     `corrupt` says what happens to the small picture in training: a Gaussian `blur` of 3 pixels and deviation 0.6
@@ -32,11 +33,11 @@ class UpsamplerTaskConfig:
     about its deviation; without it, as in the paper, of the picture itself.
     """
 
-    factor: int
+    factor: Annotated[int, at_least(2)]
     name: Literal["upsampler"] = "upsampler"
-    crop: float = 0.25
+    crop: Annotated[float, above(0), at_most(1)] = 0.25
     corrupt: Literal["blur", "bsr", "nothing"] = "blur"
-    detail: float | None = None
+    detail: Positive | None = None
     process: Process = Process("cosine", 1000, "eps")
     sampler: SamplerConfig = SamplerConfig(steps=27)
 

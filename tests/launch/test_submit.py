@@ -288,7 +288,7 @@ def test_the_config_is_read_before_anything_is_queued(tmp_path):
     of = lambda *words: read("-m", "launch.train", f"--workdir={tmp_path}/run", *words)
     with pytest.raises(ValueError, match="model.transformer.layrs.*did you mean 'layers'"):
         request.check(of("--config=configs/lm/gpt2.py:tiny", "--config.model.transformer.layrs=3"), seen=True)
-    for wrong, said in (("transformer.heads=5", "5 heads"), ("transformer.heads=3", "3 heads")):
+    for wrong, said in (("transformer.heads=5", "heads=5 must divide"), ("transformer.heads=3", "heads=3 must divide")):
         with pytest.raises(ValueError, match=said):
             request.check(of("--config=configs/lm/gpt2.py:tiny", f"--config.model.{wrong}"), seen=True)
     with pytest.raises(ValueError, match="not divisible by train.accumulate=3"):
