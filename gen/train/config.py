@@ -16,8 +16,8 @@ SAVE_TIMEOUT = 1200.0  # seconds
 class TrainConfig(Bounded):
     """`steps` global batches of `batch_size` rows, each taken in `accumulate` micro-batches.
 
-    A run ends as diverged after `nonfinite_limit` steps in a row with a non-finite loss or gradient, or one that
-    `spikes` skips. `trace` names the first and last step of an xprof trace.
+    A run ends as diverged after `nonfinite_limit` steps in a row, or all that it has, with a loss, gradient or weight
+    that is not finite, or an outlier that `spikes` skips. `trace` names the first and last step of an xprof trace.
     """
 
     steps: Count
@@ -26,6 +26,11 @@ class TrainConfig(Bounded):
     nonfinite_limit: Count = 10
     spikes: SpikeConfig = SpikeConfig()
     trace: tuple[Natural, Natural] | None = None
+
+    @property
+    def diverged_after(self) -> int:
+        """How many steps in a row that change nothing end the run."""
+        return min(self.nonfinite_limit, self.steps)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ class PlayerState(struct.PyTreeNode):
 
 
 class State(struct.PyTreeNode):
-    """`step` counts global batches; `skipped` steps met a non-finite loss or gradient, or an outlier that is not
+    """`step` counts global batches; `skipped` steps met a non-finite loss, gradient or weight, or an outlier that is not
     applied, `streak` of them just now. `norms` are the statistics of gradients by player (gen.train.spikes)."""
 
     step: Any  # int32 ()
