@@ -74,6 +74,10 @@ class Bounded:
         for name, kind in _hints(typing.cast(Any, type(self))).items():
             check(getattr(self, name), kind, name)
 
+    def unused(self) -> dict[str, str]:
+        """The fields that were set and act on nothing as the others are, by name, each with why."""
+        return {}
+
 
 def check(value: Any, kind: Any, name: str) -> None:
     """Raises OutOfBounds for a number in `value` that the annotation `kind` does not allow."""

@@ -25,6 +25,49 @@ class ConfigError(ValueError):
     """A config that cannot be used; the message says which key, why, and what to do."""
 
 
+RESUMABLE = {"resumable": True}  # metadata of such a field
+
+
+def resumable(default: Any = dataclasses.MISSING) -> Any:
+    """A field, perhaps with a default, that has no part in what is trained: a run is resumed with any value of it."""
+    return dataclasses.field(default=default, metadata=RESUMABLE)
+
+
+def resumable_keys(cfg: Any, where: str = "") -> list[str]:
+    """The dotted keys of the resumable fields of a config, given as an instance or as its class."""
+    hints = typing.get_type_hints(cfg if isinstance(cfg, type) else type(cfg))
+    keys: list[str] = []
+    for field in dataclasses.fields(cfg):
+        inner = hints[field.name] if isinstance(cfg, type) else getattr(cfg, field.name)
+        if field.metadata.get("resumable"):
+            keys.append(_dot(where, field.name))
+        elif dataclasses.is_dataclass(inner):
+            keys += resumable_keys(inner, _dot(where, field.name))
+    return keys
+
+
+def unused(cfg: Any, where: str = "") -> dict[str, str]:
+    """The dotted keys that were set and act on nothing as the others are, each with why."""
+    found: dict[str, str] = {}
+    if isinstance(cfg, bounds.Bounded):
+        found = {_dot(where, name): why for name, why in cfg.unused().items()}
+    for field in dataclasses.fields(cfg):
+        if dataclasses.is_dataclass(value := getattr(cfg, field.name)):
+            found |= unused(value, _dot(where, field.name))
+    return found
+
+
+def only(data: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The parts of nested `data` at dotted `keys`, in their places."""
+    taken: dict[str, Any] = {}
+    for key in keys:
+        value: Any = data
+        for part in key.split("."):
+            value = value[part]
+        taken = override(taken, key, value)
+    return taken
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """' Did you mean X?', or the list of what exists."""
     known = list(known)

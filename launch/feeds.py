@@ -135,10 +135,22 @@ def notes(cfg: RunConfig, feed: Feed, tokenizer: Tokenizer | None) -> list[str]:
     """What a person should know before training, a sentence each."""
     if isinstance(feed, Pipeline):
         cut = "" if feed.context is None else cut_captions(feed, tokenizer, feed.context)
-        return [cut] if cut else []
+        return [line for line in (enlarged(cfg, feed), cut) if line]
     spare = cfg.model.vocab - feed.tokenizer.vocab_size
     never = [f"model.vocab={cfg.model.vocab} is {spare} more than the tokenizer's tokens; those are never met"]
     return [*feed.notes, *(never if spare else [])]
+
+
+def enlarged(cfg: RunConfig, pipeline: Pipeline) -> str:
+    """Says of pictures that are smaller than the model reads that they are enlarged; "" where none is."""
+    sizes = {key: size for key, size in config.flatten(config.to_dict(cfg.model)).items() if key.endswith("resolution")}
+    for key, size in sizes.items():
+        if pipeline.cfg.resolution < size:
+            return (
+                f"data.resolution={pipeline.cfg.resolution} is smaller than model.{key}={size}: pictures are enlarged"
+                " before the model reads them, and show it nothing of their own size"
+            )
+    return ""
 
 
 def cut_captions(pipeline: Pipeline, tokenizer: Tokenizer | None, context: int) -> str:

@@ -22,7 +22,7 @@ from gen.tasks.lora import LoRATask
 from gen.tokenizers import Tokenizer
 from gen.tokenizers import load as load_tokenizer
 from gen.train import digest, files, manifest, restore
-from gen.train.config import MAY_CHANGE, RunConfig, covered
+from gen.train.config import UNDIGESTED, RunConfig, covered
 from gen.train.run_dir import RunDir
 from launch import catalog
 
@@ -55,9 +55,9 @@ class Run:
 
     @functools.cached_property
     def config_sha256(self) -> str:
-        """The digest of the config by which it is read, without what a run may be taken up with anew."""
+        """The digest of the config by which it is read, without what changes nothing that is trained."""
         every = config.flatten(config.to_dict(self.cfg))
-        return manifest.config_digest({key: value for key, value in every.items() if not covered(key, MAY_CHANGE)})
+        return manifest.config_digest({key: value for key, value in every.items() if not covered(key, UNDIGESTED)})
 
     def load(self, specs: Specs, mesh: Mesh, player: str = "model") -> Params:
         """The averaged weights of a player where the run keeps an average, else its weights; verified, on the mesh.

@@ -9,6 +9,7 @@ from typing import Any
 
 from gen import tokenizers
 from gen.bounds import Bounded, Count, Natural
+from gen.config import resumable
 from gen.data.catalog import open_source
 from gen.data.examples import CaptionedImage
 from gen.data.loader import Loader, Once
@@ -28,7 +29,7 @@ class DataConfig(Bounded):
     source: str
     resolution: Count
     train_split: str = "train"
-    eval_split: str = "test"
+    eval_split: str = resumable("test")
     random_crop: bool = False
     flip: bool = False
     tokenizer: str | None = None

@@ -51,6 +51,10 @@ class RankingConfig(Bounded):
     demonstrations: str = ""
     demonstration_options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def unused(self) -> dict[str, str]:
+        alone = self.demonstration_options and not self.demonstrations
+        return {"demonstration_options": "there are no demonstrations; set demonstrations"} if alone else {}
+
 
 class RankingPipeline:
     """The data of one run; `notes` is what a person should be told, a sentence each."""

@@ -50,6 +50,13 @@ class PromptConfig(Bounded):
     pretrain: TextConfig | None = None
     pretrain_rows: Count = 1
 
+    def unused(self) -> dict[str, str]:
+        if self.pretrain is None:
+            return {} if self.pretrain_rows == 1 else {"pretrain_rows": "there is no text; set pretrain"}
+        plain = TextConfig()
+        own = [key for key in ("eval_split", "overlap") if getattr(self.pretrain, key) != getattr(plain, key)]
+        return {f"pretrain.{key}": "this text is trained on, not evaluated" for key in own}
+
 
 class PromptPipeline:
     """The data of one run; `notes` is what a person should be told, a sentence each."""

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from gen import tokenizers
 from gen.bounds import Bounded, Fraction, Natural, at_least, below
+from gen.config import resumable
 from gen.data.corpora import open_corpus
 from gen.data.corpus import Corpus, Document
 from gen.data.fim import NO_MARKS
@@ -39,12 +40,12 @@ class TextConfig(Bounded):
     source: str = ""
     mixture: dict[str, MixturePart] = dataclasses.field(default_factory=dict)
     train_split: str = "train"
-    eval_split: str = "test"
+    eval_split: str = resumable("test")
     tokenizer: str = "bpe:4096"
     fim: Fraction = 0.0
-    overlap: Annotated[float, at_least(0), below(1)] = 0.0
+    overlap: Annotated[float, at_least(0), below(1)] = resumable(0.0)
     seed: Natural = 0
-    cache: str | None = None
+    cache: str | None = resumable(None)
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 

@@ -9,7 +9,7 @@ text = encode_text(params, tokens_BT, cfg)          # text.embedding_BE, text.st
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 from einops import rearrange
@@ -19,7 +19,13 @@ from gen import mesh, spec
 from gen.bounds import Bounded, Count, Natural, OutOfBounds
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec
-from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
+from gen.nn.transformer import (
+    TransformerConfig,
+    check_untabled,
+    transformer,
+    transformer_spec,
+    unused_without_keys,
+)
 from gen.spec import Dtype, Params, Spec, Specs
 
 
@@ -58,8 +64,17 @@ class CLIPConfig(Bounded):
     embed: Count
     image: VisionConfig
     text: TextConfig
-    loss: str = "softmax"
+    loss: Literal["softmax", "sigmoid"] = "softmax"
     dtype: Dtype = "float32"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_untabled(self.image.transformer, "image.transformer")
+        check_untabled(self.text.transformer, "text.transformer")
+
+    def unused(self) -> dict[str, str]:
+        parts = {"image.transformer": self.image.transformer, "text.transformer": self.text.transformer}
+        return {key: why for where, cfg in parts.items() for key, why in unused_without_keys(cfg, where).items()}
 
 
 class Text(NamedTuple):

@@ -19,7 +19,13 @@ from gen.models.unet import UNetConfig, unet, unet_spec
 from gen.nn.linear import linear, linear_spec
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec
-from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
+from gen.nn.transformer import (
+    TransformerConfig,
+    check_untabled,
+    transformer,
+    transformer_spec,
+    unused_without_keys,
+)
 from gen.spec import Params, Spec, Specs
 
 
@@ -30,6 +36,13 @@ class CaptionConfig(Bounded):
     vocab: Count
     context: Count
     transformer: TransformerConfig
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_untabled(self.transformer, "transformer")
+
+    def unused(self) -> dict[str, str]:
+        return unused_without_keys(self.transformer, "transformer")
 
 
 @dataclasses.dataclass(frozen=True)

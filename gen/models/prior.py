@@ -19,7 +19,13 @@ from gen.nn.linear import linear, linear_spec
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec, timestep_embedding, timestep_spec
 from gen.nn.sight import Where
-from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
+from gen.nn.transformer import (
+    TransformerConfig,
+    check_untabled,
+    transformer,
+    transformer_spec,
+    unused_without_keys,
+)
 from gen.spec import Dtype, Params, Spec, Specs
 
 
@@ -42,6 +48,10 @@ class PriorConfig(Bounded):
         super().__post_init__()
         if (self.states is None) == (self.vocab is None):
             raise ValueError("the prior reads captions as CLIP text states (model.states) or as tokens (model.vocab)")
+        check_untabled(self.transformer, "transformer")
+
+    def unused(self) -> dict[str, str]:
+        return unused_without_keys(self.transformer, "transformer")
 
 
 class Caption(NamedTuple):

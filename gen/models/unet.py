@@ -58,6 +58,16 @@ class UNetConfig(Bounded):
             if width % self.groups:
                 raise OutOfBounds("groups", f"={self.groups} do not divide the {width} channels of a level; change one")
 
+    def unused(self) -> dict[str, str]:
+        levels = [self.resolution >> level for level in range(len(self.multipliers))]
+        attends = self.middle_attention or any(size in levels for size in self.attention)
+        found = {}
+        if absent := [size for size in self.attention if size not in levels]:
+            found["attention"] = f"no level is of {absent[0]} pixels; there are {', '.join(map(str, levels))}"
+        if self.context is not None and not attends:
+            found["context"] = "no layer attends to the context; set attention or middle_attention"
+        return found
+
     @property
     def embedding(self) -> int:
         """The width of the time embedding."""

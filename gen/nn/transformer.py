@@ -115,6 +115,17 @@ class TransformerConfig(Bounded):
         return Rule(self.causal, self.window, self.relative)
 
 
+def unused_without_keys(cfg: TransformerConfig, where: str) -> dict[str, str]:
+    """What `Bounded.unused` says of a stack that is run by `transformer`, which takes no keys."""
+    return {f"{where}.dropout": "this transformer has no dropout"} if cfg.dropout else {}
+
+
+def check_untabled(cfg: TransformerConfig, where: str) -> None:
+    """Raises OutOfBounds for a stack without T5's table whose attention would read it."""
+    if cfg.relative == "t5":
+        raise OutOfBounds(f"{where}.relative", "='t5': only language models have T5's table; use 'alibi' or None")
+
+
 class Outputs(NamedTuple):
     """What the blocks give beside the stream, one of each for each layer: what `mix` kept, and the experts' balance."""
 

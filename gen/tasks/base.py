@@ -89,6 +89,10 @@ class Task:
     extra: Specs = {}
     inner_updates: int = 1
 
+    def unused(self) -> Mapping[str, str]:
+        """The keys of a config that were set and act on nothing in this task, each with why."""
+        return {}
+
     def begin(self, drawn: Mapping[str, Params], origin: Mapping[str, Params]) -> Mapping[str, Params]:
         """The players' first weights, from fresh ones and those of `origin`; by default the fresh ones."""
         return drawn

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from gen.bounds import Bounded, Count, NotNegative
+from gen.config import resumable
 from gen.models.lm import LMConfig, lm_spec
 from gen.sample.choose import Choice
 from gen.sample.text import TextSampler, write
@@ -26,7 +27,7 @@ class ChatTaskConfig(Bounded):
     chunk: Count = 4096
     balance: NotNegative = 0.01
     router_z: NotNegative = 0.001
-    sampler: Choice = Choice(temperature=0.0)
+    sampler: Choice = resumable(Choice(temperature=0.0))
 
 
 class ChatTask(LMTask):

@@ -23,6 +23,8 @@ from gen.spec import Params
 from gen.tasks import auxiliary
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
 
+CHUNK = 4096
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassifyTaskConfig(Bounded):
@@ -32,7 +34,10 @@ class ClassifyTaskConfig(Bounded):
     classes: Annotated[int, at_least(2)]
     name: Literal["classify"] = "classify"
     language: NotNegative = 0.0
-    chunk: Count = 4096
+    chunk: Count = CHUNK
+
+    def unused(self) -> dict[str, str]:
+        return {} if self.language or self.chunk == CHUNK else {"chunk": "no tokens are scored where language=0"}
 
 
 class ClassifyTask(Task):

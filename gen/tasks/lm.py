@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from gen.bounds import Bounded, Count, NotNegative
+from gen.config import resumable
 from gen.losses.lm import cross_entropy
 from gen.models.lm import LMConfig, head, lm_spec, serving, states
 from gen.sample.choose import Choice
@@ -37,8 +38,16 @@ class LMTaskConfig(Bounded):
     router_z: NotNegative = 0.001
     across_documents: bool = False
     chunk: Count = 4096
-    prompt: Count = 32
-    sampler: Choice = Choice(temperature=0.8, top_p=0.95)
+    prompt: Count = resumable(32)
+    sampler: Choice = resumable(Choice(temperature=0.8, top_p=0.95))
+
+
+def without_experts(cfg: LMTaskConfig, model: LMConfig) -> dict[str, str]:
+    """What `Task.unused` says of the losses of experts, where there are none."""
+    own = ("balance", "router_z") if model.transformer.experts is None else ()
+    defaults = LMTaskConfig()
+    why = "the model has no experts"
+    return {f"task.{key}": why for key in own if getattr(cfg, key) != getattr(defaults, key)}
 
 
 class LMTask(Task):
@@ -49,6 +58,9 @@ class LMTask(Task):
             raise ValueError(f"task.prompt={cfg.prompt} must leave room in model.context={model.context}")
         self.cfg, self.model, self.vocab = cfg, model, vocab
         self.players = {"model": Player(lm_spec(model))}
+
+    def unused(self) -> dict[str, str]:
+        return without_experts(self.cfg, self.model)
 
     def batch(self, size: int) -> Batch:
         shape = (size, self.model.context)

@@ -32,6 +32,9 @@ from gen.tasks.reward import judging
 TEXT = "pretrain/"  # how the names of a batch's second part begin
 
 
+HORIZON, PRETRAIN = 10_000, 27.8  # InstructGPT's weight of the pretraining loss
+
+
 @dataclasses.dataclass(frozen=True)
 class PPOTaskConfig(UpdatesConfig):
     """`kl` is beta. With a `target`, in nats an answer, beta follows it over `horizon` answers.
@@ -43,11 +46,14 @@ class PPOTaskConfig(UpdatesConfig):
     minibatches: Count = 8
     kl: NotNegative = 0.02
     target: Positive | None = None
-    horizon: Count = 10_000
+    horizon: Count = HORIZON
     discount: Fraction = 1.0
     trace: Fraction = 0.95
     value_clip: Positive = 0.2
-    pretrain: NotNegative = 27.8
+    pretrain: NotNegative = PRETRAIN
+
+    def unused(self) -> dict[str, str]:
+        return {} if self.target or self.horizon == HORIZON else {"horizon": "beta follows no target; set target"}
 
 
 class PPOTask(PolicyTask):
@@ -71,6 +77,10 @@ class PPOTask(PolicyTask):
         self.origin = {"model": policy, "value": value}
         self.frozen = {"reference": policy, **judges}
         self.extra = {"beta": Spec((), (), spec.constant(cfg.kl))}
+
+    def unused(self) -> dict[str, str]:
+        alone = not self.pretrain_rows and self.cfg.pretrain != PRETRAIN
+        return {"task.pretrain": "there are no rows of text; set data.pretrain"} if alone else {}
 
     def begin(self, drawn, origin):
         return origin

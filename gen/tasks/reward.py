@@ -32,6 +32,9 @@ def judging(model: LMConfig) -> dict[str, Upstream]:
     return {"judge": Upstream("reward", headed_spec(model, 1)), "offset": Upstream("reward", OFFSET, "extra")}
 
 
+CHUNK = 4096
+
+
 @dataclasses.dataclass(frozen=True)
 class RewardTaskConfig(Bounded):
     """`answers` is the most that a prompt of the data has. `language` weighs the loss of the best answers' tokens,
@@ -40,7 +43,10 @@ class RewardTaskConfig(Bounded):
     name: Literal["reward"] = "reward"
     answers: Annotated[int, at_least(2)] = 2
     language: NotNegative = 0.0
-    chunk: Count = 4096
+    chunk: Count = CHUNK
+
+    def unused(self) -> dict[str, str]:
+        return {} if self.language or self.chunk == CHUNK else {"chunk": "no tokens are scored where language=0"}
 
 
 class RewardTask(Task):

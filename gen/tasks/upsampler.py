@@ -12,12 +12,13 @@ from jaxtyping import Array, Float, Key
 
 from gen import rng
 from gen.bounds import Bounded, Positive, above, at_least, at_most
+from gen.config import resumable
 from gen.diffusion import cascade, degradation
 from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
 from gen.losses import diffusion
 from gen.models.unet import UNetConfig, unet, unet_spec
-from gen.sample.unclip import SamplerConfig, enlarge
+from gen.sample.unclip import UPSAMPLER, SamplerConfig, enlarge
 from gen.spec import Params
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, mean_of
 from gen.tasks.images import pixels, resize
@@ -39,7 +40,7 @@ class UpsamplerTaskConfig(Bounded):
     corrupt: Literal["blur", "bsr", "nothing"] = "blur"
     detail: Positive | None = None
     process: Process = Process("cosine", 1000, "eps")
-    sampler: SamplerConfig = SamplerConfig(steps=27)
+    sampler: SamplerConfig = resumable(SamplerConfig(steps=27))
 
 
 class UpsamplerTask(Task):
@@ -49,6 +50,7 @@ class UpsamplerTask(Task):
             raise ValueError("the upsampler is trained in discrete time: set task.process.steps, for example to 1000")
         if model.in_channels != 6 or model.out_channels != 3:
             raise ValueError("an upsampler reads two pictures and draws one: set model.in_channels=6, out_channels=3")
+        cfg.sampler.check("task.sampler", cfg.process, UPSAMPLER)
         self.crop = round(cfg.crop * model.resolution)
         steps = cfg.factor * 2 ** (len(model.multipliers) - 1)
         if self.crop % steps or self.crop < 1:
@@ -58,6 +60,14 @@ class UpsamplerTask(Task):
             )
         self.cfg, self.model, self.resolution = cfg, model, resolution
         self.players = {"model": Player(unet_spec(model))}
+
+    def unused(self) -> dict[str, str]:
+        found = self.cfg.sampler.idle("task.sampler", UPSAMPLER)
+        if self.model.context is not None:
+            found["model.context"] = "the model is unconditional: nothing gives it a context"
+        if self.cfg.detail is not None and self.cfg.sampler.clip not in (None, 1.0):
+            found["task.sampler.clip"] = "differences to bicubic enlargement, of task.detail, are not clipped"
+        return found
 
     def batch(self, size: int) -> Batch:
         return {"image": jax.ShapeDtypeStruct((size, self.resolution, self.resolution, 3), jnp.uint8)}

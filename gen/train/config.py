@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from gen.bounds import Bounded, Count, Natural, Seed, at_least
+from gen.config import RESUMABLE, resumable
 from gen.mesh import MeshConfig
 from gen.train.optim import OptimConfig
 from gen.train.spikes import SpikeConfig
@@ -20,12 +21,16 @@ class TrainConfig(Bounded):
     that is not finite, or an outlier that `spikes` skips. `trace` names the first and last step of an xprof trace.
     """
 
-    steps: Count
+    steps: Count = resumable()
     batch_size: Count
     accumulate: Count = 1
-    nonfinite_limit: Count = 10
+    nonfinite_limit: Count = resumable(10)
     spikes: SpikeConfig = SpikeConfig()
-    trace: tuple[Natural, Natural] | None = None
+    trace: tuple[Natural, Natural] | None = resumable(None)
+
+    def unused(self) -> dict[str, str]:
+        late = self.trace is not None and self.trace[0] >= self.steps
+        return {"trace": f"the run ends at step {self.steps}"} if late else {}
 
     @property
     def diverged_after(self) -> int:
@@ -74,17 +79,17 @@ class RunConfig(Bounded):
     data: Any
     train: TrainConfig
     optim: OptimConfig = OptimConfig()
-    mesh: MeshConfig = MeshConfig()
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    log: LogConfig = LogConfig()
-    evals: EvalConfig = EvalConfig()
-    upstream: dict[str, str] = dataclasses.field(default_factory=dict)
+    mesh: MeshConfig = resumable(MeshConfig())
+    checkpoint: CheckpointConfig = resumable(CheckpointConfig())
+    log: LogConfig = resumable(LogConfig())
+    evals: EvalConfig = resumable(EvalConfig())
+    upstream: dict[str, str] = dataclasses.field(default_factory=dict, metadata=RESUMABLE)
     lora: Any = None
     seed: Seed = 0
 
 
-# What a run may be taken up with anew without becoming another run.
-MAY_CHANGE = ("train.steps", "train.trace", "train.nonfinite_limit", "checkpoint", "log", "evals", "mesh", "upstream")
+# What the digest of a run's config leaves out, in the records of its samples; as in version 0.1.0.
+UNDIGESTED = ("train.steps", "train.trace", "train.nonfinite_limit", "checkpoint", "log", "evals", "mesh", "upstream")
 
 
 def covered(key: str, sections: Sequence[str]) -> bool:

@@ -62,6 +62,14 @@ class OptimConfig(Bounded):
         for player in self.players:
             self.of(player)
 
+    def unused(self) -> dict[str, str]:
+        own = {"adafactor": ("b1", "b2", "eps"), "lion": ("eps",)}.get(self.name, ())
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        found = {key: f"{self.name} has none" for key in own if getattr(self, key) != defaults[key]}
+        if self.schedule == "constant" and self.final:
+            found["final"] = "the schedule is constant"
+        return found
+
     def of(self, player: str) -> "OptimConfig":
         """This config with the player's own keys."""
         changed: Mapping[str, Any] = self.players.get(player, {})
@@ -116,8 +124,9 @@ def optimizer(cfg: OptimConfig, specs: Specs, updates: int) -> optax.GradientTra
             "adafactor": lambda: optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)),
         }[cfg.name]()
     ]
+    decays = _decay_factors(cfg.decay_rules, specs)  # also without decay, as it checks the rules
     if not (isinstance(cfg.weight_decay, float) and cfg.weight_decay == 0):  # a pack's is of several runs, none 0
-        parts.append(_add_decay(cfg.weight_decay, _decay_factors(cfg.decay_rules, specs)))
+        parts.append(_add_decay(cfg.weight_decay, decays))
     factors = tree.assign(specs, cfg.lr_rules, "optim.lr_rules", is_leaf=_is_spec)
     if set(jax.tree.leaves(factors)) != {1.0}:
         parts.append(optax.stateless(lambda updates, params: jax.tree.map(jnp.multiply, updates, factors)))

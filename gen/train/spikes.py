@@ -22,6 +22,9 @@ from gen.bounds import Bounded, Count, Natural, Positive, at_least
 type Statistics = Mapping[str, Float[Array, "3"]]  # n, mean and variance, by player
 
 
+REWIND = ("back", "batches", "most")  # of action="rewind" alone
+
+
 @dataclasses.dataclass(frozen=True)
 class SpikeConfig(Bounded):
     """`note` says in the metrics which steps are outliers; `skip` leaves the state as it was, inside the step; `rewind`
@@ -35,6 +38,13 @@ class SpikeConfig(Bounded):
     back: Natural = 100
     batches: Count = 200
     most: Count = 20
+
+    def unused(self) -> dict[str, str]:
+        if self.action == "rewind":
+            return {}
+        own = {field.name: field.default for field in dataclasses.fields(self) if field.name in REWIND}
+        why = f"action={self.action!r} goes back to no checkpoint"
+        return {key: why for key, default in own.items() if getattr(self, key) != default}
 
 
 NOTE = SpikeConfig()

@@ -9,7 +9,7 @@ import pytest
 
 from gen import config, hosts, status
 from gen.train import metrics
-from gen.train.config import MAY_CHANGE
+from gen.train.config import RunConfig
 from gen.train.files import CannotWrite
 from gen.train.run_dir import InUse, RunDir
 from launch import catalog, command, runs
@@ -68,7 +68,7 @@ def test_what_the_command_line_alone_tells_needs_no_jax(argv, message):
 
 
 def test_a_directory_of_another_config_is_refused_by_key_and_left_alone(tmp_path):
-    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), MAY_CHANGE)
+    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), config.resumable_keys(RunConfig))
     before = (tmp_path / "config.json").read_bytes()
     code, _, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}", "--config.optim.lr=1e-4")
     assert code == 2 and "Traceback" not in error
@@ -194,7 +194,7 @@ def test_a_disk_that_fills_up_while_saving_ends_the_run_in_one_sentence(tmp_path
 
 
 def test_damaged_checkpoints_are_named_and_the_run_ends_with_4(tmp_path):
-    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), MAY_CHANGE)
+    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), config.resumable_keys(RunConfig))
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)
     code, output, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}")
     assert code == 4 and f"the checkpoint {tmp_path}/checkpoints/1 is damaged and is not used" in output
