@@ -24,7 +24,7 @@ from gen.train.files import CannotWrite
 from gen.train.run_dir import InUse, RunDir
 from launch import catalog, ranking, runs, trained
 
-STACK = "stack.json"
+STACK = trained.STACK
 
 
 def train(data: Mapping[str, Any], workdir: str | Path) -> int:

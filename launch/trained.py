@@ -28,6 +28,7 @@ from launch import catalog
 
 TOKENIZER = "tokenizer.json"
 GENERATION = "generation.json"  # of a model from elsewhere: how its texts are framed and ended (gen.interop.generation)
+STACK = "stack.json"  # makes a directory one of a stack
 UPSTREAM = "upstream.json"
 
 
@@ -46,12 +47,10 @@ class Run:
         """What is read will be of the newest step, or of this one. Raises ValueError when the directory holds no run or
         no checkpoint."""
         path = Path(place)
-        run = RunDir(path)
-        if not run.config_json.exists():
-            raise ValueError(f"{path} is not the directory of a run (it has no config.json); train it first")
+        run, found = RunDir(path), config_of(place)
         if not restore.steps(run.checkpoints):
             raise ValueError(f"{path} has no checkpoint yet; train it first")
-        return cls(path, catalog.resolve(run.config()), step)
+        return cls(path, catalog.resolve(found), step)
 
     @functools.cached_property
     def config_sha256(self) -> str:
@@ -126,12 +125,21 @@ class Run:
         return load_tokenizer(self.path / TOKENIZER)
 
 
-def config_of(place: str) -> Mapping[str, Any]:
-    """The config of a run, as data. Raises ValueError when there is no run."""
+def config_of(place: str | Path) -> Mapping[str, Any]:
+    """The config of a run, as data. Raises ValueError when there is no run, saying what there is instead."""
     run = RunDir(Path(place))
+    if not run.path.exists():
+        raise ValueError(f"there is no directory {place}; train it first")
+    if (run.path / STACK).exists():
+        raise ValueError(f"{place} is the directory of a stack; name one of its stages, as {place}/STAGE")
     if not run.config_json.exists():
         raise ValueError(f"{place} is not the directory of a run (it has no config.json); train it first")
     config = run.config()
+    if {"model_type", "architectures"} & config.keys():
+        raise ValueError(
+            f"{place} has weights in the Hugging Face layout; make a run of them with"
+            f" python -m launch.convert --from={place} --to=DIR, and give that"
+        )
     if not {"task", "model", "data"} <= config.keys():
         raise ValueError(f"{place} is not the directory of a run (its config.json is of something else)")
     return config

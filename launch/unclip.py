@@ -212,6 +212,8 @@ class Unclip:
 def places(workdir: Path) -> dict[str, Path]:
     """Where the stages of a stack are, in order. Raises ValueError when `workdir` is not a stack's."""
     record = workdir / stack.STACK
+    if not workdir.exists():
+        raise ValueError(f"there is no directory {workdir}; train a stack there first")
     if not record.exists():
         raise ValueError(f"{workdir} is not the directory of a stack (it has no {stack.STACK}); train one first")
     return {name: workdir / place for name, place in files.read_json(record)["stages"]}
