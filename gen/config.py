@@ -28,8 +28,8 @@ class ConfigError(ValueError):
 RESUMABLE = {"resumable": True}  # metadata of such a field
 
 
-def resumable(default: Any = dataclasses.MISSING) -> Any:
-    """A field, perhaps with a default, that has no part in what is trained: a run is resumed with any value of it."""
+def resumable(default: Any) -> Any:
+    """A field with a default that has no part in what is trained: a run is resumed with any value of it."""
     return dataclasses.field(default=default, metadata=RESUMABLE)
 
 

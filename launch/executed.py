@@ -15,7 +15,7 @@ from gen.messages import harmless
 
 @contextlib.contextmanager
 def executed(where: str) -> Iterator[None]:
-    """Raises ValueError for whatever is raised within, naming the line of the config file `where`, "FILE.py:VARIANT"."""
+    """Raises ValueError for whatever is raised within, naming the line of the config file, "FILE.py:VARIANT"."""
     try:
         yield
     except Exception as error:

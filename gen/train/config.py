@@ -21,7 +21,7 @@ class TrainConfig(Bounded):
     that is not finite, or an outlier that `spikes` skips. `trace` names the first and last step of an xprof trace.
     """
 
-    steps: Count = resumable()
+    steps: Count = dataclasses.field(metadata=RESUMABLE)
     batch_size: Count
     accumulate: Count = 1
     nonfinite_limit: Count = resumable(10)
