@@ -216,7 +216,17 @@ def _parse(text: str, where: str) -> Any:
     try:
         return jsonfile.parse(text, Any, where)
     except jsonfile.NotReadable:
+        if _endless(text):
+            raise ConfigError(f"{where}={short(text)} must be finite") from None
         raise ConfigError(f"{where}={short(text)} is not a value; strings only go where a string is expected") from None
+
+
+def _endless(text: str) -> bool:
+    """Whether it is a number that is not finite, as NaN or 1e999."""
+    try:
+        return not math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _wrong(value: Any, wanted: str, where: str) -> ConfigError:

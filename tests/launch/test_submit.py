@@ -295,6 +295,8 @@ def test_the_config_is_read_before_anything_is_queued(tmp_path):
         request.check(of("--config=configs/lm/gpt2.py:tiny", "--config.train.accumulate=3"), seen=True)
     with pytest.raises(ValueError, match="--config is missing"):
         request.check(of(), seen=True)
+    with pytest.raises(ValueError, match="--template=nowhere: there is no file nowhere"):
+        render("slurm.sbatch", {}, "nowhere")
     tuned = of("--config=configs/chat/sft.py", f"--config.upstream.base={tmp_path}/base")
     with pytest.raises(ValueError, match="base is not the directory of a run"):
         request.check(tuned, seen=True)
