@@ -191,7 +191,7 @@ class Seen:
         self.cfg = catalog.resolve(data)
         upstream = {run: catalog_model(run, model) for run, model in READS.get(name, {}).items()}
         catalog.check_upstream(self.cfg, upstream)
-        self.task = catalog.make(self.cfg, upstream, end=Bytes().end)
+        self.task = catalog.make(self.cfg, upstream, feeds.ids_of(Bytes()))
         states.check_optimizers(self.cfg.optim, self.task, self.cfg.train.steps)
         catalog.check_used(self.cfg, self.task)
         if self.task.rows(self.cfg.train.batch_size) % self.cfg.train.accumulate:
