@@ -14,6 +14,7 @@ NaN and the infinities are out of all bounds.
 import dataclasses
 import functools
 import math
+import types
 import typing
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from gen.messages import short
 
 
 class OutOfBounds(ValueError):
-    """A number that its field does not allow. `field` is its name, `sentence` what follows after the name."""
+    """A value that its field does not allow. `field` is its name, `sentence` what follows after the name."""
 
     def __init__(self, field: str, sentence: str):
         super().__init__(field + sentence)
@@ -62,6 +63,8 @@ Fraction = Annotated[float, at_least(0), at_most(1)]
 Count = Annotated[int, at_least(1)]
 Natural = Annotated[int, at_least(0)]
 Integer = Annotated[int, FINITE]
+Dropout = Annotated[float, at_least(0), below(1)]
+Seed = Annotated[int, at_least(0), below(2**32)]  # jax takes 32 bits of it and drops the rest
 
 
 class Bounded:
@@ -69,11 +72,20 @@ class Bounded:
 
     def __post_init__(self) -> None:
         for name, kind in _hints(typing.cast(Any, type(self))).items():
-            for value, bound in _applied(getattr(self, name), kind):
-                if not math.isfinite(value):
-                    raise OutOfBounds(name, f"={short(value)} must be finite")
-                if not bound.holds(value):
-                    raise OutOfBounds(name, f"={short(value)} must be {bound.words}")
+            check(getattr(self, name), kind, name)
+
+    def unused(self) -> dict[str, str]:
+        """The fields that were set and act on nothing as the others are, by name, each with why."""
+        return {}
+
+
+def check(value: Any, kind: Any, name: str) -> None:
+    """Raises OutOfBounds for a number in `value` that the annotation `kind` does not allow."""
+    for number, bound in _applied(value, kind):
+        if not math.isfinite(number):
+            raise OutOfBounds(name, f"={short(number)} must be finite")
+        if not bound.holds(number):
+            raise OutOfBounds(name, f"={short(number)} must be {bound.words}")
 
 
 @functools.cache
@@ -84,17 +96,26 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def _applied(value: Any, kind: Any) -> Iterator[tuple[float | int, Bound]]:
     """Each number in `value` with each bound that its annotation states, through unions, tuples and dicts."""
+    kind = _member(value, getattr(kind, "__value__", kind))  # of `type Rules = tuple[...]`, what it stands for
+    args = typing.get_args(kind)
     if isinstance(value, list | tuple):
-        args = typing.get_args(kind)
         inner = [args[0]] * len(value) if len(args) == 2 and args[1] is Ellipsis else args
         for one, one_kind in zip(value, inner, strict=False):
             yield from _applied(one, one_kind)
     elif isinstance(value, dict):
-        for one in value.values():
-            yield from _applied(one, typing.get_args(kind)[-1])
+        for one in value.values() if args else ():
+            yield from _applied(one, args[-1])
     elif isinstance(value, int | float) and not isinstance(value, bool):
         for bound in bounds(kind):
             yield value, bound
+
+
+def _member(value: Any, kind: Any) -> Any:
+    """Of a union, the collection that `value` is; other kinds as they are."""
+    if isinstance(value, list | tuple | dict) and typing.get_origin(kind) in (typing.Union, types.UnionType):
+        wanted = dict if isinstance(value, dict) else tuple
+        return next((one for one in typing.get_args(kind) if typing.get_origin(one) is wanted), kind)
+    return kind
 
 
 def bounds(kind: Any) -> list[Bound]:

@@ -17,13 +17,55 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gen import jsonfile
-from gen.bounds import OutOfBounds
+from gen import bounds, jsonfile
 from gen.messages import short
 
 
 class ConfigError(ValueError):
     """A config that cannot be used; the message says which key, why, and what to do."""
+
+
+RESUMABLE = {"resumable": True}  # metadata of such a field
+
+
+def resumable(default: Any) -> Any:
+    """A field with a default that has no part in what is trained: a run is resumed with any value of it."""
+    return dataclasses.field(default=default, metadata=RESUMABLE)
+
+
+def resumable_keys(cfg: Any, where: str = "") -> list[str]:
+    """The dotted keys of the resumable fields of a config, given as an instance or as its class."""
+    hints = typing.get_type_hints(cfg if isinstance(cfg, type) else type(cfg))
+    keys: list[str] = []
+    for field in dataclasses.fields(cfg):
+        inner = hints[field.name] if isinstance(cfg, type) else getattr(cfg, field.name)
+        if field.metadata.get("resumable"):
+            keys.append(_dot(where, field.name))
+        elif dataclasses.is_dataclass(inner):
+            keys += resumable_keys(inner, _dot(where, field.name))
+    return keys
+
+
+def unused(cfg: Any, where: str = "") -> dict[str, str]:
+    """The dotted keys that were set and act on nothing as the others are, each with why."""
+    found: dict[str, str] = {}
+    if isinstance(cfg, bounds.Bounded):
+        found = {_dot(where, name): why for name, why in cfg.unused().items()}
+    for field in dataclasses.fields(cfg):
+        if dataclasses.is_dataclass(value := getattr(cfg, field.name)):
+            found |= unused(value, _dot(where, field.name))
+    return found
+
+
+def only(data: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The parts of nested `data` at dotted `keys`, in their places."""
+    taken: dict[str, Any] = {}
+    for key in keys:
+        value: Any = data
+        for part in key.split("."):
+            value = value[part]
+        taken = override(taken, key, value)
+    return taken
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -53,7 +95,7 @@ def build[T](cls: type[T], data: Mapping[str, Any], where: str) -> T:
     values = {key: convert(value, hints[key], _dot(where, key)) for key, value in data.items()}
     try:
         return cls(**values)
-    except OutOfBounds as error:
+    except bounds.OutOfBounds as error:
         raise ConfigError(_dot(where, error.field) + error.sentence) from error
 
 
@@ -62,6 +104,8 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return _first_that_fits(value, args, where)
+    if origin is typing.Annotated:
+        return _within(convert(value, args[0], where), kind, where)
     if origin is typing.Literal:
         if value in args:
             return value
@@ -137,6 +181,14 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _within(value: Any, kind: Any, where: str) -> Any:
+    try:
+        bounds.check(value, kind, where)
+    except bounds.OutOfBounds as error:
+        raise ConfigError(str(error)) from error
+    return value
+
+
 def _first_that_fits(value: Any, kinds: tuple, where: str) -> Any:
     # str last: it accepts anything typed on a command line
     problems = []
@@ -164,7 +216,17 @@ def _parse(text: str, where: str) -> Any:
     try:
         return jsonfile.parse(text, Any, where)
     except jsonfile.NotReadable:
+        if _endless(text):
+            raise ConfigError(f"{where}={short(text)} must be finite") from None
         raise ConfigError(f"{where}={short(text)} is not a value; strings only go where a string is expected") from None
+
+
+def _endless(text: str) -> bool:
+    """Whether it is a number that is not finite, as NaN or 1e999."""
+    try:
+        return not math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _wrong(value: Any, wanted: str, where: str) -> ConfigError:

@@ -12,6 +12,7 @@ propagates shardings between annotations.
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
 from gen import tree
+from gen.bounds import Bound, Bounded
 from gen.spec import Spec, Specs
 
 # logical axis -> mesh axes. Weights are cut along `fsdp` on one side and along `tensor` on the other.
@@ -43,27 +45,29 @@ RULES: dict[str, tuple[str, ...]] = {
 }
 
 
+Devices = Annotated[int, Bound(lambda n: n >= 1 or n == -1, "at least 1, or -1 for what is left")]
+
+
 @dataclasses.dataclass(frozen=True)
-class MeshConfig:
+class MeshConfig(Bounded):
     """How many devices each mesh axis has; one axis may be -1 and takes what is left.
 
     A batch is spread over `data`, `fsdp` and `expert`; the others cut rows, weights and experts.
     """
 
-    data: int = -1
-    fsdp: int = 1
-    context: int = 1
-    tensor: int = 1
-    expert: int = 1
+    data: Devices = -1
+    fsdp: Devices = 1
+    context: Devices = 1
+    tensor: Devices = 1
+    expert: Devices = 1
 
 
 def sizes(cfg: MeshConfig, devices: int) -> dict[str, int]:
     """The mesh's shape with -1 filled in. Raises ValueError when it does not use exactly `devices` devices."""
     shape = dataclasses.asdict(cfg)
-    bad = [name for name, n in shape.items() if n < 1 and n != -1]
     free = [name for name, n in shape.items() if n == -1]
-    if bad or len(free) > 1:
-        raise ValueError(f"mesh: axes must be positive, and at most one -1 (the rest); got {shape}")
+    if len(free) > 1:
+        raise ValueError(f"mesh: at most one axis may be -1 (what is left); got {shape}")
     fixed = math.prod(n for n in shape.values() if n != -1)
     if devices % fixed or (not free and fixed != devices):
         raise ValueError(f"mesh: {shape} does not divide the {devices} devices; its axes multiply to {fixed}")

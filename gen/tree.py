@@ -43,15 +43,20 @@ def matching(known: Iterable[str], patterns: Sequence[str], what: str) -> set[st
     """
     known, found = list(known), set[str]()
     for pattern in patterns:
-        try:
-            hits = {path for path in known if re.search(pattern, path)}
-        except re.error as error:
-            raise ValueError(f"{what}: {pattern!r} is no regular expression: {error}") from error
+        compiled = _compile(pattern, what)
+        hits = {path for path in known if compiled.search(path)}
         if not hits:
             near = difflib.get_close_matches(pattern, known, cutoff=0.4) or known[:5]
             raise ValueError(f"{what}: {pattern!r} matches no parameter; the nearest are {', '.join(near)}")
         found |= hits
     return found
+
+
+def _compile(pattern: str, what: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{what}: {pattern!r} is no regular expression: {error}") from error
 
 
 def assign(tree: Any, rules: Sequence[tuple[str, Any]], what: str, is_leaf: Callable | None = None) -> Any:
@@ -61,7 +66,7 @@ def assign(tree: Any, rules: Sequence[tuple[str, Any]], what: str, is_leaf: Call
     after a wider one, must not pass silently.
     `what` names the rules in that message, for example "optim.decay".
     """
-    compiled = [(re.compile(pattern), value) for pattern, value in rules]
+    compiled = [(_compile(pattern, what), value) for pattern, value in rules]
     met: set[int] = set()
     decides: set[int] = set()
     missed: list[str] = []

@@ -14,12 +14,13 @@ import rich
 from gen import config
 from gen import mesh as meshes
 from gen.data.classes import LabelledPipeline
+from gen.messages import note
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer
 from gen.train import files
-from gen.train.config import MAY_CHANGE, RunConfig
-from gen.train.optim import optimizer
+from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
+from gen.train.state import check_optimizers
 from launch import ancestry, catalog, feeds, labels, table, trained
 
 
@@ -34,6 +35,12 @@ class Assembled:
     task: Task
     feed: feeds.Feed
     parent: ancestry.Parent | None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of task and data with which the run may be resumed, in their places."""
+        keys = [key for key in config.resumable_keys(self.cfg) if key.startswith(("task.", "data."))]
+        return config.only(config.to_dict(self.cfg), keys)
 
     @property
     def models(self) -> dict[str, Any]:
@@ -59,17 +66,21 @@ def assemble(
     size = cfg.train.batch_size
     meshes.check_batch(size, cfg.train.accumulate, mesh, task.rows(size))
     feed = feeds.open_feed(cfg, task, tokenizer)
-    for name, player in task.players.items():
+    for player in task.players.values():
         meshes.shardings(player.specs, mesh)
-        optimizer(cfg.optim.of(name), player.specs, task.updates(name, cfg.train.steps))
+    check_optimizers(cfg.optim, task, cfg.train.steps)
+    if not run.config_json.exists():  # one that was begun all the same can go on
+        catalog.check_used(cfg, task)
     return Assembled(cfg, mesh, upstream, tokenizer, task, feed, parent)
 
 
 def take(run: RunDir, made: Assembled) -> None:
     """Makes the directory this run's, with what its weights mean nothing without and, last, its config: a run that is
     killed before that is begun again by the same command."""
-    complete = lambda old: config.to_dict(catalog.resolve(old))
-    run.claim(config.to_dict(made.cfg), MAY_CHANGE, complete, before=lambda: keep(run, made))
+    now, keys = config.to_dict(made.cfg), config.resumable_keys(made.cfg)
+    # with the new values of what may change: the old ones may be what had to be corrected
+    complete = lambda old: config.to_dict(catalog.resolve(config.merge(old, config.only(now, keys))))
+    run.claim(now, keys, complete, before=lambda: keep(run, made))
 
 
 def keep(run: RunDir, made: Assembled) -> None:
@@ -85,7 +96,21 @@ def keep(run: RunDir, made: Assembled) -> None:
 def describe(made: Assembled) -> None:
     """What the user should know before the first step: what the data leaves out, and where parameters lie."""
     started = catalog.started_otherwise(made.cfg, made.models)
-    for note in (*feeds.notes(made.cfg, made.feed, made.tokenizer), *started):
-        print(f"note: {note}")
+    unused, short = catalog.unused(made.cfg, made.task), warming(made.cfg, made.task)
+    for line in (*feeds.notes(made.cfg, made.feed, made.tokenizer), *started, *unused, *short):
+        note(line)
     for name, player in made.task.players.items():
         rich.print(table.parameters(f"{made.cfg.task.name}: {name}", player.specs, made.mesh))
+
+
+def warming(cfg: RunConfig, task: Task) -> list[str]:
+    """Says of players whose learning rate is still rising as the run ends that it never gets to its peak."""
+    found = []
+    for name in task.players:
+        optim, updates = cfg.optim.of(name), task.updates(name, cfg.train.steps)
+        if optim.warmup >= updates:
+            where = f"optim.players.{name}" if "warmup" in cfg.optim.players.get(name, {}) else "optim"
+            found.append(
+                f"{where}.warmup={optim.warmup} is as long as all {updates} updates: lr={optim.lr} is not reached"
+            )
+    return found

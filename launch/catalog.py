@@ -16,6 +16,7 @@ from gen.data.pipeline import DataConfig
 from gen.data.preferences import RankingConfig
 from gen.data.prompts import PromptConfig
 from gen.data.text import TextConfig
+from gen.messages import short
 from gen.models.clip import CLIPConfig
 from gen.models.decoder import DecoderConfig
 from gen.models.lm import LMConfig
@@ -221,6 +222,21 @@ def make(cfg: RunConfig, upstream: Mapping[str, Any], text: Ids = NO_TEXT) -> Ta
         check_start(cfg, task, upstream, text)
         task = StartedTask(task)
     return task if cfg.lora is None else LoRATask(task, cfg.lora)
+
+
+def check_used(cfg: RunConfig, task: Task) -> None:
+    """Raises ConfigError for settings that act on nothing."""
+    if found := unused(cfg, task):
+        raise ConfigError("; ".join(found))
+
+
+def unused(cfg: RunConfig, task: Task) -> list[str]:
+    """Settings that act on nothing, a sentence each."""
+    found = {**config.unused(cfg), **task.unused()}
+    if isinstance(cfg.data, PromptConfig) and cfg.data.pretrain is not None and cfg.task.name != "ppo":
+        found["data.pretrain"] = f"task {cfg.task.name!r} reads no text beside its prompts"
+    flat = config.flatten(config.to_dict(cfg))
+    return [f"{key}={short(flat.get(key))} acts on nothing: {why}" for key, why in found.items()]
 
 
 def check_start(cfg: RunConfig, task: Task, upstream: Mapping[str, Any], text: Ids) -> None:

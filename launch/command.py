@@ -22,6 +22,7 @@ from gen import hosts, status
 from gen.config import nearest
 from gen.messages import harmless
 from launch import memory
+from launch.executed import executed, plain
 
 SETTLE = 1.0  # seconds in which a lost process may explain an error, as one in a collective
 INTERRUPTED = 128 + signal.SIGINT  # what a shell says of a program that Ctrl-C ended
@@ -44,19 +45,23 @@ def split_overrides(argv: Sequence[str], prefix: str) -> tuple[list[str], list[t
 def load_config(where: str) -> dict[str, Any]:
     """What `get_config(variant)` of FILE.py returns, as plain data, for "FILE.py" or "FILE.py:variant".
 
-    The file names its variants in VARIANTS. Raises ValueError when there is no such file or it has no such variant.
+    The file names its variants in VARIANTS. Raises ValueError when there is no such file, it has no such variant, it
+    raises, or it returns something else.
     """
     module = load_module(where)
     variant = where.partition(":")[2]
     variants = getattr(module, "VARIANTS", ())
     if variant and variant not in variants:
         raise ValueError(f"--config={where}: there is no variant {variant!r}; {nearest(variant, variants)}")
-    config = module.get_config(variant) if variant else module.get_config()
-    return config.to_dict()
+    if not callable(getattr(module, "get_config", None)):
+        raise ValueError(f"--config={where}: it has no get_config(), which returns the config; define one")
+    with executed(where):
+        config = module.get_config(variant) if variant else module.get_config()
+    return plain(config, where)
 
 
 def load_module(where: str) -> ModuleType:
-    """FILE.py of "FILE.py" or "FILE.py:variant". Raises ValueError when there is no such file."""
+    """FILE.py of "FILE.py" or "FILE.py:variant". Raises ValueError when there is no such file, or it raises."""
     path = where.partition(":")[0]
     if not Path(path).is_file():
         raise ValueError(f"--config={where}: there is no file {path}")
@@ -64,7 +69,8 @@ def load_module(where: str) -> ModuleType:
     if module_spec is None or module_spec.loader is None:
         raise ValueError(f"--config={where}: {path} is not a Python file")
     module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
+    with executed(where):
+        module_spec.loader.exec_module(module)
     return module
 
 

@@ -4,6 +4,7 @@ tokenizer = find_tokenizer(cfg, run, upstream)
 feed = open_feed(cfg, task, tokenizer)              # .train(batch_size), .evaluate(batch_size), .fingerprint
 """
 
+import contextlib
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +15,14 @@ import jax
 import numpy as np
 
 from gen import config
+from gen.data import images
 from gen.data.chat import ChatConfig, ChatPipeline
 from gen.data.chat_tokenizer import make_chat_tokenizer
 from gen.data.classes import LabelledConfig, LabelledPipeline
 from gen.data.pipeline import DataConfig, Pipeline, make_tokenizer
 from gen.data.preferences import RankingConfig, RankingPipeline
 from gen.data.prompts import PromptConfig, PromptPipeline
+from gen.data.source import Damaged
 from gen.data.text import TextConfig, TextPipeline, make_text_tokenizer
 from gen.models.clip import CLIPConfig
 from gen.sample import png
@@ -30,6 +33,7 @@ from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 from launch import catalog, trained
 
+FIRST = 8  # pictures that are looked at
 RECORD = "---- record "  # begins the last line of a file of texts
 
 type Feed = Pipeline | TextPipeline | ChatPipeline | RankingPipeline | PromptPipeline | LabelledPipeline
@@ -135,10 +139,37 @@ def notes(cfg: RunConfig, feed: Feed, tokenizer: Tokenizer | None) -> list[str]:
     """What a person should know before training, a sentence each."""
     if isinstance(feed, Pipeline):
         cut = "" if feed.context is None else cut_captions(feed, tokenizer, feed.context)
-        return [cut] if cut else []
+        return [line for line in (enlarged(cfg, feed), cut) if line]
     spare = cfg.model.vocab - feed.tokenizer.vocab_size
     never = [f"model.vocab={cfg.model.vocab} is {spare} more than the tokenizer's tokens; those are never met"]
     return [*feed.notes, *(never if spare else [])]
+
+
+def enlarged(cfg: RunConfig, pipeline: Pipeline) -> str:
+    """Says of pictures that are smaller than the model reads that they are enlarged; "" where none is."""
+    sizes = {key: size for key, size in config.flatten(config.to_dict(cfg.model)).items() if key.endswith("resolution")}
+    for key, size in sizes.items():
+        if pipeline.cfg.resolution < size:
+            return (
+                f"data.resolution={pipeline.cfg.resolution} is smaller than model.{key}={size}: pictures are enlarged"
+                " before the model reads them, and show it nothing of their own size"
+            )
+    return small_pictures(pipeline)
+
+
+def small_pictures(pipeline: Pipeline) -> str:
+    """The same of the pictures themselves, judged by the first ones."""
+    size, found = pipeline.cfg.resolution, []
+    for index in range(min(FIRST, len(pipeline.source))):
+        with contextlib.suppress(Damaged, OSError):
+            record = pipeline.source[index]
+            image = record["image"]
+            rows, columns = (images.decode(image) if isinstance(image, bytes) else image).shape[:2]
+            if min(rows, columns) < size:
+                found.append(f"{record['name']} of {columns} x {rows} pixels")
+    if not found:
+        return ""
+    return f"{len(found)} of the first pictures are smaller than data.resolution={size} and are enlarged, as {found[0]}"
 
 
 def cut_captions(pipeline: Pipeline, tokenizer: Tokenizer | None, context: int) -> str:

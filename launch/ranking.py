@@ -15,6 +15,7 @@ import jax
 
 from gen import config, status
 from gen import mesh as meshes
+from gen.bounds import Bounded, Count, NotNegative, Seed
 from gen.data.conversations import open_conversations
 from gen.data.rankings import to_line
 from gen.evals.answers import AnswerConfig, Given, answer, as_told
@@ -28,26 +29,26 @@ PREFERENCES, HELD_OUT = "preferences.jsonl", "held_out.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
-class RankConfig:
+class RankConfig(Bounded):
     """`source` is a kind in gen.data.conversations with its `options`; each prompt gets `answers` of at most `new`
     tokens, drawn at `temperature`. `known` says where the right answer is put beside them: in what is learned from, or
     in what is held out as well, which then is no longer made of the model's own answers alone."""
 
     source: str
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    new: int = 64
-    answers: int = 4
-    temperature: float = 1.0
+    new: Count = 64
+    answers: Count = 4
+    temperature: NotNegative = 1.0
     known: Literal["nowhere", "train", "everywhere"] = "nowhere"
 
 
 @dataclasses.dataclass(frozen=True)
-class RankStage:
+class RankStage(Bounded):
     """A stage of a stack; `upstream.model` is the run that answers."""
 
     rank: RankConfig
     upstream: dict[str, str]
-    seed: int = 0
+    seed: Seed = 0
 
 
 def rank(language: Language, cfg: RankConfig, split: str, seed: int, path: Path) -> tuple[int, int]:

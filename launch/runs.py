@@ -59,7 +59,7 @@ def train_here(made: Assembled, held_out: Any, run: RunDir) -> int:
     cfg, mesh, task = made.cfg, made.mesh, made.task
     check_same(made)
     frozen = trained.load_upstream(task.frozen, made.upstream, mesh, run)
-    entry = manifest.launch(dict(mesh.shape), config.to_dict(cfg), made.feed.fingerprint)
+    entry = manifest.launch(dict(mesh.shape), config.to_dict(cfg), made.feed.fingerprint, made.settings)
     if jax.process_index() == 0:
         note_changes(run, entry)
         run.record_launch(entry)

@@ -24,7 +24,7 @@ from gen.train.files import CannotWrite
 from gen.train.run_dir import InUse, RunDir
 from launch import catalog, ranking, runs, trained
 
-STACK = "stack.json"
+STACK = trained.STACK
 
 
 def train(data: Mapping[str, Any], workdir: str | Path) -> int:
@@ -32,6 +32,7 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     root = Path(workdir)
     stages, places = stage_configs(data, root)
     resolve(stages, places)
+    check(data, places)
     own = RunDir(root)
     hosts.together("stack", lambda: take(own, places), InUse, CannotWrite)
     try:
@@ -44,6 +45,17 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
         return status.DONE
     finally:
         own.release()
+
+
+def check(data: Mapping[str, Any], places: Mapping[str, Path]) -> None:
+    """Raises ValueError where a stage could not be trained, before the first of them is."""
+    from launch.plan.described import check_all, described
+
+    found = described(data)
+    check_all(found)
+    for name, stage in found.items():
+        if name and not RunDir(places[name]).config_json.exists():
+            catalog.check_used(stage.cfg, stage.task())
 
 
 def take(own: RunDir, places: Mapping[str, Path]) -> None:

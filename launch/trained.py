@@ -22,12 +22,13 @@ from gen.tasks.lora import LoRATask
 from gen.tokenizers import Tokenizer
 from gen.tokenizers import load as load_tokenizer
 from gen.train import digest, files, manifest, restore
-from gen.train.config import MAY_CHANGE, RunConfig, covered
+from gen.train.config import UNDIGESTED, RunConfig, covered
 from gen.train.run_dir import RunDir
 from launch import catalog
 
 TOKENIZER = "tokenizer.json"
 GENERATION = "generation.json"  # of a model from elsewhere: how its texts are framed and ended (gen.interop.generation)
+STACK = "stack.json"  # makes a directory one of a stack
 UPSTREAM = "upstream.json"
 
 
@@ -46,18 +47,16 @@ class Run:
         """What is read will be of the newest step, or of this one. Raises ValueError when the directory holds no run or
         no checkpoint."""
         path = Path(place)
-        run = RunDir(path)
-        if not run.config_json.exists():
-            raise ValueError(f"{path} is not the directory of a run (it has no config.json); train it first")
+        run, found = RunDir(path), config_of(place)
         if not restore.steps(run.checkpoints):
             raise ValueError(f"{path} has no checkpoint yet; train it first")
-        return cls(path, catalog.resolve(run.config()), step)
+        return cls(path, catalog.resolve(found), step)
 
     @functools.cached_property
     def config_sha256(self) -> str:
-        """The digest of the config by which it is read, without what a run may be taken up with anew."""
+        """The digest of the config by which it is read, without what changes nothing that is trained."""
         every = config.flatten(config.to_dict(self.cfg))
-        return manifest.config_digest({key: value for key, value in every.items() if not covered(key, MAY_CHANGE)})
+        return manifest.config_digest({key: value for key, value in every.items() if not covered(key, UNDIGESTED)})
 
     def load(self, specs: Specs, mesh: Mesh, player: str = "model") -> Params:
         """The averaged weights of a player where the run keeps an average, else its weights; verified, on the mesh.
@@ -126,12 +125,21 @@ class Run:
         return load_tokenizer(self.path / TOKENIZER)
 
 
-def config_of(place: str) -> Mapping[str, Any]:
-    """The config of a run, as data. Raises ValueError when there is no run."""
+def config_of(place: str | Path) -> Mapping[str, Any]:
+    """The config of a run, as data. Raises ValueError when there is no run, saying what there is instead."""
     run = RunDir(Path(place))
+    if not run.path.exists():
+        raise ValueError(f"there is no directory {place}; train it first")
+    if (run.path / STACK).exists():
+        raise ValueError(f"{place} is the directory of a stack; name one of its stages, as {place}/STAGE")
     if not run.config_json.exists():
         raise ValueError(f"{place} is not the directory of a run (it has no config.json); train it first")
     config = run.config()
+    if {"model_type", "architectures"} & config.keys():
+        raise ValueError(
+            f"{place} has weights in the Hugging Face layout; make a run of them with"
+            f" python -m launch.convert --from={place} --to=DIR, and give that"
+        )
     if not {"task", "model", "data"} <= config.keys():
         raise ValueError(f"{place} is not the directory of a run (its config.json is of something else)")
     return config

@@ -24,7 +24,7 @@ from gen.models.decoder import decoder_spec
 from gen.models.embedding import unit
 from gen.models.prior import Caption, prior_spec
 from gen.models.unet import unet_spec
-from gen.sample.unclip import SamplerConfig, draw_embedding, draw_picture, enlarge
+from gen.sample.unclip import DECODER, PRIOR, UPSAMPLER, SamplerConfig, draw_embedding, draw_picture, enlarge
 from gen.spec import Params, Specs
 from gen.tasks.decoder import make_condition
 from gen.tasks.prior import moments, read_caption
@@ -39,6 +39,8 @@ SPECS: dict[str, Callable[[Any], Specs]] = {
     "decoder": decoder_spec,
     "upsampler": unet_spec,
 }
+
+PARTS = {"prior": PRIOR, "decoder": DECODER, "upsampler": UPSAMPLER}
 
 
 class Drawn(NamedTuple):
@@ -89,6 +91,11 @@ class Unclip:
                 raise ValueError(f"--sampler.{key}: there is no such stage; {config.nearest(key.split('.')[0], data)}")
             data = config.override(data, key, value)
         samplers = {name: config.build(SamplerConfig, data[name], f"sampler.{name}") for name in data}
+        for name in dict.fromkeys(key.partition(".")[0] for key, _ in overrides):
+            task = self.stages[name].run.cfg.task
+            samplers[name].check(f"sampler.{name}", task.process, PARTS[task.name])
+            for key, why in samplers[name].idle(f"sampler.{name}", PARTS[task.name]).items():
+                raise ValueError(f"--{key} acts on nothing: {why}")
         return dataclasses.replace(self, samplers=samplers)
 
     def read(self, prompts: Sequence[str]) -> tuple[Int[np.ndarray, "B T"], list[str]]:
@@ -205,6 +212,8 @@ class Unclip:
 def places(workdir: Path) -> dict[str, Path]:
     """Where the stages of a stack are, in order. Raises ValueError when `workdir` is not a stack's."""
     record = workdir / stack.STACK
+    if not workdir.exists():
+        raise ValueError(f"there is no directory {workdir}; train a stack there first")
     if not record.exists():
         raise ValueError(f"{workdir} is not the directory of a stack (it has no {stack.STACK}); train one first")
     return {name: workdir / place for name, place in files.read_json(record)["stages"]}

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "imagefile": {"imageparts", "jsonfile", "messages"},
     "config": {"bounds", "messages", "jsonfile"},
     "spec": {"tree", "rng", "messages"},
-    "mesh": {"tree", "spec"},
+    "mesh": {"tree", "spec", "bounds"},
     "flops": set(),
     "status": set(),
     "chips": set(),

@@ -35,10 +35,12 @@ def test_a_mesh_that_does_not_divide_the_devices(cfg):
         mesh.sizes(cfg, 8)
 
 
-@pytest.mark.parametrize("cfg", [MeshConfig(fsdp=0), MeshConfig(fsdp=-2), MeshConfig(data=-1, tensor=-1)])
-def test_axes_are_positive_and_one_may_be_minus_one(cfg):
-    with pytest.raises(ValueError, match="axes must be positive, and at most one -1"):
-        mesh.sizes(cfg, 8)
+def test_axes_are_positive_and_one_may_be_minus_one():
+    for size in (0, -2):
+        with pytest.raises(ValueError, match=f"fsdp={size} must be at least 1, or -1 for what is left"):
+            MeshConfig(fsdp=size)
+    with pytest.raises(ValueError, match="mesh: at most one axis may be -1"):
+        mesh.sizes(MeshConfig(data=-1, tensor=-1), 8)
 
 
 def test_make_orders_the_axes_and_uses_every_device():

@@ -183,7 +183,7 @@ TINY = {
         "decoder": {
             "model": {
                 "embed": 16,
-                "unet": {**UNET, "resolution": 8, "head_dim": 8, "context": 16},
+                "unet": {**UNET, "resolution": 8, "attention": (8,), "head_dim": 8, "context": 16},
                 "caption": {"vocab": 160, "context": 20, "transformer": TOWER},
             },
         },

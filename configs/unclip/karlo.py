@@ -150,7 +150,11 @@ TINY = {
         },
         "prior": {"model": {"embed": 16, "context": 20, "states": 16, "transformer": TOWER}},
         "decoder": {
-            "model": {"embed": 16, "states": 16, "unet": {**UNET, "resolution": 8, "head_dim": 8, "context": 16}},
+            "model": {
+                "embed": 16,
+                "states": 16,
+                "unet": {**UNET, "resolution": 8, "attention": (8,), "head_dim": 8, "context": 16},
+            },
         },
         "upsampler": {"model": {**UNET, "resolution": 32}},
     },

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from gen import rng
+from gen.bounds import Bounded, Natural
 from gen.data.conversations import Conversation, open_conversations
 from gen.data.dialogue import Dialogue, dialogue, padded
 from gen.data.entries import Entries
@@ -33,7 +34,7 @@ from gen.tokenizers.template import Template
 
 
 @dataclasses.dataclass(frozen=True)
-class ChatConfig:
+class ChatConfig(Bounded):
     """`source` is a kind in gen.data.conversations, `options` that kind's options.
 
     `tokenizer` is "bytes", the path of a file, or None for the one of the model that is trained further. `seed` packs
@@ -44,7 +45,7 @@ class ChatConfig:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     template: Template = Template()
     tokenizer: str | None = None
-    seed: int = 0
+    seed: Natural = 0
 
 
 class ChatPipeline:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from gen.bounds import Bounded, Natural
 from gen.data.dialogue import padded
 from gen.data.entries import Entries
 from gen.data.labelled import Labelled, labels_of, open_labelled
@@ -26,7 +27,7 @@ from gen.tokenizers import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledConfig:
+class LabelledConfig(Bounded):
     """`source` is a kind in gen.data.labelled, `options` that kind's options.
 
     `tokenizer` is "bytes", the path of a file, or None for the one of the model that is trained further. `seed`
@@ -36,7 +37,7 @@ class LabelledConfig:
     source: str
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     tokenizer: str | None = None
-    seed: int = 0
+    seed: Natural = 0
 
 
 class LabelledPipeline:

@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 
 from gen import rng
+from gen.bounds import Bounded, Positive
 
 BLOCK = 1024
 
 
 @dataclasses.dataclass(frozen=True)
-class MixturePart:
+class MixturePart(Bounded):
     """A corpus (gen.data.corpora, with `options`) and how much of it there is, next to the weights of the others."""
 
     source: str
-    weight: float
+    weight: Positive
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 

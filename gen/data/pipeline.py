@@ -8,6 +8,8 @@ import dataclasses
 from typing import Any
 
 from gen import tokenizers
+from gen.bounds import Bounded, Count, Natural
+from gen.config import resumable
 from gen.data.catalog import open_source
 from gen.data.examples import CaptionedImage
 from gen.data.loader import Loader, Once
@@ -16,7 +18,7 @@ from gen.tokenizers import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Bounded):
     """`source` is one of the kinds in gen.data.catalog, `options` that kind's options.
 
     Pictures come as squares of `resolution` pixels, cropped at random or in the centre and `flip`ped half of the time
@@ -25,13 +27,13 @@ class DataConfig:
     """
 
     source: str
-    resolution: int
+    resolution: Count
     train_split: str = "train"
-    eval_split: str = "test"
+    eval_split: str = resumable("test")
     random_crop: bool = False
     flip: bool = False
     tokenizer: str | None = None
-    seed: int = 0
+    seed: Natural = 0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from gen import rng
+from gen.bounds import Bounded, Natural
 from gen.data.chat import fitting
 from gen.data.conversations import open_conversations
 from gen.data.dialogue import Dialogue, dialogue, padded
@@ -34,7 +35,7 @@ from gen.tokenizers.template import Message, Template
 
 
 @dataclasses.dataclass(frozen=True)
-class RankingConfig:
+class RankingConfig(Bounded):
     """`source` is a kind in gen.data.rankings, `demonstrations` nothing or a kind in gen.data.conversations; each with
     its options.
 
@@ -46,9 +47,13 @@ class RankingConfig:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     template: Template = Template()
     tokenizer: str | None = None
-    seed: int = 0
+    seed: Natural = 0
     demonstrations: str = ""
     demonstration_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def unused(self) -> dict[str, str]:
+        alone = self.demonstration_options and not self.demonstrations
+        return {"demonstration_options": "there are no demonstrations; set demonstrations"} if alone else {}
 
 
 class RankingPipeline:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from gen.bounds import Bounded, Count, Natural
 from gen.data.conversations import open_prompts
 from gen.data.dialogue import Dialogue, dialogue, padded
 from gen.data.notes import told, which_of, within
@@ -33,7 +34,7 @@ from gen.tokenizers.template import Message, Template
 
 
 @dataclasses.dataclass(frozen=True)
-class PromptConfig:
+class PromptConfig(Bounded):
     """`source` is a kind of prompts in gen.data.conversations, `options` that kind's options.
 
     `tokenizer` is "bytes", the path of a file, or None for the one of the model that is trained further; the text of
@@ -45,9 +46,16 @@ class PromptConfig:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     template: Template = Template()
     tokenizer: str | None = None
-    seed: int = 0
+    seed: Natural = 0
     pretrain: TextConfig | None = None
-    pretrain_rows: int = 1
+    pretrain_rows: Count = 1
+
+    def unused(self) -> dict[str, str]:
+        if self.pretrain is None:
+            return {} if self.pretrain_rows == 1 else {"pretrain_rows": "there is no text; set pretrain"}
+        plain = TextConfig()
+        own = [key for key in ("eval_split", "overlap") if getattr(self.pretrain, key) != getattr(plain, key)]
+        return {f"pretrain.{key}": "this text is trained on, not evaluated" for key in own}
 
 
 class PromptPipeline:
@@ -60,8 +68,6 @@ class PromptPipeline:
         """
         if not 0 < new < length:
             raise ValueError(f"{new} new tokens of a row of {length} leave no room for prompt or answer; change either")
-        if cfg.pretrain_rows < 1:
-            raise ValueError(f"data.pretrain_rows={cfg.pretrain_rows} is a number of rows; use 1 or more")
         self.cfg, self.tokenizer, self.length, self.new = cfg, tokenizer, length, new
         self._train, self.notes, content = self._prompts("train")
         parts: list[str | int] = ["prompts", content, repr(cfg.template), tokenizer.fingerprint, length, new, cfg.seed]

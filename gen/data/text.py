@@ -11,9 +11,11 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from gen import tokenizers
+from gen.bounds import Bounded, Fraction, Natural, at_least, below
+from gen.config import resumable
 from gen.data.corpora import open_corpus
 from gen.data.corpus import Corpus, Document
 from gen.data.fim import NO_MARKS
@@ -25,7 +27,7 @@ from gen.tokenizers import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
-class TextConfig:
+class TextConfig(Bounded):
     """Either `source`, a kind in gen.data.corpora with that kind's `options`, or a `mixture` of several, by name.
 
     `tokenizer` is "bpe:SIZE" (trained on the training split), "bytes", or the path of a tokenizer.json or a
@@ -38,12 +40,12 @@ class TextConfig:
     source: str = ""
     mixture: dict[str, MixturePart] = dataclasses.field(default_factory=dict)
     train_split: str = "train"
-    eval_split: str = "test"
+    eval_split: str = resumable("test")
     tokenizer: str = "bpe:4096"
-    fim: float = 0.0
-    overlap: float = 0.0
-    seed: int = 0
-    cache: str | None = None
+    fim: Fraction = 0.0
+    overlap: Annotated[float, at_least(0), below(1)] = resumable(0.0)
+    seed: Natural = 0
+    cache: str | None = resumable(None)
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -128,9 +130,5 @@ def _parts(cfg: TextConfig) -> dict[str, MixturePart]:
 def _check(cfg: TextConfig, tokenizer: Tokenizer, length: int) -> None:
     if length < 2:
         raise ValueError(f"a row of {length} tokens has nothing to learn from; use 2 or more")
-    if not 0 <= cfg.fim <= 1:
-        raise ValueError(f"data.fim={cfg.fim} is a probability; use a number from 0 to 1")
-    if not 0 <= cfg.overlap < 1:
-        raise ValueError(f"data.overlap={cfg.overlap} is a share of a row; use a number from 0 to less than 1")
     if cfg.fim and tokenizer.fim is None:
         raise ValueError(NO_MARKS)

@@ -53,12 +53,6 @@ KINDS = {
 }
 
 
-def check_kind(kind: str) -> None:
-    """Raises ValueError when `kind` is not in the table."""
-    if kind not in KINDS:
-        raise ValueError(f"{kind!r} is not a kind of prediction; use one of {', '.join(KINDS)}")
-
-
 def convert(p: Float[Array, "B ..."], x: Float[Array, "B ..."], level: Level, source: str, target: str) -> Array:
     """The prediction `p` about `x`, of kind `source`, as kind `target`; shape and units of x.
 

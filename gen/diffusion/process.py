@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Num
 
 from gen import rng
+from gen.bounds import Bounded, Count, OutOfBounds
 from gen.diffusion import prediction
 from gen.diffusion.level import Level, over
 from gen.diffusion.schedules import SCHEDULES
@@ -28,7 +29,7 @@ def _table(schedule: str, steps: int) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Process:
+class Process(Bounded):
     """A variance-preserving diffusion process and what its network predicts; hashable, so jit can close over it.
 
     schedule: "linear", "scaled_linear" or "cosine".
@@ -40,15 +41,22 @@ class Process:
     """
 
     schedule: str
-    steps: int | None
+    steps: Count | None
     predicts: str
 
     def __post_init__(self):
-        prediction.check_kind(self.predicts)
+        super().__post_init__()
+        if self.predicts not in prediction.KINDS:
+            kinds = ", ".join(prediction.KINDS)
+            raise OutOfBounds("predicts", f"={self.predicts!r} is not a kind of prediction; use one of {kinds}")
         if self.schedule not in SCHEDULES:
-            raise ValueError(f"{self.schedule!r} is not a noise schedule; use one of {', '.join(SCHEDULES)}")
-        if self.steps is not None and not (self.steps > 0 and (SCHEDULES[self.schedule].betas(self.steps) < 1).all()):
-            raise ValueError(f"steps={self.steps} is too few for the {self.schedule} schedule, whose betas reach 1")
+            raise OutOfBounds(
+                "schedule", f"={self.schedule!r} is not a noise schedule; use one of {', '.join(SCHEDULES)}"
+            )
+        if self.steps is not None and not (SCHEDULES[self.schedule].betas(self.steps) < 1).all():
+            raise OutOfBounds(
+                "steps", f"={self.steps} is too few for the {self.schedule} schedule, whose betas reach 1"
+            )
 
     @property
     def clean(self) -> int | float:

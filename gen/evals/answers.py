@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from gen.bounds import Bounded, Count, Seed
 from gen.data.conversations import Conversation
 from gen.evals.interval import rate
 from gen.sample.choose import Choice
@@ -21,15 +22,15 @@ from gen.tokenizers.template import Template
 
 
 @dataclasses.dataclass(frozen=True)
-class AnswerConfig:
+class AnswerConfig(Bounded):
     """`copies` answers to each conversation's last message, of at most `new` tokens; `batch` are answered at once."""
 
-    new: int
-    copies: int = 1
+    new: Count
+    copies: Count = 1
     choice: Choice = Choice(temperature=0.0)
     stop: tuple[str, ...] = ()
-    seed: int = 0
-    batch: int = 256
+    seed: Seed = 0
+    batch: Count = 256
 
 
 class Given(NamedTuple):

@@ -21,6 +21,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from gen.bounds import Bounded, Count, Natural, Seed
 from gen.evals.interval import rate
 from gen.evals.puzzles import KINDS, Puzzle, puzzle
 from gen.sample.choose import Choice
@@ -30,14 +31,14 @@ from gen.tokenizers.base import split
 
 
 @dataclasses.dataclass(frozen=True)
-class FewShotConfig:
+class FewShotConfig(Bounded):
     """`questions` of each kind are asked after each number of `shots`; `batch` answers are written at a time."""
 
-    shots: tuple[int, ...] = (0, 1, 2, 4, 8)
-    questions: int = 50
+    shots: tuple[Natural, ...] = (0, 1, 2, 4, 8)
+    questions: Count = 50
     kinds: tuple[str, ...] = tuple(KINDS)
-    seed: int = 0
-    batch: int = 32
+    seed: Seed = 0
+    batch: Count = 32
 
 
 def few_shot(reader: Reader, writer: Writer, cfg: FewShotConfig) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from gen.bounds import Bounded, Count, Natural, Seed
 from gen.evals.interval import rate
 from gen.sample.choose import Choice
 from gen.sample.writer import Writer
@@ -28,16 +29,16 @@ FAULTS = (SyntaxError, ValueError, MemoryError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True)
-class SyntaxConfig:
+class SyntaxConfig(Bounded):
     """`samples` texts of at most `new` tokens are written from nothing, and as many after the first `lines` of
     documents; `batch` at a time."""
 
-    samples: int = 64
-    new: int = 256
-    lines: int = 8
+    samples: Count = 64
+    new: Count = 256
+    lines: Natural = 8
     choice: Choice = Choice()
-    seed: int = 0
-    batch: int = 16
+    seed: Seed = 0
+    batch: Count = 16
 
 
 def valid(text: str, cut: bool = False, after: int = 0) -> bool:

@@ -9,30 +9,38 @@ text = encode_text(params, tokens_BT, cfg)          # text.embedding_BE, text.st
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
 from gen import mesh, spec
+from gen.bounds import Bounded, Count, Natural, OutOfBounds
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec
-from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
+from gen.nn.transformer import (
+    TransformerConfig,
+    check_untabled,
+    transformer,
+    transformer_spec,
+    unused_without_keys,
+)
 from gen.spec import Dtype, Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
-class VisionConfig:
+class VisionConfig(Bounded):
     """`resolution` and `patch` in pixels."""
 
-    resolution: int
-    patch: int
+    resolution: Count
+    patch: Count
     transformer: TransformerConfig
 
     def __post_init__(self):
+        super().__post_init__()
         if self.resolution % self.patch:
-            raise ValueError(f"model.image: patches of {self.patch} pixels do not cover {self.resolution}; change one")
+            raise OutOfBounds("patch", f"={self.patch} pixels must divide resolution={self.resolution}; change one")
 
     @property
     def tokens(self) -> int:
@@ -40,24 +48,33 @@ class VisionConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TextConfig:
+class TextConfig(Bounded):
     """`context` tokens of a vocabulary of `vocab`; `end` is the id that ends a caption, None the largest (OpenAI's)."""
 
-    vocab: int
-    context: int
+    vocab: Count
+    context: Count
     transformer: TransformerConfig
-    end: int | None = None
+    end: Natural | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class CLIPConfig:
+class CLIPConfig(Bounded):
     """`embed` is the width of the shared space; `loss` "softmax" (CLIP) or "sigmoid" (SigLIP, which adds a bias)."""
 
-    embed: int
+    embed: Count
     image: VisionConfig
     text: TextConfig
-    loss: str = "softmax"
+    loss: Literal["softmax", "sigmoid"] = "softmax"
     dtype: Dtype = "float32"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_untabled(self.image.transformer, "image.transformer")
+        check_untabled(self.text.transformer, "text.transformer")
+
+    def unused(self) -> dict[str, str]:
+        parts = {"image.transformer": self.image.transformer, "text.transformer": self.text.transformer}
+        return {key: why for where, cfg in parts.items() for key, why in unused_without_keys(cfg, where).items()}
 
 
 class Text(NamedTuple):

@@ -14,25 +14,39 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Num
 
 from gen import mesh, spec
+from gen.bounds import Bounded, Count
 from gen.models.unet import UNetConfig, unet, unet_spec
 from gen.nn.linear import linear, linear_spec
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec
-from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
+from gen.nn.transformer import (
+    TransformerConfig,
+    check_untabled,
+    transformer,
+    transformer_spec,
+    unused_without_keys,
+)
 from gen.spec import Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
-class CaptionConfig:
+class CaptionConfig(Bounded):
     """The decoder's own text transformer: `context` tokens of a vocabulary of `vocab`."""
 
-    vocab: int
-    context: int
+    vocab: Count
+    context: Count
     transformer: TransformerConfig
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_untabled(self.transformer, "transformer")
+
+    def unused(self) -> dict[str, str]:
+        return unused_without_keys(self.transformer, "transformer")
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoderConfig:
+class DecoderConfig(Bounded):
     """`embed` is the width of CLIP's space and `tokens` the number of context tokens made of an image embedding.
 
     Captions: `caption` (own transformer), or `states`, the width of CLIP's text states, in which case CLIP's text
@@ -40,12 +54,13 @@ class DecoderConfig:
     """
 
     unet: UNetConfig
-    embed: int
-    tokens: int = 4
+    embed: Count
+    tokens: Count = 4
     caption: CaptionConfig | None = None
-    states: int | None = None
+    states: Count | None = None
 
     def __post_init__(self):
+        super().__post_init__()
         if (self.caption is None) == (self.states is None):
             raise ValueError("the decoder reads captions with model.caption or as CLIP states (model.states): set one")
         if self.unet.context is None:

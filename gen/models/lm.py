@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from gen import mesh, spec, tree
+from gen.bounds import Bounded, Count
 from gen.nn import sight
 from gen.nn.attend import attend
 from gen.nn.cached import attend_cached, cache_axes, put, to_cache
@@ -34,7 +35,7 @@ from gen.spec import Dtype, Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
-class LMConfig:
+class LMConfig(Bounded):
     """`context` is the longest row in tokens. `learned_positions` are added to the embeddings (GPT); rotary and
     relative ones belong to the transformer. `embedding_norm` is BLOOM's; GPT-1 has no `final_norm`.
 
@@ -42,20 +43,18 @@ class LMConfig:
     rows are never predicted and count in no loss.
     """
 
-    vocab: int
-    context: int
+    vocab: Count
+    context: Count
     transformer: TransformerConfig
     learned_positions: bool = False
     tied: bool = True
     embedding_norm: bool = False
     final_norm: bool = True
-    vocab_multiple: int = 1
+    vocab_multiple: Count = 1
     dtype: Dtype = "float32"
 
     def __post_init__(self):
-        for name in ("vocab", "context", "vocab_multiple"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name}={getattr(self, name)} must be at least 1")
+        super().__post_init__()
         if not self.transformer.causal:
             raise ValueError("model.transformer.causal must be True: a language model may not see what it predicts")
 

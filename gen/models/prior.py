@@ -14,32 +14,44 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from gen import mesh, spec
+from gen.bounds import Bounded, Count
 from gen.nn.linear import linear, linear_spec
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec, timestep_embedding, timestep_spec
 from gen.nn.sight import Where
-from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
+from gen.nn.transformer import (
+    TransformerConfig,
+    check_untabled,
+    transformer,
+    transformer_spec,
+    unused_without_keys,
+)
 from gen.spec import Dtype, Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
-class PriorConfig:
+class PriorConfig(Bounded):
     """`embed` is the width of CLIP's space, `context` the caption's length in tokens.
 
     The caption enters as the states of CLIP's text tower, of width `states`, or, as in the paper, as tokens of a
     vocabulary of `vocab` that the prior embeds itself; exactly one of the two is set.
     """
 
-    embed: int
-    context: int
+    embed: Count
+    context: Count
     transformer: TransformerConfig
-    states: int | None = None
-    vocab: int | None = None
+    states: Count | None = None
+    vocab: Count | None = None
     dtype: Dtype = "float32"
 
     def __post_init__(self):
+        super().__post_init__()
         if (self.states is None) == (self.vocab is None):
             raise ValueError("the prior reads captions as CLIP text states (model.states) or as tokens (model.vocab)")
+        check_untabled(self.transformer, "transformer")
+
+    def unused(self) -> dict[str, str]:
+        return unused_without_keys(self.transformer, "transformer")
 
 
 class Caption(NamedTuple):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Key, Num
 
+from gen.bounds import Bounded, Count, Dropout, OutOfBounds
 from gen.nn.attention import attention, attention_spec
 from gen.nn.conv import FIRST, LAST, conv, conv_spec
 from gen.nn.norms import group_norm, norm_spec
@@ -24,35 +25,48 @@ from gen.spec import Dtype, Params, Specs
 
 
 @dataclasses.dataclass(frozen=True)
-class UNetConfig:
+class UNetConfig(Bounded):
     """`channels` times each multiplier is a level's width; `blocks` residual blocks a level going down, one more up.
 
     `attention` lists the resolutions with attention layers, `context` is the width of context tokens (None: there
     are none), `scale_shift` the way the time embedding enters, `middle_attention` whether the middle attends.
     """
 
-    channels: int
-    multipliers: tuple[int, ...]
-    blocks: int
-    resolution: int
-    attention: tuple[int, ...] = ()
+    channels: Count
+    multipliers: tuple[Count, ...]
+    blocks: Count
+    resolution: Count
+    attention: tuple[Count, ...] = ()
     middle_attention: bool = True
-    head_dim: int = 64
-    context: int | None = None
-    in_channels: int = 3
-    out_channels: int = 3
+    head_dim: Count = 64
+    context: Count | None = None
+    in_channels: Count = 3
+    out_channels: Count = 3
     scale_shift: bool = True
-    groups: int = 32
-    dropout: float = 0.0
+    groups: Count = 32
+    dropout: Dropout = 0.0
     dtype: Dtype = "float32"
 
     def __post_init__(self):
+        super().__post_init__()
+        if not self.multipliers:
+            raise OutOfBounds("multipliers", "=() must name the width of at least one level")
         halvings = 2 ** (len(self.multipliers) - 1)
         if self.resolution % halvings:
-            raise ValueError(f"a U-Net of {len(self.multipliers)} levels needs a resolution divisible by {halvings}")
+            raise OutOfBounds("resolution", f"={self.resolution} must be divisible by {halvings}: its levels halve it")
         for width in (multiplier * self.channels for multiplier in self.multipliers):
             if width % self.groups:
-                raise ValueError(f"a U-Net's {width} channels do not divide into its {self.groups} groups; change one")
+                raise OutOfBounds("groups", f"={self.groups} do not divide the {width} channels of a level; change one")
+
+    def unused(self) -> dict[str, str]:
+        levels = [self.resolution >> level for level in range(len(self.multipliers))]
+        attends = self.middle_attention or any(size in levels for size in self.attention)
+        found = {}
+        if absent := [size for size in self.attention if size not in levels]:
+            found["attention"] = f"no level is of {absent[0]} pixels; there are {', '.join(map(str, levels))}"
+        if self.context is not None and not attends:
+            found["context"] = "no layer attends to the context; set attention or middle_attention"
+        return found
 
     @property
     def embedding(self) -> int:

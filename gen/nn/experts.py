@@ -19,25 +19,25 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gen import mesh, spec
+from gen.bounds import Bounded, Count, OutOfBounds, Positive
 from gen.nn.activations import Activation
 from gen.nn.mlp import contract
 from gen.spec import Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
-class Experts:
+class Experts(Bounded):
     """`count` experts, of which each token sees `top_k`; `capacity` (1.25, say) bounds what one takes in training,
     None nothing."""
 
-    count: int
-    top_k: int = 2
-    capacity: float | None = None
+    count: Count
+    top_k: Count = 2
+    capacity: Positive | None = None
 
     def __post_init__(self):
-        if self.capacity is not None and not 0 < self.capacity < math.inf:
-            raise ValueError(f"experts.capacity={self.capacity} must be above 0, or None for no bound")
-        if not 1 <= self.top_k <= self.count:
-            raise ValueError(f"experts.top_k={self.top_k} must be from 1 to experts.count={self.count}")
+        super().__post_init__()
+        if self.top_k > self.count:
+            raise OutOfBounds("top_k", f"={self.top_k} must be at most count={self.count}")
 
     def slots(self, tokens: int) -> int:
         """How many tokens of a row one expert takes."""

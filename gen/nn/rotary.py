@@ -11,23 +11,30 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from gen.bounds import Bounded, Count, OutOfBounds, Positive
+
 
 @dataclasses.dataclass(frozen=True)
-class Llama3Scaling:
+class Llama3Scaling(Bounded):
     """How Llama 3.1 stretches its context (arXiv 2407.21783): wavelengths beyond `context` / `low` tokens are divided
     by `factor`, those below `context` / `high` stay, between them the two are blended."""
 
-    factor: float = 8.0
-    low: float = 1.0
-    high: float = 4.0
-    context: int = 8192
+    factor: Positive = 8.0
+    low: Positive = 1.0
+    high: Positive = 4.0
+    context: Count = 8192
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.low >= self.high:
+            raise OutOfBounds("high", f"={self.high} must be above low={self.low}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Rotary:
+class Rotary(Bounded):
     """`theta` is the base of the wavelengths."""
 
-    theta: float = 10_000.0
+    theta: Positive = 10_000.0
     scaling: Llama3Scaling | None = None
 
 

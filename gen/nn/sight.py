@@ -11,16 +11,17 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from gen.bounds import Bounded, Count
 from gen.nn import relative
 from gen.nn.relative import Relative
 
 
 @dataclasses.dataclass(frozen=True)
-class Rule:
+class Rule(Bounded):
     """What is the same for all layers and rows. `window` in tokens, the query's own included."""
 
     causal: bool = False
-    window: int | None = None
+    window: Count | None = None
     relative: Relative | None = None
 
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from gen import spec
+from gen.bounds import Bounded, Count, Dropout, NotNegative, OutOfBounds, Positive
 from gen.nn.activations import Activation
 from gen.nn.attend import Method, attend
 from gen.nn.attention import attention_spec, output, project
@@ -46,7 +47,7 @@ type Mix = Callable[[Array, Array, Array], tuple[Array, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
-class TransformerConfig:
+class TransformerConfig(Bounded):
     """`kv_heads` are those of keys and values (by default `heads`; 1 is multi-query), `head_dim` their width (by
     default width / heads), `mlp` the hidden width of the MLP (by default 4 x width).
 
@@ -56,45 +57,45 @@ class TransformerConfig:
     stream smaller by sqrt(2 x layers); by default it follows the widths, as in CLIP.
     """
 
-    width: int
-    layers: int
-    heads: int
-    kv_heads: int | None = None
-    head_dim: int | None = None
-    mlp: int | None = None
+    width: Count
+    layers: Count
+    heads: Count
+    kv_heads: Count | None = None
+    head_dim: Count | None = None
+    mlp: Count | None = None
     activation: Activation = "gelu"
     gated: bool = False
     norm: Norm = "layer"
     norm_order: Literal["pre", "post"] = "pre"
-    eps: float = 1e-5
+    eps: Positive = 1e-5
     attention_bias: bool = True
     mlp_bias: bool = True
     norm_bias: bool = True
     parallel: bool = False
     causal: bool = False
-    window: int | None = None
+    window: Count | None = None
     rotary: Rotary | None = None
     relative: Relative | None = None
     experts: Experts | None = None
-    dropout: float = 0.0
-    stddev: float | None = None
+    dropout: Dropout = 0.0
+    stddev: NotNegative | None = None
     attention: Method = "auto"
     remat: Remat = "none"
 
     def __post_init__(self):
-        sizes = {"width": self.width, "layers": self.layers, "heads": self.heads, "kv_heads": self.groups}
-        sizes |= {"mlp": self.hidden, "window": 1 if self.window is None else self.window}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"model.transformer.{name}={size} must be at least 1")
+        super().__post_init__()
         if self.head_width < 1:
-            raise ValueError(f"model.transformer: heads of {self.head_width} numbers are none; set head_dim or heads")
+            raise OutOfBounds("heads", f"={self.heads} must be at most width={self.width}, or head_dim be set")
+        if self.head_dim is None and self.width % self.heads:
+            raise OutOfBounds("heads", f"={self.heads} must divide width={self.width}, or head_dim be set")
+        if self.heads % self.groups:
+            raise OutOfBounds("kv_heads", f"={self.groups} must divide heads={self.heads}")
         if self.rotary is not None and self.head_width % 2:
-            raise ValueError(f"model.transformer: rotary turns pairs; heads of {self.head_width} are odd, set head_dim")
+            raise OutOfBounds("rotary", f" turns pairs, but heads of {self.head_width} numbers are odd; set head_dim")
         if self.parallel and self.norm_order == "post":
-            raise ValueError("model.transformer: parallel attention and MLP read one norm; set norm_order=pre")
+            raise OutOfBounds("norm_order", "='post': parallel attention and MLP read one norm; set 'pre'")
         if self.experts is not None and self.mlp_bias:
-            raise ValueError("model.transformer: experts have no biases; set mlp_bias=False")
+            raise OutOfBounds("mlp_bias", "=True: experts have no biases; set it to False")
 
     @property
     def hidden(self) -> int:
@@ -112,6 +113,17 @@ class TransformerConfig:
     @property
     def rule(self) -> Rule:
         return Rule(self.causal, self.window, self.relative)
+
+
+def unused_without_keys(cfg: TransformerConfig, where: str) -> dict[str, str]:
+    """What `Bounded.unused` says of a stack that is run by `transformer`, which takes no keys."""
+    return {f"{where}.dropout": "this transformer has no dropout"} if cfg.dropout else {}
+
+
+def check_untabled(cfg: TransformerConfig, where: str) -> None:
+    """Raises OutOfBounds for a stack without T5's table whose attention would read it."""
+    if cfg.relative == "t5":
+        raise OutOfBounds(f"{where}.relative", "='t5': only language models have T5's table; use 'alibi' or None")
 
 
 class Outputs(NamedTuple):

@@ -11,35 +11,27 @@ They apply in this order, each to what the last has left. Where tokens tie at a 
 """
 
 import dataclasses
-import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
+
+from gen.bounds import Bounded, Count, Fraction, NotNegative, Positive, above, at_most
 
 NEVER = -1e30
 COLDEST = 1e-6  # the temperature below which scores would overflow, and the best is as good as certain
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
+class Choice(Bounded):
     """How tokens are chosen; the defaults draw from the model as it is."""
 
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float = 1.0
-    min_p: float = 0.0
-    penalty: float = 1.0
-
-    def __post_init__(self):
-        if not 0 <= self.temperature < math.inf:
-            raise ValueError(f"sampler.temperature={self.temperature} must be 0 (the best token) or more, and finite")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"sampler.top_k={self.top_k} must be at least 1, or None for all")
-        if not (0 < self.top_p <= 1 and 0 <= self.min_p <= 1):
-            raise ValueError(f"sampler.top_p={self.top_p} and min_p={self.min_p} must be from 0 to 1, top_p above 0")
-        if not 0 < self.penalty < math.inf:
-            raise ValueError(f"sampler.penalty={self.penalty} must be above 0; 1 is none")
+    temperature: NotNegative = 1.0
+    top_k: Count | None = None
+    top_p: Annotated[float, above(0), at_most(1)] = 1.0
+    min_p: Fraction = 0.0
+    penalty: Positive = 1.0
 
 
 def choose(

@@ -16,21 +16,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from gen.bounds import Bounded, Count, Natural
 from gen.models.lm import LayerCache, LMConfig, decode, for_decoding, prefill
 from gen.sample.choose import NEVER, Choice, choose
 from gen.spec import Params
 
 
 @dataclasses.dataclass(frozen=True)
-class TextSampler:
+class TextSampler(Bounded):
     """How tokens are chosen, and the ids after which a row is done (its end of text).
 
     `vocab` is the size of the tokenizer: ids from there on, for which a model may have rows, are never chosen.
     """
 
     choice: Choice = Choice()
-    ends: tuple[int, ...] = ()
-    vocab: int | None = None
+    ends: tuple[Natural, ...] = ()
+    vocab: Count | None = None
 
 
 class Writing(NamedTuple):

@@ -4,7 +4,7 @@ Each function is one compiled program, a scan over the solver's steps; launch.sa
 """
 
 import dataclasses
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from gen import rng
+from gen.bounds import Bounded, Count, Fraction, NotNegative, Positive
+from gen.config import ConfigError
 from gen.diffusion import analytic, cascade, posterior, solvers, spacing
 from gen.diffusion.guidance import classifier_free
 from gen.diffusion.prediction import Denoise, Prediction
@@ -30,8 +32,21 @@ VARIANCES = {
 }
 
 
+class Part(NamedTuple):
+    """A part of unCLIP as its sampler sees it: where ddpm may take its variance from, and whether guidance has a
+    condition to drop."""
+
+    variances: tuple[str, ...]
+    conditional: bool = True
+
+
+PRIOR = Part(("fixed_small", "fixed_large", "analytic"))
+DECODER = Part(("fixed_small", "fixed_large", "learned"))
+UPSAMPLER = Part(("fixed_small", "fixed_large"), conditional=False)
+
+
 @dataclasses.dataclass(frozen=True)
-class SamplerConfig:
+class SamplerConfig(Bounded):
     """How a trained model is sampled: `steps` of a solver, with classifier-free guidance of `guidance_scale` (1: none).
 
     `solver` "ddpm" takes its `variance` from the schedule (fixed_small, fixed_large), from the network (learned) or
@@ -39,11 +54,28 @@ class SamplerConfig:
     """
 
     solver: Literal["ddpm", "ddim"] = "ddim"
-    steps: int = 50
-    eta: float = 0.0
+    steps: Count = 50
+    eta: Fraction = 0.0
     variance: Literal["fixed_small", "fixed_large", "learned", "analytic"] = "fixed_small"
-    guidance_scale: float = 1.0
-    clip: float | None = 1.0
+    guidance_scale: NotNegative = 1.0
+    clip: Positive | None = 1.0
+
+    def check(self, where: str, process: Process, part: Part) -> None:
+        """Raises ConfigError, naming the key under `where`, for a sampler that cannot draw from a part of unCLIP."""
+        if process.steps is not None and not 2 <= self.steps <= process.steps:
+            known = f"must be from 2 to {process.steps}, the steps of the process"
+            raise ConfigError(f"{where}.steps={self.steps} {known}")
+        if self.solver == "ddpm" and self.variance not in part.variances:
+            raise ConfigError(f"{where}.variance={self.variance!r} is not known here; use {', '.join(part.variances)}")
+
+    def idle(self, where: str, part: Part) -> dict[str, str]:
+        """The keys that were set and act on nothing where the sampler draws from this part, each with why."""
+        found = {}
+        if self.solver == "ddpm" and self.eta:
+            found[f"{where}.eta"] = "it is ddim's; set solver=ddim"
+        if self.guidance_scale != 1 and not part.conditional:
+            found[f"{where}.guidance_scale"] = "the model is unconditional, so there is nothing to guide; leave it 1"
+        return found
 
     def times(self, process: Process) -> np.ndarray:
         return spacing.uniform(self.steps) if process.steps is None else spacing.respaced(self.steps, process.steps)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from gen import rng
+from gen.bounds import Bounded, Count
 from gen.spec import Params, Specs
 
 type Batch = Mapping[str, Any]
@@ -44,11 +45,11 @@ def mean_of(per_example_B: Float[Array, "B"], weight_B: Float[Array, "B"] | None
 
 
 @dataclasses.dataclass(frozen=True)
-class Player:
+class Player(Bounded):
     """Weights that are trained together; they move at every `period`-th step."""
 
     specs: Specs
-    period: int = 1
+    period: Count = 1
 
 
 class Upstream(NamedTuple):
@@ -87,6 +88,10 @@ class Task:
     origin: Mapping[str, Upstream] = {}  # read once, as a run begins
     extra: Specs = {}
     inner_updates: int = 1
+
+    def unused(self) -> Mapping[str, str]:
+        """The keys of a config that were set and act on nothing in this task, each with why."""
+        return {}
 
     def begin(self, drawn: Mapping[str, Params], origin: Mapping[str, Params]) -> Mapping[str, Params]:
         """The players' first weights, from fresh ones and those of `origin`; by default the fresh ones."""

@@ -10,6 +10,8 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from gen.bounds import Bounded, Count, NotNegative
+from gen.config import resumable
 from gen.models.lm import LMConfig, lm_spec
 from gen.sample.choose import Choice
 from gen.sample.text import TextSampler, write
@@ -18,14 +20,14 @@ from gen.tasks.lm import LMTask, LMTaskConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class ChatTaskConfig:
+class ChatTaskConfig(Bounded):
     """`chunk` is how many tokens are scored at once; answers shown in training are chosen as `sampler` says."""
 
     name: Literal["chat"] = "chat"
-    chunk: int = 4096
-    balance: float = 0.01
-    router_z: float = 0.001
-    sampler: Choice = Choice(temperature=0.0)
+    chunk: Count = 4096
+    balance: NotNegative = 0.01
+    router_z: NotNegative = 0.001
+    sampler: Choice = resumable(Choice(temperature=0.0))
 
 
 class ChatTask(LMTask):

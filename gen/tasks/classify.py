@@ -9,12 +9,13 @@ The second part is the paper's auxiliary objective, there with the weight 0.5. T
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen.bounds import Bounded, Count, NotNegative, at_least
 from gen.evals import f1
 from gen.models.headed import at_last, headed_spec, read_off, with_head
 from gen.models.lm import LMConfig, lm_spec, serving, states
@@ -22,22 +23,21 @@ from gen.spec import Params
 from gen.tasks import auxiliary
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
 
+CHUNK = 4096
+
 
 @dataclasses.dataclass(frozen=True)
-class ClassifyTaskConfig:
+class ClassifyTaskConfig(Bounded):
     """`classes` is the number of labels that the data has. `language` weighs the loss of the texts themselves, whose
     tokens are scored `chunk` at a time."""
 
-    classes: int
+    classes: Annotated[int, at_least(2)]
     name: Literal["classify"] = "classify"
-    language: float = 0.0
-    chunk: int = 4096
+    language: NotNegative = 0.0
+    chunk: Count = CHUNK
 
-    def __post_init__(self):
-        if self.classes < 2:
-            raise ValueError(f"task.classes={self.classes} leaves nothing to tell apart; use 2 or more")
-        if self.chunk < 1:
-            raise ValueError(f"task.chunk={self.chunk} must be at least 1")
+    def unused(self) -> dict[str, str]:
+        return {} if self.language or self.chunk == CHUNK else {"chunk": "no tokens are scored where language=0"}
 
 
 class ClassifyTask(Task):

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen.bounds import Bounded
 from gen.losses import contrastive
 from gen.models.clip import CLIPConfig, clip_spec, encode_image, encode_text
 from gen.models.embedding import unit
@@ -23,7 +24,7 @@ LARGEST_SCALE = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
-class CLIPTaskConfig:
+class CLIPTaskConfig(Bounded):
     """CLIP has no settings beside its model; the loss is the model's, as its parameters depend on it."""
 
     name: Literal["clip"] = "clip"

@@ -7,27 +7,29 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from gen import rng
+from gen.bounds import Bounded, Fraction
+from gen.config import resumable
 from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
 from gen.losses import diffusion
 from gen.models.clip import CLIPConfig, Text, clip_spec, encode_image, encode_text
 from gen.models.decoder import Condition, DecoderConfig, decoder, decoder_spec, encode
 from gen.models.embedding import spread
-from gen.sample.unclip import SamplerConfig, draw_picture
+from gen.sample.unclip import DECODER, SamplerConfig, draw_picture
 from gen.spec import Params
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
 from gen.tasks.images import captioned, check_fit, pixels
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoderTaskConfig:
+class DecoderTaskConfig(Bounded):
     """`image_drop` and `text_drop` are the shares of examples, drawn apart, without image embedding or caption."""
 
     name: Literal["decoder"] = "decoder"
     process: Process = Process("cosine", 1000, "eps")
-    image_drop: float = 0.1
-    text_drop: float = 0.5
-    sampler: SamplerConfig = SamplerConfig(solver="ddpm", steps=250, variance="learned", guidance_scale=1.25)
+    image_drop: Fraction = 0.1
+    text_drop: Fraction = 0.5
+    sampler: SamplerConfig = resumable(SamplerConfig(solver="ddpm", steps=250, variance="learned", guidance_scale=1.25))
 
 
 class DecoderTask(Task):
@@ -39,11 +41,18 @@ class DecoderTask(Task):
         else:
             check_fit("caption.context", model.caption.context, clip.text.context)
             check_fit("caption.vocab", model.caption.vocab, clip.text.vocab)
-        if model.unet.out_channels != 2 * model.unet.in_channels:
-            raise ValueError("the decoder predicts noise and variance: model.unet.out_channels must be 2 x in_channels")
+        if (model.unet.in_channels, model.unet.out_channels) != (3, 6):
+            raise ValueError(
+                "the decoder reads a picture and predicts its noise and variance:"
+                " set model.unet.in_channels=3, out_channels=6"
+            )
+        cfg.sampler.check("task.sampler", cfg.process, DECODER)
         self.cfg, self.model, self.clip, self.resolution = cfg, model, clip, resolution
         self.players = {"model": Player(decoder_spec(model))}
         self.frozen = {"clip": Upstream("clip", clip_spec(clip))}
+
+    def unused(self) -> dict[str, str]:
+        return self.cfg.sampler.idle("task.sampler", DECODER)
 
     def batch(self, size: int) -> Batch:
         return captioned(size, self.resolution, self.clip.text.context)

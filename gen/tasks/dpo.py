@@ -5,11 +5,12 @@ the same data as gen/tasks/reward.py. It begins as its reference, `upstream.sft`
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen.bounds import Bounded, Count, Positive, at_least
 from gen.losses.preference import pairwise
 from gen.models.lm import LMConfig, lm_spec
 from gen.spec import Params
@@ -19,13 +20,13 @@ from gen.tasks.rankings import answered, one_a_row, ranked
 
 
 @dataclasses.dataclass(frozen=True)
-class DPOTaskConfig:
+class DPOTaskConfig(Bounded):
     """`answers` is the most that a prompt of the data has; `beta` is how much a log-probability is worth."""
 
     name: Literal["dpo"] = "dpo"
-    answers: int = 2
-    beta: float = 0.1
-    chunk: int = 4096
+    answers: Annotated[int, at_least(2)] = 2
+    beta: Positive = 0.1
+    chunk: Count = 4096
 
 
 class DPOTask(Task):

@@ -9,11 +9,12 @@ The reward is a reward model's (`upstream.reward`), or, where the data knows the
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen.bounds import NotNegative, at_least
 from gen.losses.policy import kl_estimate, policy_loss
 from gen.models.lm import LMConfig, lm_spec
 from gen.spec import Params
@@ -29,13 +30,8 @@ class GRPOTaskConfig(UpdatesConfig):
 
     name: Literal["grpo"] = "grpo"
     reward: Literal["model", "answer"] = "model"
-    group: int = 8
-    kl: float = 0.04
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.group < 2:
-            raise ValueError(f"task.group={self.group} must be at least 2: answers are compared with each other")
+    group: Annotated[int, at_least(2)] = 8
+    kl: NotNegative = 0.04
 
 
 class GRPOTask(PolicyTask):

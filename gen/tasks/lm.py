@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from gen.bounds import Bounded, Count, NotNegative
+from gen.config import resumable
 from gen.losses.lm import cross_entropy
 from gen.models.lm import LMConfig, head, lm_spec, serving, states
 from gen.sample.choose import Choice
@@ -21,7 +23,7 @@ from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task
 
 
 @dataclasses.dataclass(frozen=True)
-class LMTaskConfig:
+class LMTaskConfig(Bounded):
     """`z_loss` weighs the square of each logsumexp (PaLM: 1e-4), `balance` the load loss of experts, and `router_z` the
     size of their router's logits.
 
@@ -31,25 +33,34 @@ class LMTaskConfig:
     """
 
     name: Literal["lm"] = "lm"
-    z_loss: float = 0.0
-    balance: float = 0.01
-    router_z: float = 0.001
+    z_loss: NotNegative = 0.0
+    balance: NotNegative = 0.01
+    router_z: NotNegative = 0.001
     across_documents: bool = False
-    chunk: int = 4096
-    prompt: int = 32
-    sampler: Choice = Choice(temperature=0.8, top_p=0.95)
+    chunk: Count = 4096
+    prompt: Count = resumable(32)
+    sampler: Choice = resumable(Choice(temperature=0.8, top_p=0.95))
+
+
+def without_experts(cfg: LMTaskConfig, model: LMConfig) -> dict[str, str]:
+    """What `Task.unused` says of the losses of experts, where there are none."""
+    own = ("balance", "router_z") if model.transformer.experts is None else ()
+    defaults = LMTaskConfig()
+    why = "the model has no experts"
+    return {f"task.{key}": why for key in own if getattr(cfg, key) != getattr(defaults, key)}
 
 
 class LMTask(Task):
     """`vocab` is the size of the tokenizer, if it is less than the model's: samples have no other ids."""
 
     def __init__(self, cfg: LMTaskConfig, model: LMConfig, vocab: int | None = None):
-        if cfg.chunk < 1:
-            raise ValueError(f"task.chunk={cfg.chunk} must be at least 1")
-        if not 1 <= cfg.prompt < model.context:
+        if cfg.prompt >= model.context:
             raise ValueError(f"task.prompt={cfg.prompt} must leave room in model.context={model.context}")
         self.cfg, self.model, self.vocab = cfg, model, vocab
         self.players = {"model": Player(lm_spec(model))}
+
+    def unused(self) -> dict[str, str]:
+        return without_experts(self.cfg, self.model)
 
     def batch(self, size: int) -> Batch:
         shape = (size, self.model.context)

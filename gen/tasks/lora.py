@@ -23,26 +23,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen import spec, tree
+from gen.bounds import Bounded, Count, Positive
 from gen.spec import Matrix, Params, Spec, Specs
 from gen.tasks.base import Task, Upstream
 from gen.tasks.wrapped import Wrapped
 
 
 @dataclasses.dataclass(frozen=True)
-class LoRAConfig:
+class LoRAConfig(Bounded):
     """`targets` and `train` are regexes over the paths of parameters: matrices that get factors, and what is trained
     whole."""
 
-    rank: int = 8
-    alpha: float = 16.0
+    rank: Count = 8
+    alpha: Positive = 16.0
     targets: tuple[str, ...] = ("attention/(query|value)/kernel",)
     train: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        if self.rank < 1:
-            raise ValueError(f"lora.rank={self.rank} must be at least 1")
-        if not self.alpha > 0:
-            raise ValueError(f"lora.alpha={self.alpha} must be above 0")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from gen import rng
+from gen.bounds import Bounded, Count, Positive
 from gen.models.lm import LMConfig
 from gen.spec import Params
 from gen.tasks import rollout
@@ -26,18 +27,13 @@ OF_ANSWERS = ("score", "kl", "finished", "right")
 
 
 @dataclasses.dataclass(frozen=True)
-class UpdatesConfig:
+class UpdatesConfig(Bounded):
     """A batch is gone through `epochs` times, in `minibatches` parts; `clip` bounds what an update changes."""
 
     rollout: RolloutConfig = RolloutConfig()
-    epochs: int = 1
-    minibatches: int = 1
-    clip: float = 0.2
-
-    def __post_init__(self):
-        for name in ("epochs", "minibatches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"task.{name}={getattr(self, name)} must be at least 1")
+    epochs: Count = 1
+    minibatches: Count = 1
+    clip: Positive = 0.2
 
 
 class PolicyTask(Task):

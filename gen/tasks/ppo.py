@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from gen import spec
+from gen.bounds import Count, Fraction, NotNegative, Positive
 from gen.losses.policy import adapted, advantages, policy_loss, value_loss, whiten
 from gen.models.headed import headed
 from gen.models.lm import LMConfig, lm_spec, serving
@@ -31,6 +32,9 @@ from gen.tasks.reward import judging
 TEXT = "pretrain/"  # how the names of a batch's second part begin
 
 
+HORIZON, PRETRAIN = 10_000, 27.8  # InstructGPT's weight of the pretraining loss
+
+
 @dataclasses.dataclass(frozen=True)
 class PPOTaskConfig(UpdatesConfig):
     """`kl` is beta. With a `target`, in nats an answer, beta follows it over `horizon` answers.
@@ -39,19 +43,17 @@ class PPOTaskConfig(UpdatesConfig):
     """
 
     name: Literal["ppo"] = "ppo"
-    minibatches: int = 8
-    kl: float = 0.02
-    target: float | None = None
-    horizon: int = 10_000
-    discount: float = 1.0
-    trace: float = 0.95
-    value_clip: float = 0.2
-    pretrain: float = 27.8
+    minibatches: Count = 8
+    kl: NotNegative = 0.02
+    target: Positive | None = None
+    horizon: Count = HORIZON
+    discount: Fraction = 1.0
+    trace: Fraction = 0.95
+    value_clip: Positive = 0.2
+    pretrain: NotNegative = PRETRAIN
 
-    def __post_init__(self):
-        super().__post_init__()
-        if self.target is not None and not (self.target > 0 and self.horizon > 0):
-            raise ValueError(f"task.target={self.target} and task.horizon={self.horizon} must be above 0")
+    def unused(self) -> dict[str, str]:
+        return {} if self.target or self.horizon == HORIZON else {"horizon": "beta follows no target; set target"}
 
 
 class PPOTask(PolicyTask):
@@ -75,6 +77,10 @@ class PPOTask(PolicyTask):
         self.origin = {"model": policy, "value": value}
         self.frozen = {"reference": policy, **judges}
         self.extra = {"beta": Spec((), (), spec.constant(cfg.kl))}
+
+    def unused(self) -> dict[str, str]:
+        alone = not self.pretrain_rows and self.cfg.pretrain != PRETRAIN
+        return {"task.pretrain": "there are no rows of text; set data.pretrain"} if alone else {}
 
     def begin(self, drawn, origin):
         return origin

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gen import rng
+from gen.bounds import Bounded, Count, Fraction, Positive
+from gen.config import resumable
 from gen.diffusion.analytic import Moments
 from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
@@ -19,7 +21,7 @@ from gen.losses import diffusion
 from gen.models.clip import CLIPConfig, clip_spec, encode_image, encode_text
 from gen.models.embedding import observe, restore, spread, standardise, statistics_spec, unit
 from gen.models.prior import Caption, PriorConfig, prior, prior_spec
-from gen.sample.unclip import SamplerConfig
+from gen.sample.unclip import PRIOR, SamplerConfig
 from gen.spec import Params, Spec, ones, zeros
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
 from gen.tasks.images import captioned, check_fit, pixels
@@ -29,7 +31,7 @@ MEMORY = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class PriorTaskConfig:
+class PriorTaskConfig(Bounded):
     """`scale` multiplies embeddings of unit length; None standardises them by statistics measured in training.
 
     `text_drop` is the share of examples whose caption is dropped, for guidance; `candidates` how many embeddings are
@@ -38,10 +40,10 @@ class PriorTaskConfig:
 
     name: Literal["prior"] = "prior"
     process: Process = Process("cosine", 1000, "x0")
-    scale: float | None = None
-    text_drop: float = 0.1
-    sampler: SamplerConfig = SamplerConfig(solver="ddpm", steps=64, variance="analytic", clip=None)
-    candidates: int = 2
+    scale: Positive | None = None
+    text_drop: Fraction = 0.1
+    sampler: SamplerConfig = resumable(SamplerConfig(solver="ddpm", steps=64, variance="analytic", clip=None))
+    candidates: Count = resumable(2)
 
 
 class PriorTask(Task):
@@ -55,6 +57,7 @@ class PriorTask(Task):
             check_fit("states", model.states, clip.text.transformer.width)
         else:
             check_fit("vocab", model.vocab, clip.text.vocab)
+        cfg.sampler.check("task.sampler", cfg.process, PRIOR)
         self.cfg, self.model, self.clip, self.resolution = cfg, model, clip, resolution
         self.times = cfg.process.steps
         self.players = {"model": Player(prior_spec(model))}
@@ -66,6 +69,9 @@ class PriorTask(Task):
             "eps2": Spec((self.times,), (None,), ones),
             "eps2_seen": Spec((self.times,), (None,), zeros),
         }
+
+    def unused(self) -> dict[str, str]:
+        return self.cfg.sampler.idle("task.sampler", PRIOR)
 
     def batch(self, size: int) -> Batch:
         return captioned(size, self.resolution, self.clip.text.context)

@@ -7,12 +7,13 @@ demonstrations is followed beside the weights, and whoever reads the model subtr
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 
 from gen import spec
+from gen.bounds import Bounded, Count, NotNegative, at_least
 from gen.losses.preference import pairwise
 from gen.models.headed import at_last, headed_spec, read_off, text_reward, with_head
 from gen.models.lm import LMConfig, lm_spec, serving, states
@@ -31,15 +32,21 @@ def judging(model: LMConfig) -> dict[str, Upstream]:
     return {"judge": Upstream("reward", headed_spec(model, 1)), "offset": Upstream("reward", OFFSET, "extra")}
 
 
+CHUNK = 4096
+
+
 @dataclasses.dataclass(frozen=True)
-class RewardTaskConfig:
+class RewardTaskConfig(Bounded):
     """`answers` is the most that a prompt of the data has. `language` weighs the loss of the best answers' tokens,
     which are scored `chunk` at a time."""
 
     name: Literal["reward"] = "reward"
-    answers: int = 2
-    language: float = 0.0
-    chunk: int = 4096
+    answers: Annotated[int, at_least(2)] = 2
+    language: NotNegative = 0.0
+    chunk: Count = CHUNK
+
+    def unused(self) -> dict[str, str]:
+        return {} if self.language or self.chunk == CHUNK else {"chunk": "no tokens are scored where language=0"}
 
 
 class RewardTask(Task):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from gen.bounds import Bounded, Count, Finite, Positive
 from gen.losses.lm import Likelihood, likelihood
 from gen.models.headed import text_reward
 from gen.models.lm import LMConfig, head, serving, states
@@ -24,24 +25,17 @@ from gen.tasks.base import Batch
 
 
 @dataclasses.dataclass(frozen=True)
-class RolloutConfig:
-    """Answers of at most `new` tokens, drawn at `temperature`.
+class RolloutConfig(Bounded):
+    """Answers of at most `new` tokens, drawn at `temperature`; at 0 they would not differ.
 
     One that does not end by itself is rewarded with `unfinished`, whatever it says. `chunk` is how many tokens are
     scored at once.
     """
 
-    new: int = 64
-    temperature: float = 1.0
-    unfinished: float = -1.0
-    chunk: int = 4096
-
-    def __post_init__(self):
-        for name in ("new", "chunk"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"task.rollout.{name}={getattr(self, name)} must be at least 1")
-        if not self.temperature > 0:
-            raise ValueError(f"task.rollout.temperature={self.temperature} must be above 0: answers have to differ")
+    new: Count = 64
+    temperature: Positive = 1.0
+    unfinished: Finite = -1.0
+    chunk: Count = 4096
 
 
 class Rollout(NamedTuple):

@@ -4,26 +4,28 @@ The network is unconditional and convolutional: it learns on crops and enlarges 
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from gen import rng
+from gen.bounds import Bounded, Positive, above, at_least, at_most
+from gen.config import resumable
 from gen.diffusion import cascade, degradation
 from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
 from gen.losses import diffusion
 from gen.models.unet import UNetConfig, unet, unet_spec
-from gen.sample.unclip import SamplerConfig, enlarge
+from gen.sample.unclip import UPSAMPLER, SamplerConfig, enlarge
 from gen.spec import Params
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, mean_of
 from gen.tasks.images import pixels, resize
 
 
 @dataclasses.dataclass(frozen=True)
-class UpsamplerTaskConfig:
+class UpsamplerTaskConfig(Bounded):
     """`factor` is the enlargement; `crop` the side of training crops as a share of the picture (0.25 in the paper).
 
     `corrupt` says what happens to the small picture in training: a Gaussian `blur` of 3 pixels and deviation 0.6
@@ -32,13 +34,13 @@ class UpsamplerTaskConfig:
     about its deviation; without it, as in the paper, of the picture itself.
     """
 
-    factor: int
+    factor: Annotated[int, at_least(2)]
     name: Literal["upsampler"] = "upsampler"
-    crop: float = 0.25
+    crop: Annotated[float, above(0), at_most(1)] = 0.25
     corrupt: Literal["blur", "bsr", "nothing"] = "blur"
-    detail: float | None = None
+    detail: Positive | None = None
     process: Process = Process("cosine", 1000, "eps")
-    sampler: SamplerConfig = SamplerConfig(steps=27)
+    sampler: SamplerConfig = resumable(SamplerConfig(steps=27))
 
 
 class UpsamplerTask(Task):
@@ -48,6 +50,7 @@ class UpsamplerTask(Task):
             raise ValueError("the upsampler is trained in discrete time: set task.process.steps, for example to 1000")
         if model.in_channels != 6 or model.out_channels != 3:
             raise ValueError("an upsampler reads two pictures and draws one: set model.in_channels=6, out_channels=3")
+        cfg.sampler.check("task.sampler", cfg.process, UPSAMPLER)
         self.crop = round(cfg.crop * model.resolution)
         steps = cfg.factor * 2 ** (len(model.multipliers) - 1)
         if self.crop % steps or self.crop < 1:
@@ -57,6 +60,14 @@ class UpsamplerTask(Task):
             )
         self.cfg, self.model, self.resolution = cfg, model, resolution
         self.players = {"model": Player(unet_spec(model))}
+
+    def unused(self) -> dict[str, str]:
+        found = self.cfg.sampler.idle("task.sampler", UPSAMPLER)
+        if self.model.context is not None:
+            found["model.context"] = "the model is unconditional: nothing gives it a context"
+        if self.cfg.detail is not None and self.cfg.sampler.clip not in (None, 1.0):
+            found["task.sampler.clip"] = "differences to bicubic enlargement, of task.detail, are not clipped"
+        return found
 
     def batch(self, size: int) -> Batch:
         return {"image": jax.ShapeDtypeStruct((size, self.resolution, self.resolution, 3), jnp.uint8)}

@@ -24,6 +24,9 @@ class Wrapped(Task):
         self.players, self.frozen, self.origin = inner.players, inner.frozen, inner.origin
         self.extra, self.inner_updates = inner.extra, inner.inner_updates
 
+    def unused(self) -> Mapping[str, str]:
+        return self.inner.unused()
+
     def whole(self, player: str, params: Params, frozen: Mapping[str, Params]) -> Params:
         """A player's weights as the inner task reads them."""
         return params

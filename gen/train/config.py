@@ -2,8 +2,10 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+from gen.bounds import Bounded, Count, Natural, Seed, at_least
+from gen.config import RESUMABLE, resumable
 from gen.mesh import MeshConfig
 from gen.train.optim import OptimConfig
 from gen.train.spikes import SpikeConfig
@@ -11,75 +13,64 @@ from gen.train.spikes import SpikeConfig
 SAVE_TIMEOUT = 1200.0  # seconds
 
 
-def at_least_1(section: str, cfg: Any, *keys: str) -> None:
-    """Raises ValueError for a number of steps or rows that is not positive; None means that there is none."""
-    for key in keys:
-        value = getattr(cfg, key)
-        if value is not None and value < 1:
-            raise ValueError(f"{section}.{key}={value} must be at least 1")
-
-
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Bounded):
     """`steps` global batches of `batch_size` rows, each taken in `accumulate` micro-batches.
 
-    A run ends as diverged after `nonfinite_limit` steps in a row with a non-finite loss or gradient, or one that
-    `spikes` skips. `trace` names the first and last step of an xprof trace.
+    A run ends as diverged after `nonfinite_limit` steps in a row, or all that it has, with a loss, gradient or weight
+    that is not finite, or an outlier that `spikes` skips. `trace` names the first and last step of an xprof trace.
     """
 
-    steps: int
-    batch_size: int
-    accumulate: int = 1
-    nonfinite_limit: int = 10
+    steps: Count = dataclasses.field(metadata=RESUMABLE)
+    batch_size: Count
+    accumulate: Count = 1
+    nonfinite_limit: Count = resumable(10)
     spikes: SpikeConfig = SpikeConfig()
-    trace: tuple[int, int] | None = None
+    trace: tuple[Natural, Natural] | None = resumable(None)
 
-    def __post_init__(self):
-        at_least_1("train", self, "steps", "batch_size", "accumulate", "nonfinite_limit")
+    def unused(self) -> dict[str, str]:
+        late = self.trace is not None and self.trace[0] >= self.steps
+        return {"trace": f"the run ends at step {self.steps}"} if late else {}
+
+    @property
+    def diverged_after(self) -> int:
+        """How many steps in a row that change nothing end the run."""
+        return min(self.nonfinite_limit, self.steps)
 
 
 @dataclasses.dataclass(frozen=True)
-class CheckpointConfig:
+class CheckpointConfig(Bounded):
     """Saves at multiples of `every` and at the end; the newest `keep` stay, and multiples of `keep_every` for good.
 
     A save that is not on disk after `timeout` seconds has failed: where one of several processes fails, the others
     wait for so long.
     """
 
-    every: int = 1000
-    keep: int = 3
-    keep_every: int | None = None
-    timeout: float = SAVE_TIMEOUT
-
-    def __post_init__(self):
-        at_least_1("checkpoint", self, "every", "keep", "keep_every", "timeout")
+    every: Count = 1000
+    keep: Count = 3
+    keep_every: Count | None = None
+    timeout: Annotated[float, at_least(1)] = SAVE_TIMEOUT
 
 
 @dataclasses.dataclass(frozen=True)
-class LogConfig:
+class LogConfig(Bounded):
     """Metrics are written at multiples of `every` steps, and for the last."""
 
-    every: int = 10
-
-    def __post_init__(self):
-        at_least_1("log", self, "every")
+    every: Count = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class EvalConfig:
+class EvalConfig(Bounded):
     """At multiples of `every` steps and at the end: metrics over at most `batches` held-out batches, and a show of
     `samples` samples."""
 
-    every: int = 1000
-    batches: int = 10
-    samples: int = 16
-
-    def __post_init__(self):
-        at_least_1("evals", self, "every")
+    every: Count = 1000
+    batches: Natural = 10
+    samples: Natural = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Bounded):
     """Everything that defines a run; what DIR/config.json holds. `upstream` names run directories whose weights it
     reads; with `lora` thin factors are trained beside them (gen/tasks/lora.py)."""
 
@@ -88,17 +79,17 @@ class RunConfig:
     data: Any
     train: TrainConfig
     optim: OptimConfig = OptimConfig()
-    mesh: MeshConfig = MeshConfig()
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    log: LogConfig = LogConfig()
-    evals: EvalConfig = EvalConfig()
-    upstream: dict[str, str] = dataclasses.field(default_factory=dict)
+    mesh: MeshConfig = resumable(MeshConfig())
+    checkpoint: CheckpointConfig = resumable(CheckpointConfig())
+    log: LogConfig = resumable(LogConfig())
+    evals: EvalConfig = resumable(EvalConfig())
+    upstream: dict[str, str] = dataclasses.field(default_factory=dict, metadata=RESUMABLE)
     lora: Any = None
-    seed: int = 0
+    seed: Seed = 0
 
 
-# What a run may be taken up with anew without becoming another run.
-MAY_CHANGE = ("train.steps", "train.trace", "train.nonfinite_limit", "checkpoint", "log", "evals", "mesh", "upstream")
+# What the digest of a run's config leaves out, in the records of its samples; as in version 0.1.0.
+UNDIGESTED = ("train.steps", "train.trace", "train.nonfinite_limit", "checkpoint", "log", "evals", "mesh", "upstream")
 
 
 def covered(key: str, sections: Sequence[str]) -> bool:

@@ -195,7 +195,7 @@ class Training:
 
     def diverged(self) -> str:
         """Why the run cannot go on, "" while it can."""
-        limit, most = self.cfg.train.nonfinite_limit, self.cfg.train.spikes.most
+        limit, most = self.cfg.train.diverged_after, self.cfg.train.spikes.most
         if self.log.streak >= limit:
             return f"{self.log.streak} steps in a row not finite, or outliers"
         return f"another outlier after {most} rewinds" if self.must_rewind() and len(self.history.skips) >= most else ""

@@ -30,11 +30,13 @@ INDIRECT = ("code/commit", "code/dirty_sha256")  # say less than the digest of w
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def launch(mesh: Mapping[str, int], config: Mapping[str, Any], data_fingerprint: str) -> dict[str, Any]:
+def launch(
+    mesh: Mapping[str, int], config: Mapping[str, Any], data_fingerprint: str, settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """One entry of the manifest, as JSON; what cannot be found out is None.
 
     mesh: the size of each axis. config: the run's, resolved. data_fingerprint: whatever names the training data, from
-    the data's own room.
+    the data's own room. settings: those of task and data with which a run may be resumed, in their places.
     """
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -43,6 +45,7 @@ def launch(mesh: Mapping[str, int], config: Mapping[str, Any], data_fingerprint:
         "argv": sys.argv,
         **surroundings(mesh),
         "steps": config["train"]["steps"],  # which schedules span, and a run may be taken up with anew
+        "settings": dict(settings or {}),
         "config_sha256": config_digest(config),
         "data_fingerprint": data_fingerprint,
     }

@@ -13,7 +13,7 @@ matches stays as it is: it has no gradient, no slots, and no part in the gradien
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,13 +22,15 @@ import optax.contrib
 from jaxtyping import Array, Float
 
 from gen import config, spec, tree
+from gen.bounds import Bounded, Natural, NotNegative, Positive, at_least, below
+from gen.config import ConfigError
 from gen.spec import Spec, Specs
 
-Rules = tuple[tuple[str, float], ...]
+Rules = tuple[tuple[str, NotNegative], ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimConfig:
+class OptimConfig(Bounded):
     """`lr` is the peak; `warmup` updates lead to it, and `schedule` from it to `final` x lr as the run ends.
 
     `b1`, `b2` and `eps` are AdamW's (also beside Muon, whose own momentum is 0.95), and the first two Lion's; Adafactor
@@ -40,24 +42,39 @@ class OptimConfig:
     """
 
     name: Literal["adamw", "adafactor", "lion", "muon"] = "adamw"
-    lr: float = 1e-3
+    lr: Positive = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: int = 0
-    final: float = 0.0
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.0
+    warmup: Natural = 0
+    final: NotNegative = 0.0
+    b1: Annotated[float, at_least(0), below(1)] = 0.9
+    b2: Annotated[float, at_least(0), below(1)] = 0.999
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
     decay_rules: Rules | None = None
     lr_rules: Rules = ((".*", 1.0),)
     freeze: tuple[str, ...] = ()
-    clip: float | None = 1.0
-    ema: float | None = None
+    clip: Positive | None = 1.0
+    ema: Annotated[float, at_least(0), below(1)] | None = None
     players: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        super().__post_init__()
+        for player in self.players:
+            self.of(player)
+
+    def unused(self) -> dict[str, str]:
+        own = {"adafactor": ("b1", "b2", "eps"), "lion": ("eps",)}.get(self.name, ())
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        found = {key: f"{self.name} has none" for key in own if getattr(self, key) != defaults[key]}
+        if self.schedule == "constant" and self.final:
+            found["final"] = "the schedule is constant"
+        return found
 
     def of(self, player: str) -> "OptimConfig":
         """This config with the player's own keys."""
         changed: Mapping[str, Any] = self.players.get(player, {})
+        if "players" in changed:
+            raise ConfigError(f"optim.players.{player}.players: players are named once, in optim.players")
         built = config.build(OptimConfig, changed, f"optim.players.{player}")
         return dataclasses.replace(self, **{key: getattr(built, key) for key in changed} | {"players": {}})
 
@@ -107,8 +124,9 @@ def optimizer(cfg: OptimConfig, specs: Specs, updates: int) -> optax.GradientTra
             "adafactor": lambda: optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)),
         }[cfg.name]()
     ]
+    decays = _decay_factors(cfg.decay_rules, specs)  # also without decay, as it checks the rules
     if not (isinstance(cfg.weight_decay, float) and cfg.weight_decay == 0):  # a pack's is of several runs, none 0
-        parts.append(_add_decay(cfg.weight_decay, _decay_factors(cfg.decay_rules, specs)))
+        parts.append(_add_decay(cfg.weight_decay, decays))
     factors = tree.assign(specs, cfg.lr_rules, "optim.lr_rules", is_leaf=_is_spec)
     if set(jax.tree.leaves(factors)) != {1.0}:
         parts.append(optax.stateless(lambda updates, params: jax.tree.map(jnp.multiply, updates, factors)))

@@ -86,7 +86,7 @@ def program(task: Task, cfgs: Sequence[RunConfig], mesh: Mesh) -> Program:
         optim = Traced(**{**vars(first.optim), **scalars})
         one = step.make(task, optim, first.train.steps, first.train.accumulate, first.train.spikes)
         moved, metrics = one(state, frozen, batch, key)
-        stays = state.streak >= first.train.nonfinite_limit
+        stays = state.streak >= first.train.diverged_after
         return jax.tree.map(lambda old, new: jnp.where(stays, old, new), state, moved), metrics
 
     def once(state: State, frozen: Mapping[str, Params], batch: Batch, key: Key[Array, "N"]):
@@ -169,7 +169,7 @@ class Pack(Training):
             if int(one.step) not in restore.steps(member.run.checkpoints):
                 with self.open_checkpoints(member.run) as own:
                     own.save(int(one.step), one, force=True, extra_json={"skips": []})
-        diverged = np.asarray(state.streak) >= self.cfg.train.nonfinite_limit
+        diverged = np.asarray(state.streak) >= self.cfg.train.diverged_after
         return [status.DIVERGED if ended else status.DONE for ended in diverged]
 
 
@@ -188,7 +188,7 @@ class PackLog(Log):
             log.__exit__()
 
     def ended(self, index: int) -> bool:
-        return self.logs[index].streak >= self._cfg.train.nonfinite_limit
+        return self.logs[index].streak >= self._cfg.train.diverged_after
 
     def take(self, step: int, values: Mapping[str, Any]) -> None:
         for index, log in enumerate(self.logs):

@@ -12,31 +12,39 @@ they vary by factors. What is not applied does not count.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from gen.bounds import Bounded, Count, Natural, Positive, at_least
+
 type Statistics = Mapping[str, Float[Array, "3"]]  # n, mean and variance, by player
 
 
+REWIND = ("back", "batches", "most")  # of action="rewind" alone
+
+
 @dataclasses.dataclass(frozen=True)
-class SpikeConfig:
+class SpikeConfig(Bounded):
     """`note` says in the metrics which steps are outliers; `skip` leaves the state as it was, inside the step; `rewind`
     goes back to a checkpoint `back` steps or more before, and leaves out `batches` batches from there on, the outlier's
     among them, as PaLM did by hand; after `most` times the run ends as diverged.
     """
 
     action: Literal["note", "skip", "rewind"] = "note"
-    deviations: float = 6.0
-    window: int = 100
-    back: int = 100
-    batches: int = 200
-    most: int = 20
+    deviations: Positive = 6.0
+    window: Annotated[int, at_least(2)] = 100
+    back: Natural = 100
+    batches: Count = 200
+    most: Count = 20
 
-    def __post_init__(self):
-        if self.deviations <= 0 or self.window < 2 or self.back < 0 or self.batches < 1 or self.most < 1:
-            raise ValueError(f"train.spikes: {self} needs positive numbers, and a window of at least 2 steps")
+    def unused(self) -> dict[str, str]:
+        if self.action == "rewind":
+            return {}
+        own = {field.name: field.default for field in dataclasses.fields(self) if field.name in REWIND}
+        why = f"action={self.action!r} goes back to no checkpoint"
+        return {key: why for key, default in own.items() if getattr(self, key) != default}
 
 
 NOTE = SpikeConfig()

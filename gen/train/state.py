@@ -30,8 +30,8 @@ class PlayerState(struct.PyTreeNode):
 
 
 class State(struct.PyTreeNode):
-    """`step` counts global batches; `skipped` steps met a non-finite loss or gradient, or an outlier that is not
-    applied, `streak` of them just now. `norms` are the statistics of gradients by player (gen.train.spikes)."""
+    """`step` counts global batches; `skipped` steps met a non-finite loss, gradient or weight, or an outlier that is
+    not applied, `streak` of them just now. `norms` are the statistics of gradients by player (gen.train.spikes)."""
 
     step: Any  # int32 ()
     players: Mapping[str, PlayerState]
@@ -46,6 +46,20 @@ def weights(state: State) -> dict[str, Params]:
     return {name: p.params if p.ema is None else p.ema for name, p in state.players.items()}
 
 
+def check_players(optim: OptimConfig, task: Task) -> None:
+    """Raises ConfigError when `optim` has keys for a player that there is not."""
+    for name in optim.players:
+        if name not in task.players:
+            raise ConfigError(f"optim.players.{name}: no such player is trained; {nearest(name, task.players)}")
+
+
+def check_optimizers(optim: OptimConfig, task: Task, steps: int) -> None:
+    """Raises ValueError where the optimizers of a run cannot be: a player that there is not, a rule without use."""
+    check_players(optim, task)
+    for name, player in task.players.items():
+        optimizer(optim.of(name), player.specs, task.updates(name, steps))
+
+
 def init(
     task: Task, optim: OptimConfig, steps: int, key: Key[Array, ""], origin: Mapping[str, Params] | None = None
 ) -> State:
@@ -53,9 +67,7 @@ def init(
 
     Raises ConfigError when `optim` has keys for a player that there is not.
     """
-    for name in optim.players:
-        if name not in task.players:
-            raise ConfigError(f"optim.players.{name}: no such player is trained; {nearest(name, task.players)}")
+    check_players(optim, task)
     drawn = {name: spec.initialize(player.specs, rng.fold(key, "init", name)) for name, player in task.players.items()}
     players = {}
     # copies: what is donated may not be what someone else reads

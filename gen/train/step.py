@@ -5,11 +5,12 @@ state, metrics = jax.jit(step, donate_argnums=0)(state, frozen, batch, key)
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Bool, Key
 
 from gen import config, rng
 from gen.spec import Params
@@ -18,6 +19,8 @@ from gen.train import spikes
 from gen.train.optim import OptimConfig, clipping, moving, optimizer, schedule
 from gen.train.spikes import SpikeConfig
 from gen.train.state import PlayerState, State
+
+LARGEST = 2.0**120  # float32 and bfloat16 overflow at 2^128
 
 
 def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int, spike: SpikeConfig = spikes.NOTE) -> Callable:
@@ -41,14 +44,15 @@ def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int, spike: 
                 now = {n: p.params for n, p in moved.items()}
                 own = context._replace(others=now, key=rng.fold(key, name, number))
                 move = _mover(task, name, player, optim.of(name), steps, micro_batches)
-                moved[name], more = move(moved[name], minibatch, own)
-                finite &= jnp.isfinite(more["loss"].total) & jnp.isfinite(more["grad_norm"].total)
+                moved[name], more, good = move(moved[name], minibatch, own)
+                finite &= good
                 metrics |= more if len(task.players) == 1 else {f"{name}/{k}": v for k, v in more.items()}
             return moved, (finite, metrics)
 
         players, (finite, metrics) = _updates(update, dict(state.players), task.inner_updates)
         after = {name: p.params for name, p in players.items()}
         extra = task.after(after, prepared, metrics, context)
+        finite &= all_finite(extra)
         norms = {name: metrics[shown].value() for name, shown in norm_names.items()}
         outlier = spikes.outlier(state.norms, norms, spike)
         keep = finite & ~outlier if spike.action == "skip" else finite
@@ -60,18 +64,20 @@ def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int, spike: 
 
 
 def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, micro_batches: int) -> Callable:
-    """One player's update, done at every `period`-th step and an identity, with its metrics, at the others."""
+    """One player's update, done at every `period`-th step and an identity at the others, with its metrics and whether
+    loss, gradient and all that it makes are finite."""
     updates = task.updates(name, steps)
     transform, rate = optimizer(cfg, player.specs, updates), schedule(cfg, updates)
     moves = moving(cfg, player.specs)
 
-    def move(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics]:
+    def move(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics, Array]:
         with jax.named_scope(f"{name}_gradients"):
             loss, metrics, grads = task.gradients(name, state.params, batch, context, micro_batches)
             grads = moves(grads)  # XLA leaves out the work for gradients that nobody reads
             # one factor makes the gradients a mean and clips them, so that they are never written down in between
             norm = optax.tree.norm(grads) / loss.weight
-            factor = clipping(norm, cfg.clip) / loss.weight
+            clipped = clipping(norm, cfg.clip)
+            factor = clipped / loss.weight
             grads = jax.tree.map(lambda g: g * factor, grads)
         with jax.named_scope(f"{name}_update"):
             before = moves(state.params)
@@ -80,12 +86,14 @@ def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, 
             params, ema = config.merge(state.params, after), None
             if cfg.ema is not None:
                 ema = config.merge(state.ema, average(moves(state.ema), after, cfg.ema, state.updates))
+            # moments, means of g and g^2, and the average of the weights follow: they need not be read
+            finite = all_finite((loss.total, norm, jnp.square(norm * clipped), after))
         own = {"grad_norm": Mean(norm, 1.0), "lr": Mean(rate(state.updates), 1.0)}
-        return PlayerState(params, opt, ema, state.updates + 1), {"loss": loss, **metrics, **own}
+        return PlayerState(params, opt, ema, state.updates + 1), {"loss": loss, **metrics, **own}, finite
 
-    def wait(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics]:
+    def wait(state: PlayerState, batch: Batch, context: Context) -> tuple[PlayerState, Metrics, Array]:
         shapes = jax.eval_shape(lambda: move(state, batch, context)[1])
-        return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), jnp.bool_(True)
 
     if player.period == 1:
         return move
@@ -100,6 +108,12 @@ def _updates(update: Callable, players: dict[str, PlayerState], count: int) -> t
         return update(players, jnp.int32(0))
     players, (finite_U, metrics_U) = jax.lax.scan(update, players, jnp.arange(count, dtype=jnp.int32))
     return players, (finite_U.all(), jax.tree.map(lambda x_U: x_U.sum(0), metrics_U))
+
+
+def all_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether every floating-point number of a tree is finite, and so are sums of a few of them."""
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.stack([(jnp.abs(x) < LARGEST).all() for x in leaves]).all() if leaves else jnp.bool_(True)
 
 
 def average(ema: Params | None, params: Params, decay: float, updates: Array) -> Params:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gen import status
+from gen.bounds import Bounded, Natural, NotNegative
 from gen.messages import harmless
 from gen.train.lock import held
 from launch.local.attempt import CannotStart, Process, Stopping, attempt
@@ -14,13 +15,13 @@ LONGEST_PAUSE = 60.0  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
-class Rule:
+class Rule(Bounded):
     """`grace` seconds for the rest to end; `pause` before the first restart after a crash, doubling; `idle` restarts
     without a new checkpoint before giving up; statuses that are `final` are not run again."""
 
-    grace: float = 60.0
-    pause: float = 1.0
-    idle: int = 3
+    grace: NotNegative = 60.0
+    pause: NotNegative = 1.0
+    idle: Natural = 3
     final: Sequence[int] = status.FINAL
 
     def wait(self, code: int, idle: int) -> float:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gen import config
 from gen.tasks.base import Task
 from gen.train.config import RunConfig
-from gen.train.optim import optimizer
+from gen.train.state import check_optimizers
 from launch import catalog, command, remat, stack, trained
 
 
@@ -53,8 +53,7 @@ def check_all(found: Mapping[str, Described]) -> None:
         rows = task.rows(cfg.train.batch_size)
         if rows % cfg.train.accumulate:
             raise ValueError(f"{rows} rows of a batch are not divisible by train.accumulate={cfg.train.accumulate}")
-        for name, player in task.players.items():
-            optimizer(cfg.optim.of(name), player.specs, task.updates(name, cfg.train.steps))
+        check_optimizers(cfg.optim, task, cfg.train.steps)
 
 
 def config_of(place: str) -> Mapping[str, Any]:

@@ -139,8 +139,9 @@ class Past:
 
 
 def as_launched(data: Mapping[str, Any], launch: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's config as a launch had it: schedules span what was asked for then, and the mesh is that of the launch,
-    where it is of as many devices as are here."""
+    """A run's config as a launch had it: schedules span what was asked for then, samples are drawn as they were, and
+    the mesh is that of the launch, where it is of as many devices as are here."""
+    data = config.merge(data, launch.get("settings", {}))
     data = config.merge(data, {"train": {"steps": launch.get("steps", data["train"]["steps"])}})
     mesh = launch.get("mesh", {})
     return data | {"mesh": mesh} if mesh and math.prod(mesh.values()) == jax.device_count() else data

@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 
-from gen.train.config import at_least_1
+from gen.bounds import Bounded, Count, Natural
 from launch.submit.render import render
 from launch.submit.request import Request
 
@@ -23,24 +23,21 @@ PROGRAMS = ("launch.train",)
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class Job(Bounded):
     """Settings under --job."""
 
     image: str | None = None
     claim: str | None = None
     mount: str = "/shared"
-    hosts: int = 1
-    gpus: int = 0
+    hosts: Count = 1
+    gpus: Natural = 0
     tpu_type: str | None = None
     tpu_topology: str | None = None
-    tpus: int = 0
+    tpus: Natural = 0
     namespace: str = "default"
     queue: str | None = None
-    restarts: int = 100
-    grace: int = 600
-
-    def __post_init__(self):
-        at_least_1("job", self, "hosts", "restarts", "grace")
+    restarts: Count = 100
+    grace: Count = 600
 
 
 def script(request: Request, job: Job, template: str | None) -> str:

@@ -25,7 +25,15 @@ def render(template: str, values: Mapping[str, Any], own: str | None = None) -> 
     )
     environment.filters |= {"quote": shlex.quote, "yaml": json.dumps, "needed": needed}
     try:
-        return environment.from_string(path.read_text()).render(values)
+        text = path.read_text()
+    except FileNotFoundError as error:
+        raise ValueError(f"--template={own}: there is no file {path}") from error
+    except OSError as error:
+        raise OSError(f"--template={own} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--template={own} is no text in UTF-8") from error
+    try:
+        return environment.from_string(text).render(values)
     except jinja2.TemplateError as error:
         line = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise ValueError(f"{path}{line}: {error.message}") from error

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gen.train.config import at_least_1
+from gen.bounds import Bounded, Count, Natural
 from launch.submit.render import render
 from launch.submit.request import Request
 
@@ -32,22 +32,22 @@ TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d+))?(?::(?
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class Job(Bounded):
     """Settings under --job."""
 
     account: str | None = None
     partition: str | None = None
-    nodes: int = 1
-    tasks: int = 1
-    gpus: int = 0
-    cpus: int = 0
+    nodes: Count = 1
+    tasks: Count = 1
+    gpus: Natural = 0
+    cpus: Natural = 0
     time: str | None = None
-    notice: int = 300
+    notice: Count = 300
     setup: tuple[str, ...] = ()
     sbatch: tuple[str, ...] = ()
 
     def __post_init__(self):
-        at_least_1("job", self, "nodes", "tasks", "notice")
+        super().__post_init__()
         if self.gpus and self.tasks not in (1, self.gpus):
             raise ValueError(
                 f"job.tasks={self.tasks} with job.gpus={self.gpus}: a node has one process with all of its GPUs, or one"

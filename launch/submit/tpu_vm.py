@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from gen.bounds import Bounded
 from launch.submit.render import render
 from launch.submit.request import Request
 
@@ -19,7 +20,7 @@ PYTHON = ".venv/bin/python"
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class Job(Bounded):
     """Settings under --job."""
 
     tpu: str | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from gen.config import nearest
 from gen.sweep import Overrides
 from launch import command
+from launch.executed import executed
 
 MOST = 20  # trials that cannot run are named, of so many
 
@@ -25,9 +26,12 @@ def expand(where: str, name: str) -> dict[str, Overrides]:
     if name not in known:
         said = nearest(name, known) if known else "define a function sweep() that gives overrides, as gen.sweep says"
         raise ValueError(f"{where.partition(':')[0]} has no {name}(); {said}")
-    given = getattr(module, name)()
+    with executed(where):
+        given = getattr(module, name)()
     if not isinstance(given, Iterable):
         raise ValueError(f"{name}() of {where} gives {given!r}: it has to return a sweep, or yield dicts")
+    with executed(where):  # a generator runs as it is read
+        given = list(given)
     trials: dict[str, Overrides] = {}
     for trial in given:
         if not isinstance(trial, Mapping) or not all(isinstance(key, str) for key in trial):

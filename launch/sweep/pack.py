@@ -91,6 +91,6 @@ class Packed:
         take(run, made)
         if any("status" in launch for launch in run.launches()[-1:]):
             self.told.add(trial)
-        entry = manifest.launch(dict(made.mesh.shape), config.to_dict(made.cfg), made.feed.fingerprint)
+        entry = manifest.launch(dict(made.mesh.shape), config.to_dict(made.cfg), made.feed.fingerprint, made.settings)
         run.record_launch({**entry, "pack": len(self.trials)})
         return Member(made.cfg, run, runs.shower(made, run))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from gen import config
 from gen.sweep import Overrides
 from gen.train import files
-from gen.train.config import MAY_CHANGE
+from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir, differing
 from launch import catalog, output, stack
 from launch.runs import with_overrides
@@ -83,8 +83,16 @@ def check_free(sweep: Sweep) -> None:
     old = files.read_json(sweep.path / SWEEP)
     if old["sweep"] != sweep.name:
         raise ValueError(f"{sweep.path} holds the sweep {old['sweep']}, not {sweep.name}; give another directory")
-    if found := differing(resolved(old["base"]), resolved(sweep.base), MAY_CHANGE):
+    if found := differing(resolved(old["base"]), resolved(sweep.base), may_change(sweep.base)):
         raise ValueError(f"{sweep.path} holds a sweep of another config: {'; '.join(found)}; give another directory")
+
+
+def may_change(base: Mapping[str, Any]) -> list[str]:
+    """The keys with which each trial may be resumed."""
+    try:
+        return config.resumable_keys(catalog.resolve(base))
+    except ValueError:
+        return config.resumable_keys(RunConfig)
 
 
 def resolved(base: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,10 +97,10 @@ def test_jit_can_close_over_a_process_or_take_it_as_static():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("cosin", 1000, "eps"), "'cosin' is not a noise schedule; use one of linear, scaled_linear, cosine"),
-        (("cosine", 1000, "epsilon"), "'epsilon' is not a kind of prediction; use one of x0, eps, v, score"),
+        (("cosin", 1000, "eps"), "schedule='cosin' is not a noise schedule; use one of linear, scaled_linear, cosine"),
+        (("cosine", 1000, "epsilon"), "predicts='epsilon' is not a kind of prediction; use one of x0, eps, v, score"),
         (("linear", 20, "eps"), "steps=20 is too few for the linear schedule"),
-        (("cosine", 0, "eps"), "steps=0 is too few"),
+        (("cosine", 0, "eps"), "steps=0 must be at least 1"),
     ],
 )
 def test_bad_input_is_named(arguments, message):

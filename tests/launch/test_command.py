@@ -9,13 +9,14 @@ import pytest
 
 from gen import config, hosts, status
 from gen.train import metrics
-from gen.train.config import MAY_CHANGE
+from gen.train.config import RunConfig
 from gen.train.files import CannotWrite
 from gen.train.run_dir import InUse, RunDir
 from launch import catalog, command, runs
 
 CLIP = "configs/clip/openai.py:tiny"
 DECODER = "configs/unclip/digits.py:decoder"
+UPSAMPLER = "configs/unclip/digits.py:upsampler"
 
 # Runs a program as `python -m` does, with a limit on the size of files, and says at the end whether jax was imported.
 PROGRAM = """
@@ -68,7 +69,7 @@ def test_what_the_command_line_alone_tells_needs_no_jax(argv, message):
 
 
 def test_a_directory_of_another_config_is_refused_by_key_and_left_alone(tmp_path):
-    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), MAY_CHANGE)
+    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), config.resumable_keys(RunConfig))
     before = (tmp_path / "config.json").read_bytes()
     code, _, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}", "--config.optim.lr=1e-4")
     assert code == 2 and "Traceback" not in error
@@ -96,7 +97,40 @@ def test_a_directory_of_another_config_is_refused_by_key_and_left_alone(tmp_path
         (CLIP, {"data.tokenizer": "bytes", "model.text.vocab": "259", "model.text.end": "7"}, "set model.text.end=258"),
         (CLIP, {"data.source": "digts"}, "there is no data set 'digts' .did you mean 'digits'"),
         (CLIP, {"data.source": "folder:nowhere"}, "nowhere"),
-        (DECODER, {}, "clip is not the directory of a run .*; train it first"),
+        (DECODER, {}, "there is no directory .*clip; train it first, or set --config.upstream.clip=DIR"),
+        (
+            UPSAMPLER,
+            {"task.sampler.steps": "1"},
+            "task.sampler.steps=1 must be from 2 to 1000, the steps of the process",
+        ),
+        (UPSAMPLER, {"task.sampler.steps": "1001"}, "task.sampler.steps=1001 must be from 2 to 1000"),
+        (UPSAMPLER, {"task.sampler.eta": "2"}, "task.sampler.eta=2.0 must be at most 1"),
+        (
+            UPSAMPLER,
+            {"task.sampler.guidance_scale": "2"},
+            "guidance_scale=2.0 acts on nothing: the model is unconditional",
+        ),
+        (
+            UPSAMPLER,
+            {"task.sampler.solver": "ddpm", "task.sampler.variance": "learned"},
+            "variance=.* is not known",
+        ),
+        (UPSAMPLER, {"task.sampler.solver": "ddpm", "task.sampler.eta": "1"}, "task.sampler.eta=1.0 acts on nothing"),
+        (UPSAMPLER, {"model.attention": "7"}, r"model.attention=\[7\] acts on nothing: no level is of 7 pixels"),
+        (UPSAMPLER, {"model.context": "8"}, "model.context=8 acts on nothing"),
+        (UPSAMPLER, {"train.trace": "900000,900001"}, "train.trace=.* acts on nothing: the run ends at step"),
+        (UPSAMPLER, {"optim.schedule": "constant", "optim.final": "0.1"}, "optim.final=0.1 acts on nothing"),
+        (UPSAMPLER, {"optim.name": "adafactor", "optim.b1": "0.5"}, "optim.b1=0.5 acts on nothing: adafactor has none"),
+        (UPSAMPLER, {"optim.players": '{"modle": {"lr": 1e-3}}'}, "optim.players.modle: no such player is trained"),
+        (UPSAMPLER, {"optim.lr_rules": '[["(", 0.1], [".*", 1.0]]'}, "optim.lr_rules: '\\(' is no regular expression"),
+        (
+            UPSAMPLER,
+            {"optim.decay_rules": '[["nrom", 0.1], [".*", 1.0]]'},
+            "optim.decay_rules: the rule .* matches no",
+        ),
+        (CLIP, {"model.text.transformer.dropout": "0.1"}, "model.text.transformer.dropout=0.1 acts on nothing"),
+        (CLIP, {"model.text.transformer.relative": "t5"}, "model.text.transformer.relative='t5': only language models"),
+        (CLIP, {"model.loss": "sigmoyd"}, "model.loss='sigmoyd': did you mean 'sigmoid'"),
         (DECODER, {"upstream": "{}"}, "reads the weights of another run: set upstream.clip=DIR"),
     ],
 )
@@ -194,7 +228,7 @@ def test_a_disk_that_fills_up_while_saving_ends_the_run_in_one_sentence(tmp_path
 
 
 def test_damaged_checkpoints_are_named_and_the_run_ends_with_4(tmp_path):
-    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), MAY_CHANGE)
+    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), config.resumable_keys(RunConfig))
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)
     code, output, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}")
     assert code == 4 and f"the checkpoint {tmp_path}/checkpoints/1 is damaged and is not used" in output

@@ -1,11 +1,16 @@
-"""Which tokenizer a run reads with."""
+"""Which tokenizer a run reads with, and what a person is told of its data."""
 
+import re
 import types
 
 import numpy as np
 import pytest
 
 from gen.data.chat import ChatConfig
+from gen.data.pipeline import DataConfig
+from gen.data.source import Damaged
+from gen.models.clip import CLIPConfig, TextConfig, VisionConfig
+from gen.nn.transformer import TransformerConfig
 from gen.tokenizers import Bytes
 from launch import feeds
 
@@ -40,3 +45,34 @@ def test_pictures_that_are_not_finite_end_no_training(tmp_path):
     assert "no pictures of step 3, as they hold NaN" in show(3, {"drawn": drawn}, {})
     assert not list(tmp_path.glob("*.png"))
     assert show(4, {"drawn": np.zeros_like(drawn)}, {}).endswith("00000004.png")
+
+
+class Pictures:
+    """Pictures of some sizes, of which one is damaged."""
+
+    def __init__(self, *sizes):
+        self.sizes = sizes
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def __getitem__(self, index):
+        if self.sizes[index] == 0:
+            raise Damaged("it is none")
+        return {"image": np.zeros((self.sizes[index], 99, 3), np.uint8), "name": f"{index}.png"}
+
+
+@pytest.mark.parametrize(
+    ("resolution", "sizes", "said"),
+    [
+        (32, (32, 0, 64), ""),
+        (32, (32, 16, 8), "2 of the first pictures are smaller than data.resolution=32 .*, as 1.png of 99 x 16 pixels"),
+        (16, (16, 16), "data.resolution=16 is smaller than model.image.resolution=32: pictures are enlarged"),
+    ],
+)
+def test_pictures_that_have_to_be_enlarged_are_noted(resolution, sizes, said):
+    tower = TransformerConfig(8, 1, 2)
+    model = CLIPConfig(8, VisionConfig(32, 4, tower), TextConfig(9, 4, tower))
+    data = DataConfig("folder:x", resolution)
+    pipeline = types.SimpleNamespace(cfg=data, source=Pictures(*sizes))
+    assert re.match(said or "$", feeds.enlarged(types.SimpleNamespace(model=model), pipeline))

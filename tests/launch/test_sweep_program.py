@@ -161,7 +161,7 @@ def test_every_trial_that_cannot_run_is_named_and_none_is_started(config_file, t
         "train.steps=0: .*at least 1",
         "tied",
         "accumulate=3",
-        "3 heads",
+        "heads=3 must divide",
         "lr_rules",
     )
     for line, said in zip(lines, every, strict=True):

@@ -34,5 +34,5 @@ def test_any_id_may_end_a_text():
 
 
 def test_patches_must_cover_the_picture():
-    with pytest.raises(ValueError, match="patches of 5 pixels do not cover 16"):
+    with pytest.raises(ValueError, match="patch=5 pixels must divide resolution=16"):
         VisionConfig(16, 5, small.TOWER)

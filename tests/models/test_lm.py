@@ -176,15 +176,15 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="experts have no biases"):
         lm(experts=Experts(4, 2))
     for name in ("window", "heads", "layers", "kv_heads", "mlp"):
-        with pytest.raises(ValueError, match=rf"model\.transformer\.{name}=0 must be at least 1"):
+        with pytest.raises(ValueError, match=rf"^{name}=0 must be at least 1"):
             lm(**{name: 0})
-    with pytest.raises(ValueError, match="rotary turns pairs; heads of 5 are odd"):
+    with pytest.raises(ValueError, match="rotary turns pairs, but heads of 5 numbers are odd"):
         lm(head_dim=5, rotary=Rotary())
-    with pytest.raises(ValueError, match=r"experts\.capacity=-1.0 must be above 0"):
+    with pytest.raises(ValueError, match="capacity=-1.0 must be above 0"):
         Experts(4, 2, capacity=-1.0)
-    with pytest.raises(ValueError, match=r"model\.vocab_multiple=0 must be at least 1"):
+    with pytest.raises(ValueError, match="vocab_multiple=0 must be at least 1"):
         dataclasses.replace(KINDS["gpt2"], vocab_multiple=0)
-    with pytest.raises(ValueError, match=r"task\.chunk=0 must be at least 1"):
+    with pytest.raises(ValueError, match="chunk=0 must be at least 1"):
         LMTask(LMTaskConfig(chunk=0, prompt=2), KINDS["gpt2"])
 
 

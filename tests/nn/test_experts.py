@@ -77,5 +77,5 @@ def test_the_load_is_one_when_even_and_the_count_when_all_go_to_one():
 
 
 def test_more_choices_than_experts_are_refused():
-    with pytest.raises(ValueError, match="experts.top_k=5 must be from 1 to experts.count=4"):
+    with pytest.raises(ValueError, match="top_k=5 must be at most count=4"):
         Experts(4, 5)

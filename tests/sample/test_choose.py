@@ -107,7 +107,7 @@ def test_the_penalty_makes_seen_tokens_less_likely_whatever_their_sign():
 )
 def test_settings_that_make_no_sense_are_named(settings):
     (name,) = settings
-    with pytest.raises(ValueError, match=f"sampler.*{name}"):
+    with pytest.raises(ValueError, match=f"^{name}=.* must be "):
         Choice(**settings)
 
 

@@ -145,7 +145,7 @@ def test_f1_is_scikit_learns_mean_over_the_classes_that_occur(classes):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"classes": 1}, "task.classes=1 leaves nothing to tell apart"),
+        ({"classes": 1}, "task.classes=1 must be at least 2"),
         ({"classes": 2, "chunk": 0}, "task.chunk=0 must be at least 1"),
         ({}, "task.classes"),
     ],

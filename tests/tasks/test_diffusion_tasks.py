@@ -130,7 +130,7 @@ def test_crops_are_windows_of_their_pictures():
                 small.CLIP,
                 8,
             ),
-            "model.unet.out_channels must be 2 x in_channels",
+            "set model.unet.in_channels=3, out_channels=6",
         ),
         (
             lambda: UpsamplerTask(UpsamplerTaskConfig(2, crop=0.5), small.UNET, 8),

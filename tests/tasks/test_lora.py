@@ -261,8 +261,8 @@ def test_a_step_is_that_of_one_device(name):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"rank": 0}, r"^lora\.rank=0 must be at least 1"),
-        ({"alpha": 0.0}, r"^lora\.alpha=0.0 must be above 0"),
+        ({"rank": 0}, r"^rank=0 must be at least 1"),
+        ({"alpha": 0.0}, r"^alpha=0.0 must be above 0"),
         (
             {"targets": ("attention/qeury/kernel",)},
             r"^lora\.targets: 'attention/qeury/kernel' matches no parameter; the nearest are .*attention/query/kernel",

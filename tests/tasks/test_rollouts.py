@@ -183,11 +183,11 @@ def test_copies_of_a_prompt_stand_side_by_side_and_differ():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RolloutConfig(new=0), "task.rollout.new=0 must be at least 1"),
-        (lambda: RolloutConfig(temperature=0.0), "task.rollout.temperature=0.0 must be above 0"),
-        (lambda: PPOTaskConfig(epochs=0), "task.epochs=0 must be at least 1"),
-        (lambda: PPOTaskConfig(target=-1.0), "task.target=-1.0"),
-        (lambda: GRPOTaskConfig(group=1), "task.group=1 must be at least 2"),
+        (lambda: RolloutConfig(new=0), "new=0 must be at least 1"),
+        (lambda: RolloutConfig(temperature=0.0), "temperature=0.0 must be above 0"),
+        (lambda: PPOTaskConfig(epochs=0), "epochs=0 must be at least 1"),
+        (lambda: PPOTaskConfig(target=-1.0), "target=-1.0 must be above 0"),
+        (lambda: GRPOTaskConfig(group=1), "group=1 must be at least 2"),
         (lambda: GRPOTask(GRPOTaskConfig(), LMConfig(12, 99, small.CAUSAL), 11), "set upstream.reward=DIR"),
         (lambda: small.ppo().batch(7), "train.batch_size=7 does not divide into task.minibatches=2"),
         (

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import jax
 import numpy as np
 import pytest
 import small
@@ -91,6 +92,14 @@ def test_a_run_that_diverges_keeps_its_last_good_state(finished, tmp_path, bad):
     kept, good = small.left(tmp_path / "run").state, small.left(tmp_path / "good").state
     small.assert_equal((kept["players"], kept["extra"]), (good["players"], good["extra"]))
     assert kept["streak"] >= 3
+
+
+def test_a_run_whose_every_step_is_passed_over_has_diverged(tmp_path):
+    """Also one that is shorter than the limit; its weights are those that it began with."""
+    sections = {"train": {"steps": 4, "nonfinite_limit": 10}, "optim": {"lr": 1e38}}
+    assert line(tmp_path / "run", **sections) == status.DIVERGED
+    state = small.left(tmp_path / "run").state
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(state)) and state["skipped"] == 4
 
 
 def test_a_few_bad_steps_are_skipped_counted_and_logged(finished, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import small
 
 from gen import flops, status
-from gen.tasks.base import Player
+from gen.tasks.base import Mean, Player
 from gen.train import state as states
 from gen.train import step
 from gen.train.optim import OptimConfig
@@ -103,6 +103,47 @@ def test_every_inner_update_has_to_be_finite():
     assert np.isinf(values["loss"]) and np.isfinite(values["grad_norm"])  # means of both
     small.assert_equal(fresh.players, after.players)
     assert int(after.skipped) == 1
+
+
+class Steep(small.Line):
+    """A loss whose gradient is finite while its square is not."""
+
+    def loss(self, player, params, batch, context):
+        return Mean(1e12 * params["w"].sum(), 1e-10), {}
+
+
+class Two(small.Line):
+    """The line, learned twice."""
+
+    players = {name: small.Line.players["model"] for name in ("one", "other")}
+
+    def after(self, players, prepared, metrics, context):
+        return context.extra
+
+
+HUGE = 1e38  # a learning rate at which weights overflow
+
+
+@pytest.mark.parametrize(
+    ("task", "cfg"),
+    [
+        (small.Line(), OptimConfig("adamw", lr=HUGE, ema=0.9)),
+        (small.Line(), OptimConfig("adamw", lr=HUGE, ema=0.9, freeze=("^bias$",))),
+        (small.Line(), OptimConfig("lion", lr=HUGE)),
+        (small.Line(), OptimConfig("adafactor", lr=HUGE)),
+        (small.Line(), OptimConfig("muon", lr=HUGE)),
+        (Steep(), OptimConfig(lr=1e-3, clip=None)),
+        (Two(), OptimConfig(lr=1e-3, players={"other": {"lr": HUGE}})),
+    ],
+)
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_an_update_that_is_not_finite_changes_nothing(task, cfg, micro_batches):
+    """Though loss and gradient are: of Steep the second moment would overflow."""
+    fresh = states.init(task, cfg, STEPS, jax.random.key(0))
+    after, values = run(jax.jit(step.make(task, cfg, STEPS, micro_batches)), fresh, [batch(0)] * 2)
+    assert all(np.isfinite(x) for name, x in values.items() if name.endswith(("loss", "grad_norm")))
+    small.assert_equal((fresh.players, fresh.extra), (after.players, after.extra))
+    assert (int(after.step), int(after.skipped), int(after.streak)) == (2, 2, 2)
 
 
 def test_the_average_starts_low():
