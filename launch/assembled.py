@@ -16,11 +16,15 @@ from gen import mesh as meshes
 from gen.data.classes import LabelledPipeline
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer
-from gen.train import files
+from gen.train import files, history
 from gen.train.config import MAY_CHANGE, RunConfig
-from gen.train.optim import optimizer
+from gen.train.optim import optimizer, span
 from gen.train.run_dir import RunDir
 from launch import ancestry, catalog, feeds, labels, table, trained
+
+
+# of a run directory, what is written before its config
+BEFORE_CONFIG = (ancestry.ANCESTRY, history.SKIPS, labels.LABELS, trained.TOKENIZER, trained.UPSTREAM)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +65,8 @@ def assemble(
     feed = feeds.open_feed(cfg, task, tokenizer)
     for name, player in task.players.items():
         meshes.shardings(player.specs, mesh)
-        optimizer(cfg.optim.of(name), player.specs, task.updates(name, cfg.train.steps))
+        optim = cfg.optim.of(name)
+        optimizer(optim, player.specs, task.updates(name, span(optim, cfg.train.steps)))
     return Assembled(cfg, mesh, upstream, tokenizer, task, feed, parent)
 
 
@@ -73,6 +78,12 @@ def take(run: RunDir, made: Assembled) -> None:
 
 
 def keep(run: RunDir, made: Assembled) -> None:
+    """Writes what a config stands for. Of a directory without a config nothing is believed: what is there was left by a
+    command that failed, and goes first."""
+    if not run.config_json.exists():
+        with files.writing(run.path):
+            for name in BEFORE_CONFIG:
+                (run.path / name).unlink(missing_ok=True)
     if made.parent is not None:
         ancestry.record(run, made.parent, config.to_dict(made.cfg))
     if isinstance(made.feed, LabelledPipeline):

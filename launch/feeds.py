@@ -83,9 +83,13 @@ def new_tokenizer(cfg: RunConfig) -> Tokenizer | None:
 
 
 def find_tokenizer(cfg: RunConfig, run: RunDir, upstream: Mapping[str, "trained.Run"]) -> Tokenizer | None:
-    """The tokenizer of a run: the one in its directory, or what a new run would have."""
+    """The tokenizer of a run: the one in its directory, or what a new run would have.
+
+    A directory without a config holds no run: a tokenizer there is what a command left that failed.
+    """
     path = run.path / trained.TOKENIZER
-    return load_tokenizer(path) if path.exists() else first_tokenizer(cfg, upstream)
+    begun = run.config_json.exists() and path.exists()
+    return load_tokenizer(path) if begun else first_tokenizer(cfg, upstream)
 
 
 def first_tokenizer(cfg: RunConfig, upstream: Mapping[str, "trained.Run"]) -> Tokenizer | None:

@@ -183,8 +183,9 @@ def _load(
 
 def record(run: RunDir, records: Mapping[str, Mapping[str, Any]]) -> None:
     """Writes which weights a run read: {name: {"run", "path", "step", "part", "digest"}}. Raises ValueError when it was
-    begun on others."""
-    check(run.path, records)
+    begun on others, which counts once it has saved something."""
+    if restore.steps(run.checkpoints):
+        check(run.path, records)
     # from here, so that the directories of a stack can be moved together
     moved = {name: {**read, "path": os.path.relpath(read["path"], run.path)} for name, read in records.items()}
     if jax.process_index() == 0:

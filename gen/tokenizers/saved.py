@@ -67,7 +67,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ValueError(f"cannot read the tokenizer {path}: {error}") from error
+        raise ValueError(f"cannot read the tokenizer {path}: {error.strerror or error}") from error
 
 
 def _pieces(model: bytes, path: Path) -> Tokenizer:

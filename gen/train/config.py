@@ -98,7 +98,17 @@ class RunConfig:
 
 
 # What a run may be taken up with anew without becoming another run.
-MAY_CHANGE = ("train.steps", "train.trace", "train.nonfinite_limit", "checkpoint", "log", "evals", "mesh", "upstream")
+MAY_CHANGE = (
+    "train.steps",
+    "train.trace",
+    "train.nonfinite_limit",
+    "optim.steps",
+    "checkpoint",
+    "log",
+    "evals",
+    "mesh",
+    "upstream",
+)
 
 
 def covered(key: str, sections: Sequence[str]) -> bool:

@@ -18,7 +18,7 @@ from gen import chips, flops, hosts, status
 from gen import mesh as meshes
 from gen.spec import Params
 from gen.tasks.base import Task
-from gen.train import digest
+from gen.train import digest, rates
 from gen.train import state as states
 from gen.train.checkpoint import Checkpointer
 from gen.train.config import RunConfig
@@ -79,7 +79,7 @@ class Training:
     """One run, from where it is taken up. What a pack of several runs does otherwise (gen.train.pack) is a method."""
 
     def __init__(self, task: Task, cfg: RunConfig, around: Surroundings):
-        self.cfg, self.around = cfg, around
+        self.task, self.cfg, self.around = task, cfg, around
         self.key = self.draw_key()
         self.program = self.program_of(task)
         self.display = Display(cfg.task.name, cfg.train.steps)
@@ -96,6 +96,7 @@ class Training:
             if start >= steps and self.is_closed():
                 self.display.say(f"{cfg.task.name}: finished at step {start}")
                 return status.DONE
+            self.note_rates(start, state)
             with (
                 Preemption() as preemption,
                 self.open_log(start) as self.log,
@@ -129,8 +130,18 @@ class Training:
                 self.evaluate(state)
                 return status.PREEMPTED if preemption.requested() else status.DONE
 
+    def manifest(self) -> RunDir:
+        """Where the launches are recorded."""
+        return self.around.run
+
     def record_start(self, step: int) -> None:
         self.around.run.record_start(step)
+
+    def note_rates(self, start: int, state: State) -> None:
+        """Says where the schedule is another than the one that led to this state."""
+        made = {name: int(np.max(player.updates)) for name, player in state.players.items()}
+        for sentence in rates.changes(self.task, self.cfg, self.manifest().launch_of(start - 1), start, made):
+            self.display.say(f"note: {sentence}")
 
     def draw_key(self) -> jax.Array:
         return jax.random.key(self.cfg.seed)

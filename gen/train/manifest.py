@@ -43,6 +43,7 @@ def launch(mesh: Mapping[str, int], config: Mapping[str, Any], data_fingerprint:
         "argv": sys.argv,
         **surroundings(mesh),
         "steps": config["train"]["steps"],  # which schedules span, and a run may be taken up with anew
+        "schedule_steps": config.get("optim", {}).get("steps"),  # or, where it is not None, so many
         "config_sha256": config_digest(config),
         "data_fingerprint": data_fingerprint,
     }

@@ -22,6 +22,7 @@ import optax.contrib
 from jaxtyping import Array, Float
 
 from gen import config, spec, tree
+from gen.bounds import Count
 from gen.spec import Spec, Specs
 
 Rules = tuple[tuple[str, float], ...]
@@ -29,7 +30,9 @@ Rules = tuple[tuple[str, float], ...]
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-    """`lr` is the peak; `warmup` updates lead to it, and `schedule` from it to `final` x lr as the run ends.
+    """`lr` is the peak; `warmup` updates lead to it, and `schedule` from it to `final` x lr at step `steps` (None: as
+    the run ends).
+
 
     `b1`, `b2` and `eps` are AdamW's (also beside Muon, whose own momentum is 0.95), and the first two Lion's; Adafactor
     takes the constants of its paper.
@@ -54,6 +57,7 @@ class OptimConfig:
     clip: float | None = 1.0
     ema: float | None = None
     players: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    steps: Count | None = None
 
     def of(self, player: str) -> "OptimConfig":
         """This config with the player's own keys."""
@@ -62,8 +66,13 @@ class OptimConfig:
         return dataclasses.replace(self, **{key: getattr(built, key) for key in changed} | {"players": {}})
 
 
+def span(cfg: OptimConfig, steps: int) -> int:
+    """The step at which the schedule ends, of a run of `steps`."""
+    return steps if cfg.steps is None else cfg.steps
+
+
 def schedule(cfg: OptimConfig, updates: int) -> optax.Schedule:
-    """Learning rate as a function of the update, of which there are `updates` in all."""
+    """Learning rate as a function of the update; after `updates` of them it stays as it is."""
     rest = max(updates - cfg.warmup, 1)
     after: optax.Schedule
     if cfg.schedule == "cosine":

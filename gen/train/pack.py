@@ -122,6 +122,9 @@ class Pack(Training):
     def program_of(self, task: Task) -> Program:
         return program(task, [member.cfg for member in self.members], self.around.mesh)
 
+    def manifest(self) -> RunDir:
+        return self.members[0].run
+
     def record_start(self, start: int) -> None:
         for member in self.members:
             member.run.record_start(start)

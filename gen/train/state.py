@@ -15,7 +15,7 @@ from gen import rng, spec, tree
 from gen.config import ConfigError, nearest
 from gen.spec import Params
 from gen.tasks.base import Task
-from gen.train.optim import OptimConfig, moving, optimizer
+from gen.train.optim import OptimConfig, moving, optimizer, span
 
 # Fields that are no trees of arrays are Any: JAX makes States of shapes, of shardings and of its own markers as well.
 
@@ -62,7 +62,7 @@ def init(
     first = jax.tree.map(jnp.copy, task.begin(drawn, origin or {}))
     for name, player in task.players.items():
         cfg, params = optim.of(name), first[name]
-        transform = optimizer(cfg, player.specs, task.updates(name, steps))
+        transform = optimizer(cfg, player.specs, task.updates(name, span(cfg, steps)))
         # a copy: donating one buffer twice is an error
         ema = None if cfg.ema is None else jax.tree.map(jnp.copy, params)
         players[name] = PlayerState(params, transform.init(moving(cfg, player.specs)(params)), ema, jnp.int32(0))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gen import config
 from gen.tasks.base import Task
 from gen.train.config import RunConfig
-from gen.train.optim import optimizer
+from gen.train.optim import optimizer, span
 from launch import catalog, command, remat, stack, trained
 
 
@@ -54,7 +54,8 @@ def check_all(found: Mapping[str, Described]) -> None:
         if rows % cfg.train.accumulate:
             raise ValueError(f"{rows} rows of a batch are not divisible by train.accumulate={cfg.train.accumulate}")
         for name, player in task.players.items():
-            optimizer(cfg.optim.of(name), player.specs, task.updates(name, cfg.train.steps))
+            optim = cfg.optim.of(name)
+            optimizer(optim, player.specs, task.updates(name, span(optim, cfg.train.steps)))
 
 
 def config_of(place: str) -> Mapping[str, Any]:

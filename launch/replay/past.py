@@ -18,7 +18,7 @@ from gen import config
 from gen.train import history, metrics, proof, restore
 from gen.train.feed import place
 from gen.train.program import Program
-from gen.train.run_dir import RunDir
+from gen.train.run_dir import RunDir, launch_of
 from gen.train.state import State
 from launch import ancestry, trained
 from launch.assembled import Assembled, assemble
@@ -65,8 +65,8 @@ class Past:
         self._last: tuple[dict[str, Any], Launched] | None = None
 
     def launch_of(self, step: int) -> Mapping[str, Any]:
-        """The last launch that trained from `step` or earlier on; empty where the manifest does not say."""
-        return next((one for one in reversed(self._launches) if one.get("start", step + 1) <= step), {})
+        """The launch that trained a step."""
+        return launch_of(self._launches, step)
 
     def launched(self, launch: Mapping[str, Any]) -> Launched:
         """Raises ValueError where this machine cannot be the mesh, or weights that the run reads are not there."""
@@ -141,6 +141,8 @@ class Past:
 def as_launched(data: Mapping[str, Any], launch: Mapping[str, Any]) -> dict[str, Any]:
     """A run's config as a launch had it: schedules span what was asked for then, and the mesh is that of the launch,
     where it is of as many devices as are here."""
-    data = config.merge(data, {"train": {"steps": launch.get("steps", data["train"]["steps"])}})
+    if "steps" in launch:
+        spans = {"train": {"steps": launch["steps"]}, "optim": {"steps": launch.get("schedule_steps")}}
+        data = config.merge(data, spans)
     mesh = launch.get("mesh", {})
     return data | {"mesh": mesh} if mesh and math.prod(mesh.values()) == jax.device_count() else data
