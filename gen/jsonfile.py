@@ -79,22 +79,27 @@ def open_regular(path: Path, *, links: bool = True) -> BinaryIO:
     return os.fdopen(number, "rb")
 
 
-def parse(data: bytes | str, kind: Any, where: str) -> Any:
+def parse(data: bytes | str, kind: Any, where: str, *, lenient: bool = False) -> Any:
     """The JSON in `data`, checked against the type `kind`; `where` names its origin in messages.
 
     An integer beyond 64 bits becomes a float, as in other readers of JSON. Raises NotReadable for text that is not
     JSON, NaN and infinite numbers, half a surrogate pair, nesting deeper than DEPTH, and any other type than `kind`.
+    `lenient` lets such numbers and such text pass, as data sets hold them in keys that nobody reads.
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
-        value = json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_constant)
+        value = (
+            json.loads(text, parse_int=_any_integer)
+            if lenient
+            else json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_constant)
+        )
     except RecursionError:
         raise NotReadable(f"{where}: its JSON is nested deeper than {DEPTH}") from None
     except UnicodeDecodeError as error:
         raise NotReadable(f"{where} is not JSON: byte {error.start} is not UTF-8") from error
     except ValueError as error:
         raise NotReadable(f"{where} is not JSON: {error}") from error
-    _bound(value, where)
+    _bound(value, where, lenient)
     return check(value, kind, where)
 
 
@@ -157,7 +162,7 @@ def _typed(value: Any, kind: Any, where: str, key: str) -> Any:
     raise NotReadable(f"{_at(where, key)} is {_NAMES.get(type(value), short(value))}, but {_NAMES[kind]} is expected")
 
 
-def _bound(value: Any, where: str) -> None:
+def _bound(value: Any, where: str, lenient: bool) -> None:
     """Refuses deep nesting and text that cannot be encoded; without recursion, whatever the depth."""
     level = [value]
     for _ in range(DEPTH):
@@ -168,7 +173,7 @@ def _bound(value: Any, where: str) -> None:
                 below += one.values()
             elif isinstance(one, list):
                 below += one
-            elif isinstance(one, str) and not _encodes(one):
+            elif not lenient and isinstance(one, str) and not _encodes(one):
                 raise NotReadable(f"{where}: {short(one)} holds half a surrogate pair, which is not text")
         if not below:
             return
@@ -184,6 +189,10 @@ def _integer(text: str) -> int | float:
     if len(text) < 20 and -(2**63) <= int(text) < 2**63:
         return int(text)
     return _finite(text)
+
+
+def _any_integer(text: str) -> int | float:
+    return float(text) if len(text) >= 20 else _integer(text)
 
 
 def _finite(text: str) -> float:

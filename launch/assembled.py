@@ -22,7 +22,6 @@ from gen.train.optim import optimizer, span
 from gen.train.run_dir import RunDir
 from launch import ancestry, catalog, feeds, labels, table, trained
 
-
 # of a run directory, what is written before its config
 BEFORE_CONFIG = (ancestry.ANCESTRY, history.SKIPS, labels.LABELS, trained.TOKENIZER, trained.UPSTREAM)
 

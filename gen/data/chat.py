@@ -80,7 +80,7 @@ def fitting(
     named = [(one.name, dialogue(one.messages, template, tokenizer)) for one in conversations]
     room = f"the model's context of {length} tokens"
     kept, notes = within(named, lambda pair: len(pair[1].tokens_N), length, f"{which}conversations", room)
-    return [one for _, one in kept], notes
+    return [one for _, one in kept], [*conversations.notes, *notes]
 
 
 def packed(dialogues: list[Dialogue], length: int, seed: int) -> list[list[Dialogue]]:

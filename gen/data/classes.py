@@ -75,11 +75,11 @@ class Texts:
         self._tokens = tokenizer.encode_batch([text.text for text in texts])
         self._tokenizer, self._length = tokenizer, length
         # what a person should be told, a sentence each
-        self.notes = []
+        self.notes = list(texts.notes)
         if cut := [i for i, tokens in enumerate(self._tokens) if len(tokens) > length - 2]:
             number = f"{len(cut)} of {len(texts)} {which}texts {'is' if len(cut) == 1 else 'are'}"
             first = f"the first {texts[cut[0]].name} with {len(self._tokens[cut[0]]) + 2}"
-            self.notes = [f"{number} longer than the model's context of {length} tokens and cut at the end, {first}"]
+            self.notes += [f"{number} longer than the model's context of {length} tokens and cut at the end, {first}"]
 
     def __len__(self) -> int:
         return len(self._labels)

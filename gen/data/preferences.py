@@ -101,7 +101,7 @@ class RankingPipeline:
         size = lambda pair: max(len(answer.tokens_N) for answer in pair[1].answers)
         kept, notes = within(named, size, self.length, f"{which_of(split)}rankings", room)
         ranked = Ranked(rankings.name, [one for _, one in kept], self.tokenizer, self.length)
-        return ranked, notes, rankings.fingerprint
+        return ranked, [*rankings.notes, *notes], rankings.fingerprint
 
     def _demonstrations(self, split: str) -> tuple["Demonstrations", list[str], str]:
         shown = open_conversations(self.cfg.demonstrations, split, **self.cfg.demonstration_options)

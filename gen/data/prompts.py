@@ -94,7 +94,7 @@ class PromptPipeline:
         size = lambda pair: len(pair[1].tokens_N) - pair[1].prompt
         named, long_answers = within(named, size, self.new, f"{which}answers", f"{self.new} new tokens")
         prompts = Prompts(conversations.name, [one for _, one in named], self.tokenizer, room, self.new)
-        return prompts, long_prompts + long_answers, conversations.fingerprint
+        return prompts, [*conversations.notes, *long_prompts, *long_answers], conversations.fingerprint
 
 
 def asked(messages: Sequence[Message], template: Template, tokenizer: Tokenizer) -> Dialogue:

@@ -9,7 +9,7 @@ T is the length of a row.
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from gen.data.corpora import open_corpus
 from gen.data.corpus import Corpus, Document
 from gen.data.fim import NO_MARKS
 from gen.data.mixture import MixturePart, block_shares
+from gen.data.notes import told
 from gen.data.source import digest
 from gen.data.text_loader import TextLoader, TextOnce
 from gen.data.tokens import TokenStore, prepare, stretches
@@ -92,12 +93,8 @@ class TextPipeline:
                 )
         parts = (f"{share} {corpus.fingerprint}" for share, corpus in zip(self._shares, corpora, strict=True))
         self.fingerprint = digest("text", tokenizer.fingerprint, *parts)
-        # what a person should be told, a sentence each
-        self.notes = [
-            f"{corpus.name}: {len(store.skipped)} damaged documents are left out, first {': '.join(first)}"
-            for corpus, store in zip(corpora, self._stores, strict=True)
-            for first in list(store.skipped.items())[:1]
-        ]
+        # what a person should know, a sentence each
+        self.notes = _notes(corpora, self._stores)
 
     def train(self, batch_size: int) -> TextLoader:
         return TextLoader(
@@ -105,11 +102,22 @@ class TextPipeline:
         )
 
     def evaluate(self, batch_size: int) -> TextOnce:
-        stores = [self._prepared(corpus) for corpus in open_corpora(self.cfg, self.cfg.eval_split).values()]
+        corpora = list(open_corpora(self.cfg, self.cfg.eval_split).values())
+        stores = [self._prepared(corpus) for corpus in corpora]
+        self.notes = told(self.notes, _notes(corpora, stores))
         return TextOnce(stores, self.tokenizer, batch_size, self.length, self.cfg.overlap)
 
     def _prepared(self, corpus: Corpus) -> TokenStore:
         return prepare(corpus, self.tokenizer, cache_folder(self.cfg))
+
+
+def _notes(corpora: Sequence[Corpus], stores: Sequence[TokenStore]) -> list[str]:
+    damaged = [
+        f"{corpus.name}: {len(store.skipped)} damaged documents are left out, first {': '.join(first)}"
+        for corpus, store in zip(corpora, stores, strict=True)
+        for first in list(store.skipped.items())[:1]
+    ]
+    return [*(note for corpus in corpora for note in corpus.notes), *damaged]
 
 
 def cache_folder(cfg: TextConfig) -> Path:

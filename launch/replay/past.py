@@ -141,8 +141,7 @@ class Past:
 def as_launched(data: Mapping[str, Any], launch: Mapping[str, Any]) -> dict[str, Any]:
     """A run's config as a launch had it: schedules span what was asked for then, and the mesh is that of the launch,
     where it is of as many devices as are here."""
-    if "steps" in launch:
-        spans = {"train": {"steps": launch["steps"]}, "optim": {"steps": launch.get("schedule_steps")}}
-        data = config.merge(data, spans)
+    spans = {"train": {"steps": launch["steps"]}, "optim": {"steps": launch.get("schedule_steps")}}
+    data = config.merge(data, spans if "steps" in launch else {})
     mesh = launch.get("mesh", {})
     return data | {"mesh": mesh} if mesh and math.prod(mesh.values()) == jax.device_count() else data
