@@ -20,7 +20,7 @@ from gen.train import files, history
 from gen.train.config import MAY_CHANGE, RunConfig
 from gen.train.optim import optimizer, span
 from gen.train.run_dir import RunDir
-from launch import ancestry, catalog, feeds, labels, table, trained
+from launch import ancestry, catalog, feeds, labels, places, table, trained
 
 # of a run directory, what is written before its config
 BEFORE_CONFIG = (ancestry.ANCESTRY, history.SKIPS, labels.LABELS, trained.TOKENIZER, trained.UPSTREAM)
@@ -69,11 +69,18 @@ def assemble(
     return Assembled(cfg, mesh, upstream, tokenizer, task, feed, parent)
 
 
-def take(run: RunDir, made: Assembled) -> None:
+def take(run: RunDir, made: Assembled) -> dict[str, list[Any]]:
     """Makes the directory this run's, with what its weights mean nothing without and, last, its config: a run that is
-    killed before that is begun again by the same command."""
+    killed before that is begun again by the same command. Returns the places of data that are others than before.
+
+    Raises ValueError where what is there is other data as well.
+    """
     complete = lambda old: config.to_dict(catalog.resolve(old))
-    run.claim(config.to_dict(made.cfg), MAY_CHANGE, complete, before=lambda: keep(run, made))
+    now = config.to_dict(made.cfg)
+    moved = places.moved(complete(run.config()), now) if run.config_json.exists() else {}
+    places.check(run, feeds.fingerprints(made.feed), made.tokenizer, moved)
+    run.claim(now, (*MAY_CHANGE, *moved), complete, before=lambda: keep(run, made))
+    return moved
 
 
 def keep(run: RunDir, made: Assembled) -> None:

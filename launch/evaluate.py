@@ -2,6 +2,7 @@
 
 python -m launch.evaluate --workdir=runs/digits
 python -m launch.evaluate --workdir=runs/stdlib --also=compression,fewshot,syntax,embedding
+python -m launch.evaluate --workdir=runs/birds --config.data.source=folder:/new/place     # where its data is now
 
 Losses and metrics of the task, and, where the task makes pictures of real ones, their peak signal-to-noise ratio in
 decibels; of a classifier also precision, recall and F1 of each label, and who is taken for whom. `--also` names
@@ -20,20 +21,19 @@ def main(args, overrides) -> int:
 
     from gen import mesh as meshes
     from gen.train import files
-    from launch import labels, runs, stack, suite, unclip
+    from launch import labels, places, runs, stack, suite, unclip
     from launch.language import Language
 
-    if overrides:
-        raise ValueError(f"--config.{overrides[0][0]}: a trained run is evaluated by its own config.json")
+    places.overridden({}, overrides)
     suite.check(args.also)
     root = Path(args.workdir)
-    places = unclip.places(root) if (root / stack.STACK).exists() else {root.name: root}
-    places = {name: place for name, place in places.items() if runs.task_name(place)}  # some stages train nothing
+    found = unclip.places(root) if (root / stack.STACK).exists() else {root.name: root}
+    found = {name: place for name, place in found.items() if runs.task_name(place)}  # some stages train nothing
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     # before anything takes time: what is not a language model cannot be asked for more
-    language = Language.open(root, mesh) if args.also else None
-    for name, place in places.items():
-        results = runs.evaluate(place, args.pictures)
+    language = Language.open(root, mesh, moved=overrides) if args.also else None
+    for name, place in found.items():
+        results = runs.evaluate(place, args.pictures, overrides)
         files.write_json(place / "evaluation.json", results)
         show(f"{name}, step {results['step']}", {k: f"{v:.5g}" for k, v in results["metrics"].items()})
         if "classification" in results:

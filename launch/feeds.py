@@ -26,6 +26,7 @@ from gen.sample import png
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer, fit
 from gen.tokenizers import load as load_tokenizer
+from gen.train import manifest
 from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 from launch import trained
@@ -54,6 +55,11 @@ def open_feed(cfg: RunConfig, task: Task, tokenizer: Tokenizer | None) -> Feed:
             check_classes(cfg, labelled.labels)
             return labelled
     raise AssertionError(f"no data of {type(cfg.data).__name__}")
+
+
+def fingerprints(feed: Feed) -> dict[str, str]:
+    """Of all data that a run reads, by name."""
+    return {manifest.TRAINING: feed.fingerprint, **feed.fingerprints}
 
 
 def check_answers(cfg: RunConfig, feed: RankingPipeline) -> RankingPipeline:

@@ -7,7 +7,7 @@ language.reader.score([("2 + 2 =", " 4")])
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,13 @@ class Language:
     template: Template | None = None
 
     @classmethod
-    def open(cls, place: str | Path, mesh: Mesh, step: int | None = None) -> "Language":
-        """Of the newest step of a run, or of this one. Raises ValueError for a directory that holds no language model,
-        or one without a tokenizer."""
+    def open(
+        cls, place: str | Path, mesh: Mesh, step: int | None = None, moved: Sequence[tuple[str, Any]] = ()
+    ) -> "Language":
+        """Of the newest step of a run, or of this one; `moved` as of `Run.open`.
+
+        Raises ValueError for a directory that holds no language model, or one without a tokenizer.
+        """
         place = Path(place)
         if not is_run(place):
             read = pretrained.load_pretrained(place, mesh)
@@ -50,7 +54,7 @@ class Language:
                 raise ValueError(f"{place} has no tokenizer.json or tokenizer.model; put the model's own beside it")
             weights: dict[str, Any] = {"directory": place.name, "digest": digest.combine(digest.digests(read.params))}
             return cls(read.params, read.cfg, read.tokenizer, mesh, weights)
-        run = Run.open(place, step)
+        run = Run.open(place, step, moved)
         if not catalog.FAMILIES[run.cfg.task.name].writes:
             raise ValueError(f"{place} holds a {run.cfg.task.name}, not a language model")
         params = run.load(lm_spec(run.cfg.model), mesh)

@@ -12,6 +12,7 @@ T is the length of a row.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -56,9 +57,16 @@ class LabelledPipeline:
     def train(self, batch_size: int) -> RowLoader:
         return RowLoader(self._train, batch_size, self.cfg.seed)
 
+    @functools.cached_property
+    def held_out(self) -> Entries[Labelled]:
+        return open_labelled(self.cfg.source, "test", **self.cfg.options)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"held-out data": self.held_out.fingerprint}
+
     def evaluate(self, batch_size: int) -> RowOnce:
-        test = open_labelled(self.cfg.source, "test", **self.cfg.options)
-        texts = Texts(test, self.labels, self.tokenizer, self.length, which_of("test"))
+        texts = Texts(self.held_out, self.labels, self.tokenizer, self.length, which_of("test"))
         self.notes = told(self.notes, texts.notes)
         return RowOnce(texts, batch_size)
 

@@ -17,6 +17,7 @@ With `demonstrations`, every row has a conversation beside it, in a shuffled ord
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,17 @@ class RankingPipeline:
         ranked = RowLoader(self._train, batch_size, self.cfg.seed)
         return ranked if self._shown is None else Beside(ranked, self._beside(self._shown, batch_size))
 
+    @functools.cached_property
+    def _held_out(self) -> tuple["Ranked", list[str], str]:
+        return self._ranked("test")
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"held-out data": self._held_out[2]}
+
     def evaluate(self, batch_size: int) -> RowOnce | BesideOnce:
         """Each ranking of the test split once; the demonstrations beside them begin anew as often as it takes."""
-        ranked, notes, _ = self._ranked("test")
+        ranked, notes, _ = self._held_out
         self.notes = told(self.notes, notes)
         once = RowOnce(ranked, batch_size)
         if self._shown is None:

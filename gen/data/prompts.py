@@ -17,6 +17,7 @@ Training with `pretrain` has rows of text beside each prompt, as PPO-ptx mixes t
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,8 +80,16 @@ class PromptPipeline:
         each = self.cfg.pretrain_rows
         return Beside(prompts, Grouped(self._pretrain.train(batch_size * each), batch_size, each, "pretrain"))
 
+    @functools.cached_property
+    def _held_out(self) -> tuple["Prompts", list[str], str]:
+        return self._prompts("test")
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"held-out data": self._held_out[2]}
+
     def evaluate(self, batch_size: int) -> RowOnce:
-        prompts, notes, _ = self._prompts("test")
+        prompts, notes, _ = self._held_out
         self.notes = told(self.notes, notes)
         return RowOnce(prompts, batch_size)
 

@@ -8,6 +8,7 @@ T is the length of a row.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ class TextPipeline:
         """
         _check(cfg, tokenizer, length)
         self.cfg, self.tokenizer, self.length = cfg, tokenizer, length
-        corpora = list(open_corpora(cfg, cfg.train_split).values())
+        corpora = self._corpora = list(open_corpora(cfg, cfg.train_split).values())
         self._shares = tuple(block_shares({name: part.weight for name, part in _parts(cfg).items()}).values())
         self._stores = [self._prepared(corpus) for corpus in corpora]
         for corpus, store in zip(corpora, self._stores, strict=True):
@@ -96,15 +97,29 @@ class TextPipeline:
         # what a person should know, a sentence each
         self.notes = _notes(corpora, self._stores)
 
+    @functools.cached_property
+    def held_out(self) -> list[Corpus]:
+        return list(open_corpora(self.cfg, self.cfg.eval_split).values())
+
+    @functools.cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Of what is held out, and of each part of a mixture."""
+        parts = {
+            f"part {name} of the {which}": corpus.fingerprint
+            for which, corpora in (("training data", self._corpora), ("held-out data", self.held_out))
+            for name, corpus in zip(self.cfg.mixture, corpora, strict=False)
+        }
+        whole = digest("text", self.tokenizer.fingerprint, *(corpus.fingerprint for corpus in self.held_out))
+        return {"held-out data": whole, **parts}
+
     def train(self, batch_size: int) -> TextLoader:
         return TextLoader(
             self._stores, self._shares, self.tokenizer, batch_size, self.length, self.cfg.seed, self.cfg.fim
         )
 
     def evaluate(self, batch_size: int) -> TextOnce:
-        corpora = list(open_corpora(self.cfg, self.cfg.eval_split).values())
-        stores = [self._prepared(corpus) for corpus in corpora]
-        self.notes = told(self.notes, _notes(corpora, stores))
+        stores = [self._prepared(corpus) for corpus in self.held_out]
+        self.notes = told(self.notes, _notes(self.held_out, stores))
         return TextOnce(stores, self.tokenizer, batch_size, self.length, self.cfg.overlap)
 
     def _prepared(self, corpus: Corpus) -> TokenStore:

@@ -27,14 +27,20 @@ from gen.train import files
 CODE = Path(__file__).parents[2]  # the tree that holds gen/, launch/ and uv.lock
 BITS = ("versions", "code", "xla_flags", "devices", "process_count", "mesh", "pack")
 INDIRECT = ("code/commit", "code/dirty_sha256")  # say less than the digest of what is executed
+TRAINING = "training data"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def launch(mesh: Mapping[str, int], config: Mapping[str, Any], data_fingerprint: str) -> dict[str, Any]:
+def launch(
+    mesh: Mapping[str, int],
+    config: Mapping[str, Any],
+    data_fingerprint: str,
+    fingerprints: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """One entry of the manifest, as JSON; what cannot be found out is None.
 
     mesh: the size of each axis. config: the run's, resolved. data_fingerprint: whatever names the training data, from
-    the data's own room.
+    the data's own room; fingerprints: the same of other parts of the data, such as what is held out, by their names.
     """
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -46,6 +52,7 @@ def launch(mesh: Mapping[str, int], config: Mapping[str, Any], data_fingerprint:
         "schedule_steps": config.get("optim", {}).get("steps"),  # or, where it is not None, so many
         "config_sha256": config_digest(config),
         "data_fingerprint": data_fingerprint,
+        "fingerprints": dict(fingerprints or {}),
     }
 
 
@@ -65,6 +72,22 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         f"{path} was {old.get(path)}, is {new.get(path)}"
         for path in sorted(old.keys() | new.keys())
         if old.get(path) != new.get(path) and path not in INDIRECT
+    ]
+
+
+def fingerprints(entry: Mapping[str, Any]) -> dict[str, str]:
+    """What an entry says of the data, by name; nothing where it says nothing."""
+    trained = entry.get("data_fingerprint")
+    return {**({TRAINING: trained} if trained else {}), **entry.get("fingerprints", {})}
+
+
+def data_changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What two entries say of data that is not the same, a sentence each."""
+    old, new = fingerprints(before), fingerprints(now)
+    return [
+        f"the fingerprint of the {name} was {old[name]}, is {new[name]}"
+        for name in old
+        if name in new and old[name] != new[name]
     ]
 
 

@@ -8,19 +8,19 @@ for step, state, metrics in past.forward(start, state, 701): ...
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from gen import config
-from gen.train import history, metrics, proof, restore
+from gen.train import history, manifest, metrics, proof, restore
 from gen.train.feed import place
 from gen.train.program import Program
 from gen.train.run_dir import RunDir, launch_of
 from gen.train.state import State
-from launch import ancestry, trained
+from launch import ancestry, feeds, places, trained
 from launch.assembled import Assembled, assemble
 from launch.replay import verdict
 
@@ -48,19 +48,18 @@ class Launched:
         return [*verdict.changed(self.launch, mesh), *self.data_changed()] if self.launch else []
 
     def data_changed(self) -> list[str]:
-        now = self.made.feed.fingerprint
-        then = self.launch.get("data_fingerprint", now)
-        return [] if then == now else [f"the fingerprint of the training data was {then}, is {now}"]
+        return manifest.data_changed(self.launch, {"fingerprints": feeds.fingerprints(self.made.feed)})
 
 
 class Past:
     """`changed` is what was not as now when the steps that were done again were trained."""
 
-    def __init__(self, workdir: Path):
-        """Raises ValueError where there is no run."""
+    def __init__(self, workdir: Path, moved: Sequence[tuple[str, Any]] = ()):
+        """`moved` are places of the run's config that are others now (launch/places.py). Raises ValueError where there
+        is no run."""
         self.run = RunDir(workdir)
         self.changed: dict[str, None] = {}  # in order
-        self._config, self._launches = self.run.config(), self.run.launches()
+        self._config, self._launches = places.overridden(self.run.config(), moved), self.run.launches()
         self._parent, self._history = ancestry.find(self.run, None), history.History(workdir)
         self._last: tuple[dict[str, Any], Launched] | None = None
 
@@ -72,7 +71,10 @@ class Past:
         """Raises ValueError where this machine cannot be the mesh, or weights that the run reads are not there."""
         data = as_launched(self._config, launch)
         if self._last is None or self._last[0] != data:
-            made = assemble(data, self.run, self._parent)
+            with places.hinted(data):
+                made = assemble(data, self.run, self._parent)
+            changes = places.moved(self.run.config(), self._config)
+            places.check(self.run, feeds.fingerprints(made.feed), made.tokenizer, changes)
             program = Program.of(made.task, made.cfg, made.mesh)
             frozen = trained.load_as_begun(made.task.frozen, made.upstream, made.mesh, self.run)
             self._last = data, Launched(launch, made, program, frozen)
@@ -136,6 +138,12 @@ class Past:
         for _, after, _ in self.forward(start, state, step):
             state = after
         return state
+
+
+def check_data_is_read(path: Path, moved: Sequence[tuple[str, Any]]) -> None:
+    """Raises ValueError where places of data are given, to make again what no data made."""
+    for key, _ in moved:
+        raise ValueError(f"--config.{key}: {path} was made of a prompt and weights, not of data; leave it out")
 
 
 def as_launched(data: Mapping[str, Any], launch: Mapping[str, Any]) -> dict[str, Any]:

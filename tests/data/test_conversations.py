@@ -59,7 +59,7 @@ def test_rows_of_every_kind(tmp_path):
     assert "2 of 7 files are left out, the first info.json: its JSON is neither lines" in note
     for name, message in (
         ("info.json", 'info.json: its JSON is neither lines nor a list of objects with "messages"'),
-        ("table.csv", "table.csv: has no column 'messages'; name one so; it has the columns: name, size"),
+        ("table.csv", "table.csv has no column 'messages'; name one so; it has the columns: name, size"),
     ):
         with pytest.raises(ValueError, match=message):
             open_conversations(f"chat:{tmp_path / name}", "train")
