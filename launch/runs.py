@@ -72,8 +72,8 @@ def train_here(made: Assembled, held_out: Any, run: RunDir, moved: Mapping[str, 
         run.record_end(code)
         return code
     finally:
-        report_replaced(around.data)
-        report_replaced(held_out)
+        report_damage(around.data, "training")
+        report_damage(held_out, "held-out")
 
 
 def surroundings(made: Assembled, held_out: Any, frozen: Mapping[str, Params], run: RunDir) -> loop.Surroundings:
@@ -136,12 +136,11 @@ def check_same(made: Assembled) -> None:
             raise ValueError(f"process {process} reads other {what} than process 0; give all hosts the same files")
 
 
-def report_replaced(records: Any) -> None:
-    """Names damaged records that gave way to others, where there can be any: a text is prepared before it is read."""
-    replaced = getattr(records, "replaced", None)
-    if replaced is not None and replaced.count:
-        names = ", ".join(replaced.first)
-        print(f"{replaced.count} damaged records were replaced by others, the first of them {names}")
+def report_damage(records: Any, which: str) -> None:
+    """Counts damaged files that gave way to others, where there can be any: a text is prepared before it is read."""
+    damage = getattr(records, "damage", None)
+    if damage is not None and damage.named:
+        note(f"of the {which} data {damage.summary()}")
 
 
 def check_data(run: trained.Run, feed: feeds.Feed, tokenizer: Tokenizer | None) -> None:
@@ -187,6 +186,7 @@ def evaluate(place: Path, pictures: int, moved: Sequence[tuple[str, Any]] = ()) 
         totals = evaluation.totals(*seen, batches=len(held_out))
         metrics = evaluation.means(totals)
         drawn = evaluation.samples(*seen, count=pictures if "image" in task.batch(1) else 0)
+    report_damage(held_out, "held-out")
     real = drawn.pop("real", None)
     metrics |= {f"psnr/{name}": float(psnr(x, real).mean()) for name, x in drawn.items() if real is not None}
     results = {"step": run.step, "digest": run.digest, "metrics": metrics}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 import gen
 from gen import status
-from gen.train import log, metrics
+from gen.train import damage, log, metrics
 from gen.train.state import State
 from launch.replay import verdict
 from launch.replay.past import Launched, Past
@@ -51,7 +51,7 @@ def compare(what: str, logged: Mapping[int, Any], done: Mapping[int, Any], chang
 def apart(then: Mapping[str, Any], now: Mapping[str, float]) -> list[str]:
     """The metrics that differ."""
     equal = lambda a, b: a == b or (math.isnan(a) and math.isnan(b))
-    names = sorted((then.keys() | now.keys()) - {"step"})
+    names = sorted((then.keys() | now.keys()) - {"step", damage.METRIC})  # not of a step alone
     return [
         f"{name} was {then.get(name)!r}, is {now.get(name)!r}"
         for name in names
