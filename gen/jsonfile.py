@@ -22,7 +22,7 @@ import typing
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn
 
-from gen.messages import short
+from gen.messages import bare, short
 
 SIZE = 16 * 2**20  # bytes of a file
 DEPTH = 64  # brackets within brackets
@@ -79,12 +79,12 @@ def open_regular(path: Path, *, links: bool = True) -> BinaryIO:
     return os.fdopen(number, "rb")
 
 
-def parse(data: bytes | str, kind: Any, where: str, *, finite: bool = True) -> Any:
+def parse(data: bytes | str, kind: Any, where: str, *, finite: bool = True, paired: bool = True) -> Any:
     """The JSON in `data`, checked against the type `kind`; `where` names its origin in messages.
 
-    An integer beyond 64 bits becomes a float, as in other readers of JSON. `finite` = False is for objects of which
-    only texts are used. Raises NotReadable for text that is not JSON, half a surrogate pair, nesting deeper than DEPTH,
-    any other type than `kind` and, with `finite`, NaN and infinite numbers.
+    An integer beyond 64 bits becomes a float, as in other readers of JSON. `finite` = False lets NaN and infinite
+    numbers pass, `paired` = False half a surrogate pair, as data sets hold them in keys that nobody reads. Raises
+    NotReadable for these otherwise, for text that is not JSON, nesting deeper than DEPTH and another type than `kind`.
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
@@ -95,7 +95,7 @@ def parse(data: bytes | str, kind: Any, where: str, *, finite: bool = True) -> A
         raise NotReadable(f"{where} is not JSON: byte {error.start} is not UTF-8") from error
     except ValueError as error:
         raise NotReadable(f"{where} is not JSON: {error}") from error
-    _bound(value, where)
+    _bound(value, where, paired)
     return check(value, kind, where)
 
 
@@ -160,7 +160,7 @@ def _typed(value: Any, kind: Any, where: str, key: str) -> Any:
     raise NotReadable(f"{_at(where, key)} is {_NAMES.get(type(value), short(value))}, but {_NAMES[kind]} is expected")
 
 
-def _bound(value: Any, where: str) -> None:
+def _bound(value: Any, where: str, paired: bool) -> None:
     """Refuses deep nesting and text that cannot be encoded; without recursion, whatever the depth."""
     level = [value]
     for _ in range(DEPTH):
@@ -171,7 +171,7 @@ def _bound(value: Any, where: str) -> None:
                 below += one.values()
             elif isinstance(one, list):
                 below += one
-            elif isinstance(one, str) and not _encodes(one):
+            elif paired and isinstance(one, str) and not _encodes(one):
                 raise NotReadable(f"{where}: {short(one)} holds half a surrogate pair, which is not text")
         if not below:
             return
@@ -209,4 +209,4 @@ def _at(where: str, key: str) -> str:
 
 
 def _dot(key: str, name: str) -> str:
-    return f"{key}.{short(name)[1:-1]}" if key else short(name)[1:-1]
+    return f"{key}.{bare(name)}" if key else bare(name)

@@ -50,7 +50,7 @@ def find(run: RunDir, wanted: str | None) -> Parent | None:
     Raises ValueError where `wanted`, DIR or DIR@STEP, is no checkpoint, or the run was begun otherwise.
     """
     record = run.path / ANCESTRY
-    if record.exists():
+    if run.config_json.exists() and record.exists():  # without a config it is what a command left that failed
         said = files.read_json(record)
         parent = Parent(RunDir(run.path / said["run"]), said["step"], said["digest"])
         if wanted is not None and not _same(wanted, parent):

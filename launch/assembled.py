@@ -17,11 +17,14 @@ from gen.data.classes import LabelledPipeline
 from gen.messages import note
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer
-from gen.train import files
+from gen.train import files, history
 from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 from gen.train.state import check_optimizers
-from launch import ancestry, catalog, feeds, labels, table, trained
+from launch import ancestry, catalog, feeds, labels, places, table, trained
+
+# of a run directory, what is written before its config
+BEFORE_CONFIG = (ancestry.ANCESTRY, history.SKIPS, labels.LABELS, trained.TOKENIZER, trained.UPSTREAM)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,16 +77,28 @@ def assemble(
     return Assembled(cfg, mesh, upstream, tokenizer, task, feed, parent)
 
 
-def take(run: RunDir, made: Assembled) -> None:
+def take(run: RunDir, made: Assembled) -> dict[str, list[Any]]:
     """Makes the directory this run's, with what its weights mean nothing without and, last, its config: a run that is
-    killed before that is begun again by the same command."""
+    killed before that is begun again by the same command. Returns the places of data that are others than before.
+
+    Raises ValueError where what is there is other data as well.
+    """
     now, keys = config.to_dict(made.cfg), config.resumable_keys(made.cfg)
     # with the new values of what may change: the old ones may be what had to be corrected
     complete = lambda old: config.to_dict(catalog.resolve(config.merge(old, config.only(now, keys))))
-    run.claim(now, keys, complete, before=lambda: keep(run, made))
+    moved = places.moved(complete(run.config()), now) if run.config_json.exists() else {}
+    places.check(run, feeds.fingerprints(made.feed), made.tokenizer, moved)
+    run.claim(now, (*keys, *moved), complete, before=lambda: keep(run, made))
+    return moved
 
 
 def keep(run: RunDir, made: Assembled) -> None:
+    """Writes what a config stands for. Of a directory without a config nothing is believed: what is there was left by a
+    command that failed, and goes first."""
+    if not run.config_json.exists():
+        with files.writing(run.path):
+            for name in BEFORE_CONFIG:
+                (run.path / name).unlink(missing_ok=True)
     if made.parent is not None:
         ancestry.record(run, made.parent, config.to_dict(made.cfg))
     if isinstance(made.feed, LabelledPipeline):

@@ -142,6 +142,12 @@ def run_words(main: Callable[[Any, list[str]], int | None]) -> None:
     _run(lambda words: main(flags.FLAGS, words), sys.argv)
 
 
+def run_words_and_keys(main: Callable[[Any, list[str], list[tuple[str, str]]], int | None]) -> None:
+    """The same for a program `main(flags, words, overrides)`, where the last are the --config.KEY=VALUE arguments."""
+    argv, overrides = split_overrides(sys.argv, "config")
+    _run(lambda words: main(flags.FLAGS, words, overrides), argv)
+
+
 def run_around(main: Callable[[Any, list[tuple[str, str]], list[str]], int | None], prefix: str) -> None:
     """The same for a program around another one, whose command line follows --: `main(flags, overrides, words)`."""
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)

@@ -25,6 +25,7 @@ def main(args, overrides) -> int:
         output.file("--out", args.out, args.overwrite)
     from gen.data.chat import ChatPipeline
     from gen.data.pipeline import Pipeline
+    from gen.messages import note
     from gen.train import files
     from launch import catalog, feeds, runs, sheet, trained
 
@@ -39,6 +40,9 @@ def main(args, overrides) -> int:
     feed = feeds.open_feed(cfg, task, tokenizer)
     loader = feed.train(cfg.train.batch_size)
     batch = loader.batch(args.step)
+    for sentence in feeds.notes(cfg, feed, tokenizer):
+        note(sentence)
+    runs.report_damage(loader, "training")
     rows = len(next(iter(batch.values())))
 
     if args.rows and "weights" not in batch:

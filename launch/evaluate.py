@@ -2,6 +2,7 @@
 
 python -m launch.evaluate --workdir=runs/digits
 python -m launch.evaluate --workdir=runs/stdlib --also=compression,fewshot,syntax,embedding --out=measured
+python -m launch.evaluate --workdir=runs/birds --config.data.source=folder:/new/place     # where its data is now
 
 Losses and metrics of the task, and, where the task makes pictures of real ones, their peak signal-to-noise ratio in
 decibels; of a classifier also precision, recall and F1 of each label, and who is taken for whom. `--also` names
@@ -26,33 +27,32 @@ def main(args, overrides) -> int:
 
     from gen import mesh as meshes
     from gen import status
-    from launch import labels, results, runs, stack, suite, unclip
+    from launch import labels, places, results, runs, stack, suite, unclip
     from launch.language import Language, is_run
     from launch.write import note_usage
 
-    if overrides:
-        raise ValueError(f"--config.{overrides[0][0]}: a trained run is evaluated by its own config.json")
+    places.overridden({}, overrides)
     suite.check(args.also)
     root = Path(args.workdir)
-    places = unclip.places(root) if (root / stack.STACK).exists() else {root.name: root}
-    if root in places.values() and not is_run(root):
+    stages = unclip.places(root) if (root / stack.STACK).exists() else {root.name: root}
+    if root in stages.values() and not is_run(root):
         suite.check_without_data(root, args.also)
-        places = {}
-    places = {name: place for name, place in places.items() if runs.task_name(place)}  # some stages train nothing
-    if not places and not args.also:
+        stages = {}
+    stages = {name: place for name, place in stages.items() if runs.task_name(place)}  # some train nothing
+    if not stages and not args.also:
         raise ValueError(f"{root} holds no stage that was trained, so there is nothing to evaluate")
     kept = {
         name: results.open_place(place, args.out and Path(args.out) / (name if place != root else ""))
-        for name, place in (places or {root.name: root}).items()
+        for name, place in (stages or {root.name: root}).items()
     }
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     # before anything takes time: what is not a language model cannot be asked for more
-    language = Language.open(root, mesh) if args.also else None
+    language = Language.open(root, mesh, moved=overrides) if args.also else None
     if language is not None:
         note_usage(language)
     finite = True
     for name, keeper in kept.items():
-        found = {} if name not in places else runs.evaluate(places[name], args.pictures)
+        found = {} if name not in stages else runs.evaluate(stages[name], args.pictures, overrides)
         if found:
             keeper.keep(found)
             show(f"{name}, step {found['step']}", {k: f"{v:.5g}" for k, v in found["metrics"].items()})

@@ -29,6 +29,7 @@ from gen.sample import png
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer, fit
 from gen.tokenizers import load as load_tokenizer
+from gen.train import manifest
 from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 from launch import catalog, trained
@@ -60,6 +61,11 @@ def open_feed(cfg: RunConfig, task: Task, tokenizer: Tokenizer | None) -> Feed:
     raise AssertionError(f"no data of {type(cfg.data).__name__}")
 
 
+def fingerprints(feed: Feed) -> dict[str, str]:
+    """Of all data that a run reads, by name."""
+    return {manifest.TRAINING: feed.fingerprint, **feed.fingerprints}
+
+
 def check_answers(cfg: RunConfig, feed: RankingPipeline) -> RankingPipeline:
     """Raises ValueError when rankings have another number of answers than the task is made for."""
     if feed.answers != cfg.task.answers:
@@ -87,9 +93,13 @@ def new_tokenizer(cfg: RunConfig) -> Tokenizer | None:
 
 
 def find_tokenizer(cfg: RunConfig, run: RunDir, upstream: Mapping[str, "trained.Run"]) -> Tokenizer | None:
-    """The tokenizer of a run: the one in its directory, or what a new run would have."""
+    """The tokenizer of a run: the one in its directory, or what a new run would have.
+
+    A directory without a config holds no run: a tokenizer there is what a command left that failed.
+    """
     path = run.path / trained.TOKENIZER
-    return load_tokenizer(path) if path.exists() else first_tokenizer(cfg, upstream)
+    begun = run.config_json.exists() and path.exists()
+    return load_tokenizer(path) if begun else first_tokenizer(cfg, upstream)
 
 
 def first_tokenizer(cfg: RunConfig, upstream: Mapping[str, "trained.Run"]) -> Tokenizer | None:

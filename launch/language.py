@@ -7,7 +7,7 @@ language.reader.score([("2 + 2 =", " 4")])
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +43,22 @@ class Language:
     stated: Generation | None = None
 
     @classmethod
-    def open(cls, place: str | Path, mesh: Mesh, step: int | None = None) -> "Language":
-        """Of the newest step of a run, or of this one. Raises ValueError for a directory that holds no language model,
-        or one without a tokenizer."""
+    def open(
+        cls, place: str | Path, mesh: Mesh, step: int | None = None, moved: Sequence[tuple[str, Any]] = ()
+    ) -> "Language":
+        """Of the newest step of a run, or of this one; `moved` as of `Run.open`.
+
+        Raises ValueError for a directory that holds no language model, or one without a tokenizer.
+        """
         place = Path(place)
         if not is_run(place):
             read = pretrained.load_pretrained(place, mesh)
             if read.tokenizer is None:
                 raise ValueError(f"{place} has no tokenizer.json or tokenizer.model; put the model's own beside it")
             weights: dict[str, Any] = {"directory": place.name, "digest": digest.combine(digest.digests(read.params))}
-            found = generation.read(place, read.tokenizer, read.cfg)
-            return cls(read.params, read.cfg, read.tokenizer, mesh, weights, stated=found)
-        run = Run.open(place, step)
+            stated = generation.read(place, read.tokenizer, read.cfg)
+            return cls(read.params, read.cfg, read.tokenizer, mesh, weights, stated=stated)
+        run = Run.open(place, step, moved)
         if not catalog.FAMILIES[run.cfg.task.name].writes:
             raise ValueError(f"{place} holds a {run.cfg.task.name}, not a language model")
         params = run.load(lm_spec(run.cfg.model), mesh)

@@ -87,8 +87,9 @@ def stage(data: Mapping[str, Any], place: Path) -> int:
     run.claim(config.to_dict(cfg), ())
     if not (place / HELD_OUT).exists():
         language = Language.open(cfg.upstream["model"], meshes.make(meshes.MeshConfig(), jax.devices()))
+        # first, as the stage is done with its last file
+        trained.record(run, {"model": {"run": "model", "path": cfg.upstream["model"], **language.weights}})
         for split, name in (("train", PREFERENCES), ("test", HELD_OUT)):
             prompts, lines = rank(language, cfg.rank, split, cfg.seed, place / name)
             print(f"rank: {lines} of {prompts} prompts got right and wrong answers: {place / name}")
-        trained.record(run, {"model": {"run": "model", "path": cfg.upstream["model"], **language.weights}})
     return status.DONE

@@ -7,7 +7,7 @@ params = run.load(clip_spec(run.cfg.model), mesh)
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gen import config, spec
 from gen import mesh as meshes
+from gen.messages import note
 from gen.spec import Params, Specs
 from gen.tasks.base import Upstream
 from gen.tasks.lora import LoRATask
@@ -24,7 +25,7 @@ from gen.tokenizers import load as load_tokenizer
 from gen.train import digest, files, manifest, restore
 from gen.train.config import UNDIGESTED, RunConfig, covered
 from gen.train.run_dir import RunDir
-from launch import catalog
+from launch import catalog, places
 
 TOKENIZER = "tokenizer.json"
 GENERATION = "generation.json"  # of a model from elsewhere: how its texts are framed and ended (gen.interop.generation)
@@ -41,16 +42,19 @@ class Run:
     step: int | None = None  # of the checkpoint that was read; None before
     part: str = ""  # what was read of it last, and its digest
     digest: str = ""
+    elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)  # where upstream runs are that have moved
 
     @classmethod
-    def open(cls, place: str | Path, step: int | None = None) -> "Run":
-        """What is read will be of the newest step, or of this one. Raises ValueError when the directory holds no run or
-        no checkpoint."""
+    def open(cls, place: str | Path, step: int | None = None, moved: Sequence[tuple[str, Any]] = ()) -> "Run":
+        """What is read will be of the newest step, or of this one. `moved` are places of its config's that are others
+        now (launch/places.py). Raises ValueError when the directory holds no run or no checkpoint."""
         path = Path(place)
         run, found = RunDir(path), config_of(place)
         if not restore.steps(run.checkpoints):
             raise ValueError(f"{path} has no checkpoint yet; train it first")
-        return cls(path, catalog.resolve(found), step)
+        cfg = catalog.resolve(places.overridden(found, moved))
+        elsewhere = {key.removeprefix("upstream."): where for key, where in moved if places.UPSTREAM.fullmatch(key)}
+        return cls(path, cfg, step, elsewhere=elsewhere)
 
     @functools.cached_property
     def config_sha256(self) -> str:
@@ -87,8 +91,8 @@ class Run:
     def upstream(self) -> "dict[str, Run]":
         """The runs whose weights it was trained on, by their names in its config."""
         reads = read_upstream(self.path).values()
-        places = {read["run"]: self.path / read["path"] for read in reads}
-        return {name: Run.open(place) for name, place in places.items()}
+        found = {read["run"]: self.elsewhere.get(read["run"], self.path / read["path"]) for read in reads}
+        return {name: Run.open(place) for name, place in found.items()}
 
     @property
     def models(self) -> dict[str, Any]:
@@ -167,6 +171,19 @@ def load_upstream(
     return params
 
 
+def load_to_read(reads: Mapping[str, Upstream], run: Run, mesh: Mesh) -> dict[str, Params]:
+    """The weights of other runs that reading a run takes. Those that are others than it was begun on are noted; raises
+    ValueError where they are of a place that is given for them."""
+    params, records = _load(reads, run.upstream, mesh)
+    try:
+        check(run.path, records)
+    except ValueError as error:
+        if run.elsewhere:
+            raise
+        note(str(error))
+    return params
+
+
 def load_as_begun(
     reads: Mapping[str, Upstream], upstream: Mapping[str, Run], mesh: Mesh, run: RunDir
 ) -> dict[str, Params]:
@@ -195,8 +212,9 @@ def _load(
 
 def record(run: RunDir, records: Mapping[str, Mapping[str, Any]]) -> None:
     """Writes which weights a run read: {name: {"run", "path", "step", "part", "digest"}}. Raises ValueError when it was
-    begun on others."""
-    check(run.path, records)
+    begun on others, which counts once it has saved something."""
+    if restore.steps(run.checkpoints):
+        check(run.path, records)
     # from here, so that the directories of a stack can be moved together
     moved = {name: {**read, "path": os.path.relpath(read["path"], run.path)} for name, read in records.items()}
     if jax.process_index() == 0:

@@ -17,6 +17,7 @@ A row of evaluation holds one conversation, and besides
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,16 @@ class ChatPipeline:
     def train(self, batch_size: int) -> RowLoader:
         return RowLoader(self._train, batch_size, self.cfg.seed)
 
+    @functools.cached_property
+    def held_out(self) -> Entries[Conversation]:
+        return open_conversations(self.cfg.source, "test", **self.cfg.options)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"held-out data": self.held_out.fingerprint}
+
     def evaluate(self, batch_size: int) -> RowOnce:
-        test = open_conversations(self.cfg.source, "test", **self.cfg.options)
+        test = self.held_out
         dialogues, notes = fitting(test, self.cfg.template, self.tokenizer, self.length, which_of("test"))
         self.notes = told(self.notes, notes)
         return RowOnce(Single(test.name, dialogues, self.tokenizer, self.length), batch_size)
@@ -81,7 +90,7 @@ def fitting(
     named = [(one.name, dialogue(one.messages, template, tokenizer)) for one in conversations]
     room = f"the model's context of {length} tokens"
     kept, notes = within(named, lambda pair: len(pair[1].tokens_N), length, f"{which}conversations", room)
-    return [one for _, one in kept], notes
+    return [one for _, one in kept], [*conversations.notes, *notes]
 
 
 def packed(dialogues: list[Dialogue], length: int, seed: int) -> list[list[Dialogue]]:

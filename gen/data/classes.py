@@ -12,6 +12,7 @@ T is the length of a row.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,16 @@ class LabelledPipeline:
     def train(self, batch_size: int) -> RowLoader:
         return RowLoader(self._train, batch_size, self.cfg.seed)
 
+    @functools.cached_property
+    def held_out(self) -> Entries[Labelled]:
+        return open_labelled(self.cfg.source, "test", **self.cfg.options)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"held-out data": self.held_out.fingerprint}
+
     def evaluate(self, batch_size: int) -> RowOnce:
-        test = open_labelled(self.cfg.source, "test", **self.cfg.options)
-        texts = Texts(test, self.labels, self.tokenizer, self.length, which_of("test"))
+        texts = Texts(self.held_out, self.labels, self.tokenizer, self.length, which_of("test"))
         self.notes = told(self.notes, texts.notes)
         return RowOnce(texts, batch_size)
 
@@ -76,11 +84,11 @@ class Texts:
         self._tokens = tokenizer.encode_batch([text.text for text in texts])
         self._tokenizer, self._length = tokenizer, length
         # what a person should be told, a sentence each
-        self.notes = []
+        self.notes = list(texts.notes)
         if cut := [i for i, tokens in enumerate(self._tokens) if len(tokens) > length - 2]:
             number = f"{len(cut)} of {len(texts)} {which}texts {'is' if len(cut) == 1 else 'are'}"
             first = f"the first {texts[cut[0]].name} with {len(self._tokens[cut[0]]) + 2}"
-            self.notes = [f"{number} longer than the model's context of {length} tokens and cut at the end, {first}"]
+            self.notes += [f"{number} longer than the model's context of {length} tokens and cut at the end, {first}"]
 
     def __len__(self) -> int:
         return len(self._labels)

@@ -1,6 +1,6 @@
 """Conversations to learn from, and one door to them: what a config writes as a string becomes entries.
 
-    chat:PATH           JSON lines, one conversation each           options test_fraction
+    chat:PATH           JSON lines or rows, one conversation each   options test_fraction
     instructions        short tasks with one right answer           options count, held_out, seed, mistakes
     prompts:PATH        as chat, but they may end with the user     options test_fraction
 
@@ -18,7 +18,7 @@ The line of a file, in which further keys are ignored:
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from gen.data.entries import Entries, checked_text, divided, read_lines
+from gen.data.entries import Entries, checked_text, divided, read_rows
 from gen.data.faults import Fault
 from gen.data.kinds import Kind, open_kind
 from gen.messages import short
@@ -86,11 +86,11 @@ def _prompt(name: str, entry: Mapping[str, Any]) -> Conversation:
 
 
 def _chat(place: str, split: str, test_fraction: float = 0.05) -> Entries[Conversation]:
-    return divided(read_lines(place, _conversation), f"chat:{place}", split, test_fraction)
+    return divided(read_rows(place, "messages", _conversation), f"chat:{place}", split, test_fraction)
 
 
 def _prompts(place: str, split: str, test_fraction: float = 0.05) -> Entries[Conversation]:
-    return divided(read_lines(place, _prompt), f"prompts:{place}", split, test_fraction)
+    return divided(read_rows(place, "messages", _prompt), f"prompts:{place}", split, test_fraction)
 
 
 def _instructions(

@@ -1,7 +1,7 @@
 """One door to every text data set: what a config writes as a string becomes a corpus.
 
     stdlib              the Python standard library's source        splits train, test
-    text:PATH           text files, JSON lines, Parquet             splits train, test
+    text:PATH           text files, JSON, tables, Parquet           splits train, test
     tfds:DIR            a data set that TFDS has prepared           the splits of the data set, as "train[:90%]"
     instructions        short tasks and their answers, made         splits train, test
 
@@ -22,10 +22,17 @@ def _stdlib(place: str, split: str, test_fraction: float = 0.1) -> Corpus:
     return Stdlib(split, test_fraction)
 
 
-def _text(place: str, split: str, test_fraction: float = 0.1, field: str = "text", pattern: str = "**/*") -> Corpus:
+def _text(
+    place: str,
+    split: str,
+    test_fraction: float = 0.1,
+    field: str = "text",
+    pattern: str = "**/*",
+    format: str = "",
+) -> Corpus:
     from gen.data.textfiles import TextFiles
 
-    return TextFiles(place, split, test_fraction, field, pattern)
+    return TextFiles(place, split, test_fraction, field, pattern, format)
 
 
 def _tfds(place: str, split: str, text: str = "text") -> Corpus:
@@ -59,8 +66,8 @@ KINDS: dict[str, Kind[Corpus]] = {
 def open_corpus(spec: str, split: str, **options) -> Corpus:
     """The corpus that `spec` names, as in the table above.
 
-    `options` are those of the kind: test_fraction (stdlib, text); field, the key or column with the text, and pattern,
-    the files of a folder (text); text, the name of the feature (tfds);
+    `options` are those of the kind: test_fraction (stdlib, text); field, the key or column with the text, pattern, the
+    files of a folder, and format, what they all are (text); text, the name of the feature (tfds);
     documents, how many, seed, mistakes, the share of lines with a wrong answer, and marked and struck, the shares of
     documents that a teacher marked and whose slips are struck out (instructions).
     Raises ValueError when a kind, option or place is unknown or missing.

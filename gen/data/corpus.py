@@ -22,6 +22,7 @@ class Corpus(Protocol):
     name: str  # what a person typed to get it, for messages
     fingerprint: str  # hex digest: equal digests hold equal documents in equal order
     skipped: dict[str, str]  # {document: fault} of the damaged ones that `documents` has left out so far
+    notes: list[str]  # what a person should know of it, a sentence each
 
     def __len__(self) -> int:
         """The number of documents, damaged ones included."""

@@ -1,10 +1,10 @@
-"""Small data sets held in memory, entry by entry: read from JSON lines, divided into splits.
+"""Small data sets held in memory, entry by entry: read from files with one a row (textrows.py), divided into splits.
 
-    entries = read_lines("/data/chats", parse)                      # of chats/a.jsonl, chats/b.jsonl, ...
+    entries = read_rows("/data/chats", "messages", parse)           # of chats/a.jsonl, chats/b.json.gz, ...
     chosen = divided(entries, "chat:/data/chats", "train", test_fraction=0.05)
     chosen[7].name                                                  # "a.jsonl:9"
 
-`parse(name, object)` makes an entry of a line's JSON object or raises `Fault`. Every fault is found before any is
+`parse(name, object)` makes an entry of a row or raises `Fault`. Every fault is found before any is
 reported, each with its place, so that one round of mending is enough. A hash of its name puts an entry into the train
 or the test split, whatever becomes of the others.
 """
@@ -14,9 +14,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from gen.data import jsonlines
+from gen.data import opened
 from gen.data.faults import Fault, Faults
+from gen.data.filekinds import DATA, TEXT, NotData, kind_of
+from gen.data.notes import left_out
 from gen.data.source import digest, train_or_test
+from gen.data.textrows import ROWS, NoColumn
+
+SHOWN = 20  # files that are left out, spelled out in one message
+ENDINGS = (*DATA, ".json")
 
 
 @runtime_checkable
@@ -33,6 +39,7 @@ class Entries[T: Entry]:
 
     name: str  # what a person typed to get it, for messages
     entries: tuple[T, ...]
+    notes: tuple[str, ...] = ()  # what a person should know of it, a sentence each
 
     @property
     def fingerprint(self) -> str:
@@ -49,30 +56,38 @@ class Entries[T: Entry]:
         return iter(self.entries)
 
 
-def read_lines[T](place: str | Path, parse: Callable[[str, Mapping[str, Any]], T]) -> list[T]:
-    """The entries of a file, or of all .jsonl files in a folder, hidden ones apart, in order; blank lines are none.
+def read_rows[T: Entry](place: str | Path, key: str, parse: Callable[[str, Mapping[str, Any]], T]) -> Entries[T]:
+    """The entries of a file, or of those in a folder that have rows with `key`, hidden ones apart, in order.
 
-    Raises ValueError when there is no file or no line, and for all faulty lines at once.
+    A file alone, of whatever ending, is read as JSON lines unless it is something else (filekinds.py). Raises
+    ValueError when there is no file or no row, and for all faulty rows at once.
     """
-    root, files = _files(Path(place).expanduser())
+    root, kinds, others = _kinds(Path(place).expanduser(), key)
     found, faults = [], Faults(place)
-    for file in files:
+    for file, kind in kinds.items():
         name = file.relative_to(root).as_posix()
-        for number, line in jsonlines.lines(file):
-            try:
-                found.append(parse(f"{name}:{number}", jsonlines.parse(line)))
-            except Fault as fault:
-                faults.add(f"{file}:{number}{fault}")
+        try:
+            for number, row in ROWS[kind](file, key):
+                try:
+                    found.append(parse(f"{name}:{number}", row()))
+                except Fault as fault:
+                    faults.add(f"{file}:{number}{fault}")
+        except NoColumn as fault:
+            others[name] = str(fault).removeprefix(str(file))
     faults.check()
     if not found:
-        raise ValueError(f"there is nothing in {place}; expected JSON lines, in a file or in .jsonl files of a folder")
-    return found
+        listed = "".join(f"\n{root / name}{fault}" for name, fault in list(others.items())[:SHOWN])
+        raise ValueError(
+            f"there is nothing in {place}; expected JSON lines or other rows, in a file or in files of a folder{listed}"
+        )
+    total = len({file.relative_to(root).as_posix() for file in kinds} | others.keys())
+    return Entries(str(place), tuple(found), tuple(left_out(str(place), others, total)))
 
 
-def divided[T: Entry](entries: list[T], where: str, split: str, test_fraction: float) -> Entries[T]:
+def divided[T: Entry](entries: Entries[T], where: str, split: str, test_fraction: float) -> Entries[T]:
     """The entries of `split`, "train" or "test". Raises ValueError for another split, or one that holds nothing."""
     chosen = train_or_test([entry.name for entry in entries], split, test_fraction, where)
-    return Entries(f"{where} ({split})", tuple(entries[i] for i in chosen))
+    return Entries(f"{where} ({split})", tuple(entries[i] for i in chosen), entries.notes)
 
 
 def checked_text(text: object, what: str) -> str:
@@ -88,10 +103,24 @@ def checked_text(text: object, what: str) -> str:
     return text
 
 
-def _files(place: Path) -> tuple[Path, list[Path]]:
-    """A folder, and files within it in order of their names."""
+def _kinds(place: Path, key: str) -> tuple[Path, dict[Path, str], dict[str, str]]:
+    """A folder, {file within it: kind} in order of names, and {name: why not} of data that has no rows with `key`."""
     if place.is_file():
-        return place.parent, [place]
-    found = (path for path in place.rglob("*.jsonl") if path.is_file())
-    shown = [path for path in found if not any(part.startswith(".") for part in path.relative_to(place).parts)]
-    return place, sorted(shown, key=lambda path: path.relative_to(place).as_posix())
+        try:
+            kind = kind_of(place, key)
+        except NotData as fault:
+            if opened.ending(place) in ENDINGS:
+                raise ValueError(f"{place}{fault}") from fault
+            kind = TEXT
+        return place.parent, {place: "jsonl" if kind == TEXT else kind}, {}
+    files = (path for path in place.rglob("*") if opened.ending(path) in ENDINGS and path.is_file())
+    names = {path.relative_to(place).as_posix(): path for path in files}
+    kinds, others = {}, {}
+    for name in sorted(names):
+        if any(part.startswith(".") for part in Path(name).parts):
+            continue
+        try:
+            kinds[names[name]] = kind_of(names[name], key)
+        except NotData as fault:
+            others[name] = str(fault)
+    return place, kinds, others

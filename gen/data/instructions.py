@@ -107,6 +107,7 @@ class Solved:
         """Raises ValueError for another split, no documents, a share outside [0, 1], or two that exceed 1 together."""
         self.name = f"instructions ({split})"
         self.skipped: dict[str, str] = {}
+        self.notes: list[str] = []
         if split not in ("train", "test"):
             raise ValueError(f'instructions has no split {split!r}; its splits are "train" and "test"')
         if documents < 1:

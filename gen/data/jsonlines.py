@@ -7,22 +7,14 @@ All readers of JSON lines are built on these two, so that a byte order mark, UTF
 without end and brackets without end mean the same for captions, conversations, rankings, labels and prompts.
 """
 
-import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gen import jsonfile
+from gen.data import opened
 from gen.data.faults import Fault
-
-LONGEST = 2**24  # bytes of a line
-
-_MARKS = {  # the longer first, as one begins like another
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
+from gen.data.opened import LONGEST
 
 
 def lines(file: Path) -> Iterator[tuple[int, bytes]]:
@@ -31,27 +23,14 @@ def lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def every_line(file: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a regular file, by number from 1; of one that is too long, the first LONGEST + 1 bytes.
+    """The lines of a file (gen.data.opened), by number from 1, compressed or in UTF-16 as well.
 
-    Raises NotReadable for a file in UTF-16 or UTF-32, and for what is missing or no regular file.
+    Raises NotReadable, or another ValueError, for what is missing, not a regular file or not whole, and for a file in
+    UTF-16 without its mark.
     """
-    with jsonfile.open_regular(file) as content:
-        if encoding := encoding_of(content.read(4)):
-            raise jsonfile.NotReadable(f"{file} is {encoding}; save it as UTF-8")
-        content.seek(0)
-        number = 0
-        while line := content.readline(LONGEST + 1):
-            number += 1
-            yield number, line
-            while not line.endswith(b"\n") and (line := content.readline(LONGEST)):
-                continue  # the rest of a line that is too long
-
-
-def encoding_of(start: bytes) -> str | None:
-    """The encoding of a file by its first four bytes, where it is another than UTF-8: by its mark, or by its zeros."""
-    marked = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
-    zeros = [byte == 0 for byte in start]
-    return marked or ("UTF-16" if zeros in ([False, True] * 2, [True, False] * 2) else None)
+    if why := opened.not_text(opened.head(file)):
+        raise jsonfile.NotReadable(f"{file} holds no lines of text: {why}")
+    yield from enumerate(opened.lines(file), 1)
 
 
 def text(line: bytes) -> str:
@@ -66,9 +45,10 @@ def text(line: bytes) -> str:
         raise Fault(f": {what}; save the file as UTF-8") from error
 
 
-def parse(line: bytes) -> dict[str, Any]:
-    """The object that a line of JSON holds. Raises Fault, which follows the name of the line."""
+def parse(line: bytes, paired: bool = True) -> dict[str, Any]:
+    """The object that a line of JSON holds; with `paired` it has no half surrogate pair (gen.jsonfile). Raises Fault,
+    which follows the name of the line."""
     try:
-        return jsonfile.parse(text(line), dict[str, Any], "the line", finite=False)
+        return jsonfile.parse(text(line), dict[str, Any], "the line", finite=False, paired=paired)
     except jsonfile.NotReadable as error:
         raise Fault(f": {error}; write one JSON object a line") from error

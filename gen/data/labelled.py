@@ -1,6 +1,6 @@
 """Texts with labels, for a model to tell which a text belongs to, and one door to them.
 
-    labelled:PATH       JSON lines: {"text": ..., "label": ...}     options test_fraction
+    labelled:PATH       rows: {"text": ..., "label": ...}           options test_fraction
     stdlib              pieces of Python's standard library         options test_fraction, packages, pieces
 
 Of the standard library (stdlib.py) these are pieces of whole lines, 200 to 400 bytes each, labelled by the package that
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gen.data.corpus import Document
-from gen.data.entries import Entries, checked_text, divided, read_lines
+from gen.data.entries import Entries, checked_text, divided, read_rows
 from gen.data.faults import Fault
 from gen.data.kinds import Kind, open_kind
 from gen.data.source import digest, is_test
@@ -67,7 +67,7 @@ def _parsed(name: str, entry: Mapping[str, Any]) -> Labelled:
 
 
 def _files(place: str, split: str, test_fraction: float = 0.1) -> Entries[Labelled]:
-    where, texts = f"labelled:{place}", read_lines(place, _parsed)
+    where, texts = f"labelled:{place}", read_rows(place, "label", _parsed)
     chosen = divided(texts, where, split, test_fraction)
     tests = {text.name for text in texts if is_test(text.name, test_fraction)}
     _checked((t for t in texts if t.name not in tests), (t for t in texts if t.name in tests), where)

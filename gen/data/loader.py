@@ -18,18 +18,17 @@ from gen.data.source import Source
 class Loader(Shuffled):
     """Shuffled batches without end, for training.
 
-    `records` are those before any replacement; `replaced.count` and `replaced.first` say which damaged records this
-    process replaced.
+    `records` are those before any replacement; `damage` says which of them this process found damaged.
     """
 
     def __init__(self, source: Source, batch_size: int, seed: int, transform: Transform):
         super().__init__(len(source), batch_size, seed)
         self.source = source
         self._reader = Reader(source, transform)
-        self.replaced = self._reader.replaced
+        self.damage = self._reader.damage
 
     def _example(self, index: int, position: int, row: int) -> Example:
-        return self._reader.example(index, self.seed, position, row)
+        return self._reader.example(index, self.seed, position, row, position=position)
 
 
 class Once(Each):
@@ -42,7 +41,7 @@ class Once(Each):
         super().__init__(source.name, len(source), batch_size)
         self.source = source
         self._reader = Reader(source, transform)
-        self.replaced = self._reader.replaced
+        self.damage = self._reader.damage
 
     def _example(self, index: int) -> Example:
-        return self._reader.example(index, 0, index)
+        return self._reader.example(index, 0, index, position=0)

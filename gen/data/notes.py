@@ -4,7 +4,7 @@ kept, notes = within([("a.jsonl:1", 40), ("a.jsonl:2", 80)], size=lambda one: on
 notes       ["1 of 2 conversations is longer than the model's context of 64 tokens and left out, the first ..."]
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 
 def which_of(split: str) -> str:
@@ -15,6 +15,15 @@ def which_of(split: str) -> str:
 def told(notes: list[str], more: list[str]) -> list[str]:
     """The notes with those that are new."""
     return list(dict.fromkeys([*notes, *more]))
+
+
+def left_out(where: str, faults: Mapping[str, str], total: int) -> list[str]:
+    """A sentence about the files, of `total`, that are not read, by why; none where there are none."""
+    if not faults:
+        return []
+    name, fault = next(iter(faults.items()))
+    verb = "is" if len(faults) == 1 else "are"
+    return [f"{where}: {len(faults)} of {total} files {verb} left out, the first {name}{fault}"]
 
 
 def within[T](

@@ -5,6 +5,7 @@ pipeline.train(batch_size=64).batch(1000)              # {"image": uint8 (64, 16
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 from gen import tokenizers
@@ -13,7 +14,7 @@ from gen.config import resumable
 from gen.data.catalog import open_source
 from gen.data.examples import CaptionedImage
 from gen.data.loader import Loader, Once
-from gen.data.source import Source
+from gen.data.source import Source, sampled
 from gen.tokenizers import Tokenizer
 
 
@@ -78,8 +79,21 @@ class Pipeline:
     def fingerprint(self) -> str:
         return self.source.fingerprint
 
+    @functools.cached_property
+    def held_out(self) -> Source:
+        return open_split(self.cfg, self.cfg.eval_split)
+
+    @functools.cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Of what is held out, and of the content of a few records, of which a source may know the sizes alone."""
+        return {
+            "held-out data": self.held_out.fingerprint,
+            "sampled training records": sampled(self.source),
+            "sampled held-out records": sampled(self.held_out),
+        }
+
     def train(self, batch_size: int) -> Loader:
         return Loader(self.source, batch_size, self.cfg.seed, self._augmented)
 
     def evaluate(self, batch_size: int) -> Once:
-        return Once(open_split(self.cfg, self.cfg.eval_split), batch_size, self._plain)
+        return Once(self.held_out, batch_size, self._plain)

@@ -17,6 +17,7 @@ With `demonstrations`, every row has a conversation beside it, in a shuffled ord
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -84,9 +85,17 @@ class RankingPipeline:
         ranked = RowLoader(self._train, batch_size, self.cfg.seed)
         return ranked if self._shown is None else Beside(ranked, self._beside(self._shown, batch_size))
 
+    @functools.cached_property
+    def _held_out(self) -> tuple["Ranked", list[str], str]:
+        return self._ranked("test")
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"held-out data": self._held_out[2]}
+
     def evaluate(self, batch_size: int) -> RowOnce | BesideOnce:
         """Each ranking of the test split once; the demonstrations beside them begin anew as often as it takes."""
-        ranked, notes, _ = self._ranked("test")
+        ranked, notes, _ = self._held_out
         self.notes = told(self.notes, notes)
         once = RowOnce(ranked, batch_size)
         if self._shown is None:
@@ -106,7 +115,7 @@ class RankingPipeline:
         size = lambda pair: max(len(answer.tokens_N) for answer in pair[1].answers)
         kept, notes = within(named, size, self.length, f"{which_of(split)}rankings", room)
         ranked = Ranked(rankings.name, [one for _, one in kept], self.tokenizer, self.length)
-        return ranked, notes, rankings.fingerprint
+        return ranked, [*rankings.notes, *notes], rankings.fingerprint
 
     def _demonstrations(self, split: str) -> tuple["Demonstrations", list[str], str]:
         shown = open_conversations(self.cfg.demonstrations, split, **self.cfg.demonstration_options)

@@ -17,6 +17,7 @@ Training with `pretrain` has rows of text beside each prompt, as PPO-ptx mixes t
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,8 +86,16 @@ class PromptPipeline:
         each = self.cfg.pretrain_rows
         return Beside(prompts, Grouped(self._pretrain.train(batch_size * each), batch_size, each, "pretrain"))
 
+    @functools.cached_property
+    def _held_out(self) -> tuple["Prompts", list[str], str]:
+        return self._prompts("test")
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"held-out data": self._held_out[2]}
+
     def evaluate(self, batch_size: int) -> RowOnce:
-        prompts, notes, _ = self._prompts("test")
+        prompts, notes, _ = self._held_out
         self.notes = told(self.notes, notes)
         return RowOnce(prompts, batch_size)
 
@@ -100,7 +109,7 @@ class PromptPipeline:
         size = lambda pair: len(pair[1].tokens_N) - pair[1].prompt
         named, long_answers = within(named, size, self.new, f"{which}answers", f"{self.new} new tokens")
         prompts = Prompts(conversations.name, [one for _, one in named], self.tokenizer, room, self.new)
-        return prompts, long_prompts + long_answers, conversations.fingerprint
+        return prompts, [*conversations.notes, *long_prompts, *long_answers], conversations.fingerprint
 
 
 def asked(messages: Sequence[Message], template: Template, tokenizer: Tokenizer) -> Dialogue:

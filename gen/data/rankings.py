@@ -16,13 +16,14 @@ The lines of a file, in which further keys are ignored; answers in an inner list
 A program that collects ratings appends `to_line(messages, answers, ranks)` to such a file.
 """
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gen.data.conversations import parse_messages
-from gen.data.entries import Entries, checked_text, divided, read_lines
+from gen.data.entries import Entries, checked_text, divided, read_rows
 from gen.data.faults import Fault
 from gen.data.instructions import Instruction, instructions
 from gen.data.kinds import Kind, open_kind
@@ -97,11 +98,11 @@ def _tied(entry: Mapping[str, Any]) -> list[list[Any]]:
 
 def _preferences(place: str, split: str, test_fraction: float = 0.05, held_out: str = "") -> Entries[Ranking]:
     if not held_out:
-        return divided(read_lines(place, _ranking), f"preferences:{place}", split, test_fraction)
+        return divided(read_rows(place, "messages", _ranking), f"preferences:{place}", split, test_fraction)
     if split not in ("train", "test"):
         raise ValueError(f'preferences:{place} has no split {split!r}; its splits are "train" and "test"')
     file = place if split == "train" else held_out
-    return Entries(f"preferences:{file} ({split})", tuple(read_lines(file, _ranking)))
+    return dataclasses.replace(read_rows(file, "messages", _ranking), name=f"preferences:{file} ({split})")
 
 
 def _instructions(place: str, split: str, count: int = 2000, held_out: int = 500, seed: int = 0) -> Entries[Ranking]:

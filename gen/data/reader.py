@@ -1,7 +1,7 @@
 """One example of a source, whatever becomes of its files.
 
 A damaged record is replaced by a fixed rule, a hash of (index, attempt), so that a batch stays a function of (seed,
-position); replacements are counted and reported. A read that fails is tried again, then fatal: a storage that is
+position); it is noted once, when it is met first. A read that fails is tried again, then fatal: a storage that is
 away must stop a run, not thin out its data.
 """
 
@@ -11,24 +11,45 @@ import time
 from gen import rng
 from gen.data.examples import Example, Transform
 from gen.data.source import Damaged, Record, Source
+from gen.messages import note
 
+SHOWN = 20  # damaged records that are noted one by one
 REPLACEMENTS = 8  # tried for one damaged record before the run ends
 PAUSES = (0.1, 0.5, 2.0)  # seconds before each new try of a failed read
 
 
-class Replaced:
-    """What this process has replaced so far: `count` times, `first` naming the first ten records and their faults."""
+class Damage:
+    """The damaged records that this process has met: each is noted when it is met first, whatever the reason says then.
+
+    `named` holds {record: what it is called and its fault}, in the order in which they were met.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # examples are read by several threads
-        self.count = 0
-        self.first: list[str] = []
+        self._at: dict[int, set[int]] = {}
+        self.named: dict[int, str] = {}
 
-    def add(self, reason: str) -> None:
+    def add(self, record: int, reason: str, position: int) -> None:
+        """Takes down a damaged record of the batch at `position`."""
         with self._lock:
-            self.count += 1
-            if reason not in self.first and len(self.first) < 10:
-                self.first.append(reason)
+            self._at.setdefault(position, set()).add(record)
+            if record in self.named:
+                return
+            self.named[record] = reason
+            if len(self.named) <= SHOWN:
+                note(f"{reason}; another record takes its place")
+            elif len(self.named) == SHOWN + 1:
+                note(f"more than {SHOWN} records are damaged; from here on they are counted, not named")
+
+    def take(self, position: int) -> set[int]:
+        """The damaged records that were met for the batch at `position` since they were taken last."""
+        with self._lock:
+            return self._at.pop(position, set())
+
+    def summary(self) -> str:
+        """How many there are, for the end of a program; "" where there are none."""
+        count = len(self.named)
+        return f"{count} damaged {'file' if count == 1 else 'files'} gave way to others" if count else ""
 
 
 class Reader:
@@ -37,10 +58,11 @@ class Reader:
     def __init__(self, source: Source, transform: Transform):
         self.source = source
         self.transform = transform
-        self.replaced = Replaced()
+        self.damage = Damage()
 
-    def example(self, index: int, seed: int, *numbers: int) -> Example:
-        """The example of record `index`, or of its replacement, augmented by the draws of (seed, *numbers).
+    def example(self, index: int, seed: int, *numbers: int, position: int) -> Example:
+        """The example of record `index`, or of its replacement, augmented by the draws of (seed, *numbers), for the
+        batch at `position`.
 
         Raises ValueError, naming the record, when its replacements are damaged as well, and OSError when reading
         keeps failing.
@@ -54,7 +76,7 @@ class Reader:
                 return self.transform(record, rng.host(seed, "augment", *numbers))
             except Damaged as damage:
                 reason = f"{name}: {damage}"
-                self.replaced.add(reason)
+                self.damage.add(candidate, reason, position)
             candidate = replacement(index, attempt, len(self.source))
         raise ValueError(
             f"record {index} of {self.source.name} and the {REPLACEMENTS} tried in its place are damaged; "

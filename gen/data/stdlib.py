@@ -28,6 +28,7 @@ class Stdlib:
         """
         self.name = f"stdlib ({split})"
         self.skipped: dict[str, str] = {}
+        self.notes: list[str] = []
         self._folder = Path(folder or sysconfig.get_path("stdlib"))
         names = sorted(path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*.py"))
         names = [name for name in names if _belongs(Path(name))]

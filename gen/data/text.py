@@ -8,8 +8,9 @@ T is the length of a row.
 """
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from gen.data.corpora import open_corpus
 from gen.data.corpus import Corpus, Document
 from gen.data.fim import NO_MARKS
 from gen.data.mixture import MixturePart, block_shares
+from gen.data.notes import told
 from gen.data.source import digest
 from gen.data.text_loader import TextLoader, TextOnce
 from gen.data.tokens import TokenStore, prepare, stretches
@@ -83,7 +85,7 @@ class TextPipeline:
         """
         _check(cfg, tokenizer, length)
         self.cfg, self.tokenizer, self.length = cfg, tokenizer, length
-        corpora = list(open_corpora(cfg, cfg.train_split).values())
+        corpora = self._corpora = list(open_corpora(cfg, cfg.train_split).values())
         self._shares = tuple(block_shares({name: part.weight for name, part in _parts(cfg).items()}).values())
         self._stores = [self._prepared(corpus) for corpus in corpora]
         for corpus, store in zip(corpora, self._stores, strict=True):
@@ -94,12 +96,23 @@ class TextPipeline:
                 )
         parts = (f"{share} {corpus.fingerprint}" for share, corpus in zip(self._shares, corpora, strict=True))
         self.fingerprint = digest("text", tokenizer.fingerprint, *parts)
-        # what a person should be told, a sentence each
-        self.notes = [
-            f"{corpus.name}: {len(store.skipped)} damaged documents are left out, first {': '.join(first)}"
-            for corpus, store in zip(corpora, self._stores, strict=True)
-            for first in list(store.skipped.items())[:1]
-        ]
+        # what a person should know, a sentence each
+        self.notes = _notes(corpora, self._stores)
+
+    @functools.cached_property
+    def held_out(self) -> list[Corpus]:
+        return list(open_corpora(self.cfg, self.cfg.eval_split).values())
+
+    @functools.cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Of what is held out, and of each part of a mixture."""
+        parts = {
+            f"part {name} of the {which}": corpus.fingerprint
+            for which, corpora in (("training data", self._corpora), ("held-out data", self.held_out))
+            for name, corpus in zip(self.cfg.mixture, corpora, strict=False)
+        }
+        whole = digest("text", self.tokenizer.fingerprint, *(corpus.fingerprint for corpus in self.held_out))
+        return {"held-out data": whole, **parts}
 
     def train(self, batch_size: int) -> TextLoader:
         return TextLoader(
@@ -107,11 +120,21 @@ class TextPipeline:
         )
 
     def evaluate(self, batch_size: int) -> TextOnce:
-        stores = [self._prepared(corpus) for corpus in open_corpora(self.cfg, self.cfg.eval_split).values()]
+        stores = [self._prepared(corpus) for corpus in self.held_out]
+        self.notes = told(self.notes, _notes(self.held_out, stores))
         return TextOnce(stores, self.tokenizer, batch_size, self.length, self.cfg.overlap)
 
     def _prepared(self, corpus: Corpus) -> TokenStore:
         return prepare(corpus, self.tokenizer, cache_folder(self.cfg))
+
+
+def _notes(corpora: Sequence[Corpus], stores: Sequence[TokenStore]) -> list[str]:
+    damaged = [
+        f"{corpus.name}: {len(store.skipped)} damaged documents are left out, first {': '.join(first)}"
+        for corpus, store in zip(corpora, stores, strict=True)
+        for first in list(store.skipped.items())[:1]
+    ]
+    return [*(note for corpus in corpora for note in corpus.notes), *damaged]
 
 
 def cache_folder(cfg: TextConfig) -> Path:

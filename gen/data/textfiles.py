@@ -1,45 +1,63 @@
 """Text files of one's own: a file, or all files of a folder whose names match a pattern.
 
-    notes.txt  manual.md  main.py       a document each; any other ending is the same
-    letters.jsonl                       a document a line: {"text": "Dear ..."}
+    notes.txt  manual.md  main.py       a document each, as with other endings of prose and code (filekinds.py)
+    letters.jsonl  letters.ndjson       a document a line: {"text": "Dear ..."}; a list of such objects in .json
+    letters.csv  letters.tsv            a document a row, in the column "text" of those that the first line names
     articles.parquet                    a document a row, in the column "text"
+
+Each may be compressed, as letters.jsonl.gz, .bz2, .xz or .zst.
 
     TextFiles("/data/letters", "train", test_fraction=0.1, field="text", pattern="**/*")
 
 A hash of its name, as "letters.jsonl:7", puts a document into the train or the test split, whatever becomes of the
 others. Where there is one document alone, a single text file, the test split is its last part, from a new line on.
-Hidden files are passed over. Every fault is found before any is reported, each with its place.
+Hidden files are passed over; files of a folder that are neither text nor data are left out, and noted. Every fault is
+found before any is reported, each with its place.
 """
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gen.config import nearest
+from gen.data import opened
 from gen.data.corpus import Document
+from gen.data.faults import SHOWN, Fault, Faults
+from gen.data.filekinds import FORMATS, TEXT, NotData, Unknown, kind_of
+from gen.data.notes import left_out
 from gen.data.source import digest, is_test
-from gen.data.textrows import ROWS, Content, Fault
+from gen.data.textrows import ROWS, text_of
 
-SHOWN = 20  # faults spelled out in one message
+ADVICE = f"say what it is by options.format, one of {', '.join(FORMATS)}, or leave it out by options.pattern"
+BY_ENDING = {".jsonl": "jsonl", ".parquet": "parquet"}  # what needs no word in a fingerprint, nor does text elsewhere
 
 
 class TextFiles:
-    """One split of the documents at `place`; `field` is the key of JSON lines and the column of Parquet files."""
+    """One split of the documents at `place`; `field` is the key of JSON and the column of tables, `format` what all
+    files are, "" where each says it itself. `notes` are for a person."""
 
-    def __init__(self, place: str | Path, split: str, test_fraction: float, field: str, pattern: str):
-        """Raises ValueError when there is no file, no such split, or a fraction outside [0, 1]."""
+    def __init__(self, place: str | Path, split: str, test_fraction: float, field: str, pattern: str, format: str = ""):
+        """Raises ValueError when there is no file, no such split or format, or a fraction outside [0, 1]."""
         self.name = f"text:{place} ({split})"
         self.skipped: dict[str, str] = {}
         if split not in ("train", "test"):
             raise ValueError(f'text:{place} has no split {split!r}; its splits are "train" and "test"')
         if not 0 <= test_fraction <= 1:
             raise ValueError(f"text:{place}: test_fraction is {test_fraction}, expected a number from 0 to 1")
+        if format and format not in FORMATS:
+            raise ValueError(f"text:{place}: data.options.format={format!r} is none; {nearest(format, FORMATS)}")
         self._test, self._fraction, self._field = split == "test", test_fraction, field
         self._root, self._files = _files(Path(place).expanduser(), pattern)
         if not self._files:
             raise ValueError(f"there is no text at {place}; expected a file, or a folder with files like {pattern}")
-        self._one = len(self._files) == 1 and all(file.suffix.lower() not in ROWS for file in self._files.values())
-        contents = (part for name, file in self._files.items() for part in (name, _sha(file)))
+        self._kinds, faults = _kinds(self._files, field, format)
+        self.notes = left_out(f"text:{place}", faults, len(self._files))
+        if not self._kinds:
+            listed = "\n".join(f"{self._root / name}{fault}" for name, fault in list(faults.items())[:SHOWN])
+            raise ValueError(f"there is no text at {place}\n{listed}")
+        self._one = [*self._kinds.values()] == [TEXT]
+        contents = (part for name, kind in self._kinds.items() for part in self._print(name, kind))
         self.fingerprint = digest("text", split, str(test_fraction), field, *contents)
 
     def __len__(self) -> int:
@@ -47,19 +65,17 @@ class TextFiles:
 
     def documents(self) -> Iterator[Document]:
         """Raises ValueError, after the last document, when some cannot be read, and when there is none."""
-        faults, count = [], 0
+        faults, count = Faults(self.name), 0
         for name, content in self._entries():
             try:
                 text = self._part(content())
-            except Fault as fault:
-                faults.append(f"{self._root / name}{fault}")
+            except (Fault, opened.Undecodable) as fault:
+                faults.add(f"{self._root / name}{fault}")
                 continue
             if text:
                 count += 1
                 yield Document(name, text)
-        if faults:
-            more = f"\n... and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-            raise ValueError(f"{self.name} has {len(faults)} faults; mend them\n" + "\n".join(faults[:SHOWN]) + more)
+        faults.check()
         if not count:
             raise ValueError(f"{self.name} holds no text; change test_fraction={self._fraction} or add documents")
 
@@ -67,14 +83,17 @@ class TextFiles:
     def _count(self) -> int:
         return sum(1 for _ in self._entries())
 
-    def _entries(self) -> Iterator[tuple[str, Content]]:
+    def _entries(self) -> Iterator[tuple[str, Callable[[], str]]]:
         """The names of the documents in the split, each with what reads it."""
-        for file_name, file in self._files.items():
-            if (ending := file.suffix.lower()) in ROWS:
-                rows = ((f"{file_name}:{number}", row) for number, row in ROWS[ending](file, self._field))
-                yield from ((name, row) for name, row in rows if self._chosen(name))
-            elif self._one or self._chosen(file_name):
-                yield file_name, functools.partial(_whole, file)
+        for file_name, kind in self._kinds.items():
+            file = self._files[file_name]
+            if kind == TEXT:
+                if self._one or self._chosen(file_name):
+                    yield file_name, functools.partial(opened.text, file)
+                continue
+            for number, row in ROWS[kind](file, self._field, alone=True):
+                if self._chosen(name := f"{file_name}:{number}"):
+                    yield name, functools.partial(text_of, row, self._field, kind)
 
     def _chosen(self, name: str) -> bool:
         return is_test(name, self._fraction) == self._test
@@ -87,6 +106,24 @@ class TextFiles:
         if 0 < cut < len(text):
             cut = text.find("\n", cut, len(text) - 1) + 1 or cut
         return text[cut:] if self._test else text[:cut]
+
+    def _print(self, name: str, kind: str) -> list[str]:
+        """What a file adds to the fingerprint: another kind of the same content makes other documents."""
+        file = self._files[name]
+        return [name, _sha(file), *([] if kind == BY_ENDING.get(file.suffix.lower(), TEXT) else [kind])]
+
+
+def _kinds(files: dict[str, Path], field: str, format: str) -> tuple[dict[str, str], dict[str, str]]:
+    """{name: kind} of those that are read, {name: why not} of the others."""
+    kinds, faults = {}, {}
+    for name, file in files.items():
+        try:
+            kinds[name] = format or kind_of(file, field)
+        except Unknown as fault:
+            faults[name] = f"{fault}; {ADVICE}"
+        except NotData as fault:
+            faults[name] = str(fault)
+    return kinds, faults
 
 
 def _files(place: Path, pattern: str) -> tuple[Path, dict[str, Path]]:
@@ -102,18 +139,6 @@ def _files(place: Path, pattern: str) -> tuple[Path, dict[str, Path]]:
 
 def _hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__pycache__" for part in Path(name).parts)
-
-
-def _whole(file: Path) -> str:
-    content = file.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise Fault(
-            f":{line}: byte {error.start} is not UTF-8; save the file in that encoding, "
-            "as with iconv -f latin1 -t utf-8, or leave it out by options.pattern"
-        ) from error
 
 
 def _sha(file: Path) -> str:

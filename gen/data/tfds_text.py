@@ -22,6 +22,7 @@ class TfdsText:
         the feature."""
         self.name = f"tfds:{folder} ({split})"
         self.skipped: dict[str, str] = {}
+        self.notes: list[str] = []
         builder = open_builder(folder)
         features = builder.info.features
         if text not in features:

@@ -72,16 +72,20 @@ def _marks(path: Path) -> dict[str, str | None]:
 def _json(path: Path) -> dict[str, Any]:
     try:
         return jsonfile.read(path, size=SIZE, advice="take it from the model or the run again")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read the tokenizer {path}: {error}") from error
+    except jsonfile.NotReadable as error:
+        raise ValueError(f"cannot read the tokenizer: {error}") from error
+    except OSError as error:
+        raise ValueError(f"cannot read the tokenizer {path}: {error.strerror or error}") from error
 
 
 def _read(path: Path) -> bytes:
     try:
         with jsonfile.open_regular(path) as file:
             data = file.read(SIZE + 1)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read the tokenizer {path}: {error}") from error
+    except jsonfile.NotReadable as error:
+        raise ValueError(f"cannot read the tokenizer: {error}") from error
+    except OSError as error:
+        raise ValueError(f"cannot read the tokenizer {path}: {error.strerror or error}") from error
     if len(data) > SIZE:
         raise ValueError(f"cannot read the tokenizer {path}: it is larger than {SIZE:,} bytes")
     return data

@@ -89,7 +89,10 @@ class RunConfig(Bounded):
 
 
 # What the digest of a run's config leaves out, in the records of its samples; as in version 0.1.0.
-UNDIGESTED = ("train.steps", "train.trace", "train.nonfinite_limit", "checkpoint", "log", "evals", "mesh", "upstream")
+UNDIGESTED = (
+    *("train.steps", "train.trace", "train.nonfinite_limit", "optim.steps"),
+    *("checkpoint", "log", "evals", "mesh", "upstream"),
+)
 
 
 def covered(key: str, sections: Sequence[str]) -> bool:

@@ -1,6 +1,6 @@
 """Where the metrics of a run go: to the metrics file and to whoever watches."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -18,8 +18,15 @@ class Log:
     the start or the last `rewind`.
     """
 
-    def __init__(self, cfg: RunConfig, metrics: Metrics, display: Display):
-        self._cfg, self._metrics, self._display = cfg, metrics, display
+    def __init__(
+        self,
+        cfg: RunConfig,
+        metrics: Metrics,
+        display: Display,
+        counted: Callable[[], Mapping[str, int]] = lambda: {},
+    ):
+        """`counted` gives what is logged with a step's metrics beside them."""
+        self._cfg, self._metrics, self._display, self._counted = cfg, metrics, display, counted
         self._pending: tuple[int, Mapping[str, jax.Array]] | None = None
         self.streak = 0
         self.outlier: int | None = None
@@ -49,7 +56,7 @@ class Log:
         """Logs the metrics of a step if it is due."""
         numbers = scalars(values)
         if self.due(step):
-            self._metrics.write(step, numbers)
+            self._metrics.write(step, {**numbers, **self._counted()})
             self._display.update(step, {name: v for name, v in numbers.items() if name.endswith("loss")})
         self.streak = max(self.streak, int(numbers["streak"]))
         if numbers["outlier"] and self.outlier is None:

@@ -18,7 +18,7 @@ from gen import chips, flops, hosts, status
 from gen import mesh as meshes
 from gen.spec import Params
 from gen.tasks.base import Task
-from gen.train import digest
+from gen.train import damage, digest, rates, restore
 from gen.train import state as states
 from gen.train.checkpoint import Checkpointer
 from gen.train.config import RunConfig
@@ -79,13 +79,14 @@ class Training:
     """One run, from where it is taken up. What a pack of several runs does otherwise (gen.train.pack) is a method."""
 
     def __init__(self, task: Task, cfg: RunConfig, around: Surroundings):
-        self.cfg, self.around = cfg, around
+        self.task, self.cfg, self.around = task, cfg, around
         self.key = self.draw_key()
         self.program = self.program_of(task)
         self.display = Display(cfg.task.name, cfg.train.steps)
         self.evaluation = Evaluation(task, cfg, around.frozen, around.held_out, around.mesh)
         self.checkpoints = self.open_checkpoints(around.run)
         self.history = History(around.run.path)
+        self.damage = damage.of(around.data, {})
 
     def run(self) -> int:
         cfg, steps = self.cfg, self.cfg.train.steps
@@ -93,9 +94,11 @@ class Training:
             start, state = self.begin()
             self.start = start
             self.record_start(start)
+            self.count_damage(start)
             if start >= steps and self.is_closed():
                 self.display.say(f"{cfg.task.name}: finished at step {start}")
                 return status.DONE
+            self.note_rates(start, state)
             with (
                 Preemption() as preemption,
                 self.open_log(start) as self.log,
@@ -109,8 +112,10 @@ class Training:
                     if now and now % cfg.evals.every == 0:
                         self.evaluate(state)
                     trace.before(now, state)
-                    state, values = step_fn(state, self.around.frozen, batches(self.history.position(now)), self.key)
+                    position = self.history.position(now)
+                    state, values = step_fn(state, self.around.frozen, batches(position), self.key)
                     self.log.stepped(now, values)
+                    self.damage.stepped(position)
                     now += 1
                     stop = preemption.requested()
                     if stop or now == steps or self.checkpoints.due(now):
@@ -129,8 +134,23 @@ class Training:
                 self.evaluate(state)
                 return status.PREEMPTED if preemption.requested() else status.DONE
 
+    def manifest(self) -> RunDir:
+        """Where the launches are recorded."""
+        return self.around.run
+
     def record_start(self, step: int) -> None:
         self.around.run.record_start(step)
+
+    def count_damage(self, step: int) -> None:
+        """Takes up the count of damaged records where the checkpoint of a step left it."""
+        kept = step in restore.steps(self.checkpoints.directory)
+        self.damage = damage.of(self.around.data, self.checkpoints.extra(step) if kept else {})
+
+    def note_rates(self, start: int, state: State) -> None:
+        """Says where the schedule is another than the one that led to this state."""
+        made = {name: int(np.max(player.updates)) for name, player in state.players.items()}
+        for sentence in rates.changes(self.task, self.cfg, self.manifest().launch_of(start - 1), start, made):
+            self.display.say(f"note: {sentence}")
 
     def draw_key(self) -> jax.Array:
         return jax.random.key(self.cfg.seed)
@@ -142,7 +162,8 @@ class Training:
         return Checkpointer(run.checkpoints, **dataclasses.asdict(self.cfg.checkpoint), warn=self.display.say)
 
     def open_log(self, start: int) -> Log:
-        return Log(self.cfg, Metrics(self.around.run.metrics_jsonl, start), self.display)
+        metrics = Metrics(self.around.run.metrics_jsonl, start)
+        return Log(self.cfg, metrics, self.display, lambda: self.damage.metrics())
 
     def begin(self) -> tuple[int, State]:
         """The state: resumed if there is one, else another run's, else drawn; sharded from the start."""
@@ -188,10 +209,13 @@ class Training:
         if samples := evaluation.samples(*seen, self.cfg.evals.samples):
             used = {name: digest.combine(digest.digests(own)) for name, own in states.weights(state).items()}
             shown = show(int(state.step), samples, used)
-        return evaluation.metrics(*seen, self.cfg.evals.batches), shown
+        measured = evaluation.metrics(*seen, self.cfg.evals.batches)
+        return {**measured, **damage.held_out(self.around.held_out)}, shown
 
     def save(self, step: int, state: State, force: bool = False) -> None:
-        self.checkpoints.save(step, state, force=force, extra_json={"skips": self.history.before(step)})
+        self.checkpoints.save(
+            step, state, force=force, extra_json={"skips": self.history.before(step), **self.damage.extra()}
+        )
 
     def diverged(self) -> str:
         """Why the run cannot go on, "" while it can."""
@@ -213,6 +237,7 @@ class Training:
         if at < self.start:  # replay takes each step as the launch had it that trained it in the end
             self.start = at
             self.record_start(at)
+        self.count_damage(at)
         self.log.rewind(at)
         self.checkpoints.keep_only(lambda step, _: step <= at)
         self.display.say(f"{self.cfg.task.name}: step {spike} is an outlier; back to step {at}, with other batches")

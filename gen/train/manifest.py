@@ -27,16 +27,22 @@ from gen.train import files
 CODE = Path(__file__).parents[2]  # the tree that holds gen/, launch/ and uv.lock
 BITS = ("versions", "code", "xla_flags", "devices", "process_count", "mesh", "pack")
 INDIRECT = ("code/commit", "code/dirty_sha256")  # say less than the digest of what is executed
+TRAINING = "training data"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def launch(
-    mesh: Mapping[str, int], config: Mapping[str, Any], data_fingerprint: str, settings: Mapping[str, Any] | None = None
+    mesh: Mapping[str, int],
+    config: Mapping[str, Any],
+    data_fingerprint: str,
+    fingerprints: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One entry of the manifest, as JSON; what cannot be found out is None.
 
     mesh: the size of each axis. config: the run's, resolved. data_fingerprint: whatever names the training data, from
-    the data's own room. settings: those of task and data with which a run may be resumed, in their places.
+    the data's own room; fingerprints: the same of other parts of the data, such as what is held out, by their names.
+    settings: those of task and data with which a run may be resumed, in their places.
     """
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -46,8 +52,10 @@ def launch(
         **surroundings(mesh),
         "steps": config["train"]["steps"],  # which schedules span, and a run may be taken up with anew
         "settings": dict(settings or {}),
+        "schedule_steps": config.get("optim", {}).get("steps"),  # or, where it is not None, so many
         "config_sha256": config_digest(config),
         "data_fingerprint": data_fingerprint,
+        "fingerprints": dict(fingerprints or {}),
     }
 
 
@@ -67,6 +75,22 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         f"{path} was {old.get(path)}, is {new.get(path)}"
         for path in sorted(old.keys() | new.keys())
         if old.get(path) != new.get(path) and path not in INDIRECT
+    ]
+
+
+def fingerprints(entry: Mapping[str, Any]) -> dict[str, str]:
+    """What an entry says of the data, by name; nothing where it says nothing."""
+    trained = entry.get("data_fingerprint")
+    return {**({TRAINING: trained} if trained else {}), **entry.get("fingerprints", {})}
+
+
+def data_changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What two entries say of data that is not the same, a sentence each."""
+    old, new = fingerprints(before), fingerprints(now)
+    return [
+        f"the fingerprint of the {name} was {old[name]}, is {new[name]}"
+        for name in old
+        if name in new and old[name] != new[name]
     ]
 
 

@@ -22,8 +22,8 @@ import optax.contrib
 from jaxtyping import Array, Float
 
 from gen import config, spec, tree
-from gen.bounds import Bounded, Natural, NotNegative, Positive, at_least, below
-from gen.config import ConfigError
+from gen.bounds import Bounded, Count, Natural, NotNegative, Positive, at_least, below
+from gen.config import ConfigError, resumable
 from gen.spec import Spec, Specs
 
 Rules = tuple[tuple[str, NotNegative], ...]
@@ -31,7 +31,9 @@ Rules = tuple[tuple[str, NotNegative], ...]
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig(Bounded):
-    """`lr` is the peak; `warmup` updates lead to it, and `schedule` from it to `final` x lr as the run ends.
+    """`lr` is the peak; `warmup` updates lead to it, and `schedule` from it to `final` x lr at step `steps` (None: as
+    the run ends).
+
 
     `b1`, `b2` and `eps` are AdamW's (also beside Muon, whose own momentum is 0.95), and the first two Lion's; Adafactor
     takes the constants of its paper.
@@ -56,6 +58,7 @@ class OptimConfig(Bounded):
     clip: Positive | None = 1.0
     ema: Annotated[float, at_least(0), below(1)] | None = None
     players: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    steps: Count | None = resumable(None)
 
     def __post_init__(self):
         super().__post_init__()
@@ -79,8 +82,13 @@ class OptimConfig(Bounded):
         return dataclasses.replace(self, **{key: getattr(built, key) for key in changed} | {"players": {}})
 
 
+def span(cfg: OptimConfig, steps: int) -> int:
+    """The step at which the schedule ends, of a run of `steps`."""
+    return steps if cfg.steps is None else cfg.steps
+
+
 def schedule(cfg: OptimConfig, updates: int) -> optax.Schedule:
-    """Learning rate as a function of the update, of which there are `updates` in all."""
+    """Learning rate as a function of the update; after `updates` of them it stays as it is."""
     rest = max(updates - cfg.warmup, 1)
     after: optax.Schedule
     if cfg.schedule == "cosine":

@@ -9,7 +9,7 @@ A member that diverges stays as it is while the others go on. All is on one devi
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -122,6 +122,9 @@ class Pack(Training):
     def program_of(self, task: Task) -> Program:
         return program(task, [member.cfg for member in self.members], self.around.mesh)
 
+    def manifest(self) -> RunDir:
+        return self.members[0].run
+
     def record_start(self, start: int) -> None:
         for member in self.members:
             member.run.record_start(start)
@@ -132,7 +135,7 @@ class Pack(Training):
         return start, state
 
     def open_log(self, start: int) -> "PackLog":
-        return PackLog(self.members, start, self.streak_N, self.display)
+        return PackLog(self.members, start, self.streak_N, self.display, lambda: self.damage.metrics())
 
     def is_closed(self) -> bool:
         return all(
@@ -162,13 +165,14 @@ class Pack(Training):
     def unpack(self) -> list[int]:
         with self.checkpoints:
             restored = self.checkpoints.restore(self.program.state)
-        assert restored is not None, "a pack that has ended has saved"
+            assert restored is not None, "a pack that has ended has saved"
+            self.count_damage(restored[0])
         state = restored[1]
         for index, member in enumerate(self.members):
             one = take(state, index)
             if int(one.step) not in restore.steps(member.run.checkpoints):
                 with self.open_checkpoints(member.run) as own:
-                    own.save(int(one.step), one, force=True, extra_json={"skips": []})
+                    own.save(int(one.step), one, force=True, extra_json={"skips": [], **self.damage.extra()})
         diverged = np.asarray(state.streak) >= self.cfg.train.diverged_after
         return [status.DIVERGED if ended else status.DONE for ended in diverged]
 
@@ -176,9 +180,16 @@ class Pack(Training):
 class PackLog(Log):
     """The logs of all members, each until it diverges, and one line for them together."""
 
-    def __init__(self, members: Sequence[Member], start: int, streak_N: np.ndarray, display: Display):
+    def __init__(
+        self,
+        members: Sequence[Member],
+        start: int,
+        streak_N: np.ndarray,
+        display: Display,
+        counted: Callable[[], Mapping[str, int]],
+    ):
         quiet = Display("", members[0].cfg.train.steps, shown=False)
-        self.logs = [Log(m.cfg, Metrics(m.run.metrics_jsonl, start), quiet) for m in members]
+        self.logs = [Log(m.cfg, Metrics(m.run.metrics_jsonl, start), quiet, counted) for m in members]
         for log, streak in zip(self.logs, streak_N, strict=True):
             log.streak = int(streak)  # who has diverged before stays so
         super().__init__(members[0].cfg, self.logs[0]._metrics, display)

@@ -120,11 +120,20 @@ class RunDir:
         """Every launch so far, oldest first."""
         return files.read_json(self.manifest_json)["launches"] if self.manifest_json.exists() else []
 
+    def launch_of(self, step: int) -> dict[str, Any]:
+        """As the function of this name, of the launches so far."""
+        return launch_of(self.launches(), step)
+
     def _refuse_other(self, before: dict[str, Any], config: dict[str, Any], may_change: Sequence[str]) -> None:
         if found := differing(before, config, may_change):
             raise OtherConfig(
                 f"{self.path} belongs to another config: {'; '.join(found)}; give the same config, or another directory"
             )
+
+
+def launch_of(launches: Sequence[Mapping[str, Any]], step: int) -> dict[str, Any]:
+    """The last launch that trained from `step` or earlier on; empty where the manifest does not say."""
+    return next((dict(one) for one in reversed(launches) if one.get("start", step + 1) <= step), {})
 
 
 def differing(before: dict[str, Any], now: dict[str, Any], may_change: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from gen import rng, spec, tree
 from gen.config import ConfigError, nearest
 from gen.spec import Params
 from gen.tasks.base import Task
-from gen.train.optim import OptimConfig, moving, optimizer
+from gen.train.optim import OptimConfig, moving, optimizer, span
 
 # Fields that are no trees of arrays are Any: JAX makes States of shapes, of shardings and of its own markers as well.
 
@@ -57,7 +57,8 @@ def check_optimizers(optim: OptimConfig, task: Task, steps: int) -> None:
     """Raises ValueError where the optimizers of a run cannot be: a player that there is not, a rule without use."""
     check_players(optim, task)
     for name, player in task.players.items():
-        optimizer(optim.of(name), player.specs, task.updates(name, steps))
+        own = optim.of(name)
+        optimizer(own, player.specs, task.updates(name, span(own, steps)))
 
 
 def init(
@@ -74,7 +75,7 @@ def init(
     first = jax.tree.map(jnp.copy, task.begin(drawn, origin or {}))
     for name, player in task.players.items():
         cfg, params = optim.of(name), first[name]
-        transform = optimizer(cfg, player.specs, task.updates(name, steps))
+        transform = optimizer(cfg, player.specs, task.updates(name, span(cfg, steps)))
         # a copy: donating one buffer twice is an error
         ema = None if cfg.ema is None else jax.tree.map(jnp.copy, params)
         players[name] = PlayerState(params, transform.init(moving(cfg, player.specs)(params)), ema, jnp.int32(0))

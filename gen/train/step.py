@@ -16,7 +16,7 @@ from gen import config, rng
 from gen.spec import Params
 from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task
 from gen.train import spikes
-from gen.train.optim import OptimConfig, clipping, moving, optimizer, schedule
+from gen.train.optim import OptimConfig, clipping, moving, optimizer, schedule, span
 from gen.train.spikes import SpikeConfig
 from gen.train.state import PlayerState, State
 
@@ -66,7 +66,7 @@ def make(task: Task, optim: OptimConfig, steps: int, micro_batches: int, spike: 
 def _mover(task: Task, name: str, player: Player, cfg: OptimConfig, steps: int, micro_batches: int) -> Callable:
     """One player's update, done at every `period`-th step and an identity at the others, with its metrics and whether
     loss, gradient and all that it makes are finite."""
-    updates = task.updates(name, steps)
+    updates = task.updates(name, span(cfg, steps))
     transform, rate = optimizer(cfg, player.specs, updates), schedule(cfg, updates)
     moves = moving(cfg, player.specs)
 

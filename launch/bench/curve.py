@@ -15,7 +15,7 @@ import numpy as np
 
 from gen.data.text import TextPipeline, make_text_tokenizer
 from gen.train import state as states
-from gen.train.optim import schedule
+from gen.train.optim import schedule, span
 from launch import feeds
 from launch.bench.language import prepare
 from launch.bench.models import Model
@@ -71,7 +71,7 @@ def measure_curve(model: Model, peer: Peer | None) -> Curve:
     batches = [loader.batch(position) for position in range(cfg.train.steps)]
     theirs: list[float] = []
     if peer is not None:
-        rate = schedule(cfg.optim, cfg.train.steps)
+        rate = schedule(cfg.optim, span(cfg.optim, cfg.train.steps))
         peer.load(cfg, states.weights(model.state)["model"])
         theirs = peer.train(batches, [float(rate(i)) for i in range(cfg.train.steps)])["losses"]
     with jax.set_mesh(model.mesh), jax.default_matmul_precision("highest"):

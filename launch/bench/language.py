@@ -26,7 +26,7 @@ from gen.spec import Params
 from gen.tasks.base import Batch
 from gen.train import state as states
 from gen.train.config import RunConfig
-from gen.train.optim import schedule
+from gen.train.optim import schedule, span
 from launch import catalog
 from launch.bench import work
 from launch.bench.models import Model, make
@@ -100,7 +100,7 @@ def resolve(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]], rows:
 def measure_step(model: Model, peer: Peer | None, length: int, repeats: int) -> Comparison:
     """A training step as the loop runs it, its state donated; gives the model's memory away."""
     cfg, state, key = model.cfg, model.state, jax.random.key(model.cfg.seed)
-    rows, rate = cfg.train.batch_size, float(schedule(cfg.optim, cfg.train.steps)(cfg.optim.warmup))
+    rows, rate = cfg.train.batch_size, float(schedule(cfg.optim, span(cfg.optim, cfg.train.steps))(cfg.optim.warmup))
     batch = full_batch(cfg.seed, rows, length, cfg.model.vocab)
     compiled = model.program.step
 

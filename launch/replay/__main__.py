@@ -5,6 +5,7 @@ python -m launch.replay runs/lm/samples/texts.jsonl [--line=2]         # texts o
 python -m launch.replay runs/lm/samples/00000500.txt                   # samples that a training run has shown
 python -m launch.replay --workdir=runs/lm --step=512                   # a training step: from the checkpoint before
 python -m launch.replay --workdir=runs/lm --step=512 --eager           # and once more, stopping at the first NaN
+python -m launch.replay ... --config.data.source=text:/new/place       # where the data of that run is now
 
 Weights are those of the run beside the file, or of --workdir. A training step that was not logged is compared by the
 next that was. Exit status: 0 the same; 1 not the same, or a NaN; 2 it cannot be made again, as when its weights are
@@ -18,7 +19,7 @@ from absl import flags
 from launch import command
 
 
-def main(args, words) -> int:
+def main(args, words, moved=()) -> int:
     if bool(words) == (args.step is not None):
         raise ValueError("give files to make again, or --workdir=DIR --step=N")
     if args.eager and args.step is None:
@@ -30,19 +31,21 @@ def main(args, words) -> int:
             raise ValueError("--workdir is missing: the directory of the run")
         from launch.replay import training
 
-        return training.replay(Path(args.workdir), args.step, args.eager)
+        return training.replay(Path(args.workdir), args.step, args.eager, moved)
     from launch.replay import evaluation, picture, text
+    from launch.replay.past import check_data_is_read
 
     code = 0
     for word in words:
         path = Path(word)
         workdir = Path(args.workdir) if args.workdir else path.parent.parent
         if path.suffix == ".jsonl":
+            check_data_is_read(path, moved)
             code = text.replay(path, workdir, args.line) or code
         elif path.suffix == ".txt":
-            code = evaluation.replay_texts(path, workdir) or code
+            code = evaluation.replay_texts(path, workdir, moved) or code
         else:
-            code = picture.replay(path, workdir) or code
+            code = picture.replay(path, workdir, moved) or code
     return code
 
 
@@ -51,4 +54,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("step", None, "a training step to do again", lower_bound=0)
     flags.DEFINE_bool("eager", False, "do that step once more, operation by operation, and stop at the first NaN")
     flags.DEFINE_integer("line", None, "the only line of a file of texts, from 0 on", lower_bound=0)
-    command.run_words(main)
+    command.run_words_and_keys(main)

@@ -1,7 +1,7 @@
 """What a training run has shown of itself, from the state in which it was shown."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +32,20 @@ class Shown:
             raise ValueError(f"it shows {self.samples} samples of step {self.step}")
 
 
-def replay_pictures(path: Path, then: np.ndarray, data: Mapping[str, Any], workdir: Path) -> int:
-    samples, _, changed = sampled(path, record.build(Shown, data, path), workdir)
+def replay_pictures(
+    path: Path, then: np.ndarray, data: Mapping[str, Any], workdir: Path, moved: Sequence[tuple[str, Any]] = ()
+) -> int:
+    samples, _, changed = sampled(path, record.build(Shown, data, path), workdir, moved)
     return verdict.pixels(path, then, png.comparison(samples), changed)
 
 
-def replay_texts(path: Path, workdir: Path) -> int:
+def replay_texts(path: Path, workdir: Path, moved: Sequence[tuple[str, Any]] = ()) -> int:
     """Samples that a language model has shown; returns an exit status."""
     then, mark, said = record.read_text(path).rpartition(feeds.RECORD)
     if not mark:
         raise ValueError(f"{path} carries no record: no run of gen's made it, or it has been changed")
     shown = record.build(Shown, record.parse(said, f"the record of {path}"), path)
-    samples, made, changed = sampled(path, shown, workdir)
+    samples, made, changed = sampled(path, shown, workdir, moved)
     if "text" not in samples or made.tokenizer is None:
         raise ValueError(f"{path} is of texts, which {workdir} does not show; point --workdir to the run that made it")
     if feeds.listed(samples["text"], made.tokenizer) == then:
@@ -51,10 +53,12 @@ def replay_texts(path: Path, workdir: Path) -> int:
     return verdict.differs(f"{path}: other texts", changed)
 
 
-def sampled(path: Path, shown: Shown, workdir: Path) -> tuple[Mapping[str, np.ndarray], Assembled, list[str]]:
+def sampled(
+    path: Path, shown: Shown, workdir: Path, moved: Sequence[tuple[str, Any]]
+) -> tuple[Mapping[str, np.ndarray], Assembled, list[str]]:
     """The samples of a record, from the checkpoint of its step or from the steps after the one before; the run, and
     what has changed. Raises ValueError where the weights are not those of the record."""
-    past = Past(workdir)
+    past = Past(workdir, moved)
     state = past.state(shown.step)
     launched = past.launched(shower(past, shown))
     made, state = launched.made, launched.place(state)

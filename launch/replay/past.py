@@ -8,19 +8,19 @@ for step, state, metrics in past.forward(start, state, 701): ...
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from gen import config
-from gen.train import history, metrics, proof, restore
+from gen.train import history, manifest, metrics, proof, restore
 from gen.train.feed import place
 from gen.train.program import Program
-from gen.train.run_dir import RunDir
+from gen.train.run_dir import RunDir, launch_of
 from gen.train.state import State
-from launch import ancestry, trained
+from launch import ancestry, feeds, places, trained
 from launch.assembled import Assembled, assemble
 from launch.replay import verdict
 
@@ -48,31 +48,33 @@ class Launched:
         return [*verdict.changed(self.launch, mesh), *self.data_changed()] if self.launch else []
 
     def data_changed(self) -> list[str]:
-        now = self.made.feed.fingerprint
-        then = self.launch.get("data_fingerprint", now)
-        return [] if then == now else [f"the fingerprint of the training data was {then}, is {now}"]
+        return manifest.data_changed(self.launch, {"fingerprints": feeds.fingerprints(self.made.feed)})
 
 
 class Past:
     """`changed` is what was not as now when the steps that were done again were trained."""
 
-    def __init__(self, workdir: Path):
-        """Raises ValueError where there is no run."""
+    def __init__(self, workdir: Path, moved: Sequence[tuple[str, Any]] = ()):
+        """`moved` are places of the run's config that are others now (launch/places.py). Raises ValueError where there
+        is no run."""
         self.run = RunDir(workdir)
         self.changed: dict[str, None] = {}  # in order
-        self._config, self._launches = self.run.config(), self.run.launches()
+        self._config, self._launches = places.overridden(self.run.config(), moved), self.run.launches()
         self._parent, self._history = ancestry.find(self.run, None), history.History(workdir)
         self._last: tuple[dict[str, Any], Launched] | None = None
 
     def launch_of(self, step: int) -> Mapping[str, Any]:
-        """The last launch that trained from `step` or earlier on; empty where the manifest does not say."""
-        return next((one for one in reversed(self._launches) if one.get("start", step + 1) <= step), {})
+        """The launch that trained a step."""
+        return launch_of(self._launches, step)
 
     def launched(self, launch: Mapping[str, Any]) -> Launched:
         """Raises ValueError where this machine cannot be the mesh, or weights that the run reads are not there."""
         data = as_launched(self._config, launch)
         if self._last is None or self._last[0] != data:
-            made = assemble(data, self.run, self._parent)
+            with places.hinted(data):
+                made = assemble(data, self.run, self._parent)
+            changes = places.moved(self.run.config(), self._config)
+            places.check(self.run, feeds.fingerprints(made.feed), made.tokenizer, changes)
             program = Program.of(made.task, made.cfg, made.mesh)
             frozen = trained.load_as_begun(made.task.frozen, made.upstream, made.mesh, self.run)
             self._last = data, Launched(launch, made, program, frozen)
@@ -138,10 +140,17 @@ class Past:
         return state
 
 
+def check_data_is_read(path: Path, moved: Sequence[tuple[str, Any]]) -> None:
+    """Raises ValueError where places of data are given, to make again what no data made."""
+    for key, _ in moved:
+        raise ValueError(f"--config.{key}: {path} was made of a prompt and weights, not of data; leave it out")
+
+
 def as_launched(data: Mapping[str, Any], launch: Mapping[str, Any]) -> dict[str, Any]:
     """A run's config as a launch had it: schedules span what was asked for then, samples are drawn as they were, and
     the mesh is that of the launch, where it is of as many devices as are here."""
     data = config.merge(data, launch.get("settings", {}))
-    data = config.merge(data, {"train": {"steps": launch.get("steps", data["train"]["steps"])}})
+    spans = {"train": {"steps": launch["steps"]}, "optim": {"steps": launch.get("schedule_steps")}}
+    data = config.merge(data, spans if "steps" in launch else {})
     mesh = launch.get("mesh", {})
     return data | {"mesh": mesh} if mesh and math.prod(mesh.values()) == jax.device_count() else data

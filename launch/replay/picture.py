@@ -1,6 +1,7 @@
 """Pictures from their records: those of launch.sample, and what a training run has shown."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from gen import mesh as meshes
 from gen.sample import png
 from launch import draw
 from launch.replay import evaluation, record, verdict
+from launch.replay.past import check_data_is_read
 from launch.unclip import Unclip
 
 
@@ -36,11 +38,12 @@ class Picture(draw.Asked):
             raise ValueError(f"it says that it was number {self.row} of {self.batch} drawn at a time, counted from 0")
 
 
-def replay(path: Path, workdir: Path) -> int:
+def replay(path: Path, workdir: Path, moved: Sequence[tuple[str, Any]] = ()) -> int:
     """Makes a picture again and compares the pixels; returns an exit status. Raises ValueError where it cannot."""
     then, data = png.read(path)
     if data.get("kind") == "evaluation":
-        return evaluation.replay_pictures(path, then, data, workdir)
+        return evaluation.replay_pictures(path, then, data, workdir, moved)
+    check_data_is_read(path, moved)
     said = record.build(Picture, data, path)
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     stack = open_stack(path, said, workdir, mesh)

@@ -2,7 +2,7 @@
 
 import math
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,17 @@ import jax.numpy as jnp
 
 import gen
 from gen import status
-from gen.train import log, metrics
+from gen.train import damage, log, metrics
 from gen.train.state import State
 from launch.replay import verdict
 from launch.replay.past import Launched, Past
 
 
-def replay(workdir: Path, step: int, eager: bool) -> int:
+def replay(workdir: Path, step: int, eager: bool, moved: Sequence[tuple[str, Any]] = ()) -> int:
     """Does the steps from the checkpoint before up to `step` again, or to the next that was logged, and compares their
     metrics with the log; with `eager` then `step` once more, operation by operation, to find where a NaN comes from.
     Returns the worse exit status. Raises ValueError for a step that no logged one follows."""
-    past = Past(workdir)
+    past = Past(workdir, moved)
     logged = {int(row["step"]): row for row in metrics.read(past.run.metrics_jsonl) if "streak" in row}
     if step > max(logged, default=-1):
         newest = f"the newest that it logged is {max(logged)}" if logged else "it logged none"
@@ -51,7 +51,7 @@ def compare(what: str, logged: Mapping[int, Any], done: Mapping[int, Any], chang
 def apart(then: Mapping[str, Any], now: Mapping[str, float]) -> list[str]:
     """The metrics that differ."""
     equal = lambda a, b: a == b or (math.isnan(a) and math.isnan(b))
-    names = sorted((then.keys() | now.keys()) - {"step"})
+    names = sorted((then.keys() | now.keys()) - {"step", damage.METRIC})  # not of a step alone
     return [
         f"{name} was {then.get(name)!r}, is {now.get(name)!r}"
         for name in names

@@ -13,10 +13,10 @@ import jax
 import rich
 from jax.sharding import NamedSharding, PartitionSpec
 
-from gen import config, status
 from gen import mesh as meshes
+from gen import status
 from gen.plan import plan, topology
-from gen.train import files, manifest
+from gen.train import files
 from gen.train import pack as packs
 from gen.train.pack import Member
 from gen.train.program import abstract_batch, abstract_on
@@ -91,6 +91,5 @@ class Packed:
         take(run, made)
         if any("status" in launch for launch in run.launches()[-1:]):
             self.told.add(trial)
-        entry = manifest.launch(dict(made.mesh.shape), config.to_dict(made.cfg), made.feed.fingerprint, made.settings)
-        run.record_launch({**entry, "pack": len(self.trials)})
+        run.record_launch({**runs.launch_entry(made), "pack": len(self.trials)})
         return Member(made.cfg, run, runs.shower(made, run))

@@ -1,7 +1,10 @@
 """Conversations from files: names, splits, order of turns, and every fault at its place; the built-in instructions."""
 
+import gzip
 import json
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from gen.data.conversations import open_conversations
@@ -34,6 +37,32 @@ def test_files_of_a_folder_in_order(tmp_path):
     assert found[2].messages[1].content == " three\n"  # as it is
     alone = open_conversations(f"chat:{tmp_path}/b.jsonl", "train", test_fraction=0.0)
     assert alone.entries == found.entries[:2] and alone.fingerprint != found.fingerprint
+
+
+def test_rows_of_every_kind(tmp_path):
+    """A list, lines by other names, compressed ones, Parquet; of a folder what has no conversations is left out."""
+    one = chat("u: x", "a: y")
+    (tmp_path / "a.json").write_text(json.dumps([one, chat("u: x", "a: z")], indent=1))
+    write(tmp_path / "b.ndjson", one)
+    (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(json.dumps(one).encode()))
+    (tmp_path / "d.json").write_text(json.dumps(one), encoding="utf-16")
+    pyarrow.parquet.write_table(pyarrow.table({"messages": [one["messages"]], "n": [1]}), tmp_path / "e.parquet")
+    (tmp_path / "info.json").write_text(json.dumps({"version": 1}, indent=1))
+    (tmp_path / "table.csv").write_text("name,size\na,1\n")
+    write(tmp_path / "readme.txt", "nothing")
+    found = open_conversations(f"chat:{tmp_path}", "train", test_fraction=0.0)
+    assert [entry.name for entry in found] == [
+        "a.json:1", "a.json:2", "b.ndjson:1", "c.jsonl.gz:1", "d.json:1", "e.parquet:0",
+    ]  # fmt: skip
+    assert all(entry.messages[0] == Message("user", "x") for entry in found)
+    (note,) = found.notes
+    assert "2 of 7 files are left out, the first info.json: its JSON is neither lines" in note
+    for name, message in (
+        ("info.json", 'info.json: its JSON is neither lines nor a list of objects with "messages"'),
+        ("table.csv", "table.csv has no column 'messages'; name one so; it has the columns: name, size"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            open_conversations(f"chat:{tmp_path / name}", "train")
 
 
 def test_each_is_in_one_split_whatever_becomes_of_the_others(tmp_path):

@@ -23,6 +23,14 @@ def test_files(tmp_path):
         assert (text, label) == (f"text {number}", ("even", "odd")[number % 2])
 
 
+def test_a_table(tmp_path):
+    """As people export labelled texts."""
+    path = tmp_path / "a.csv"
+    path.write_text("Text;Label\n" + "".join(f'"text; {i}";{"xy"[i % 2]}\n' for i in range(9)))
+    found = open_labelled(f"labelled:{path}", "train", test_fraction=0.0)
+    assert found[3] == ("a.csv:5", "text; 3", "y") and len(found) == 9
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [

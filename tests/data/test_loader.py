@@ -133,10 +133,44 @@ def test_damage_is_replaced_by_a_fixed_rule_and_counted():
         stand_ins = [reader.replacement(index, attempt, 20) for attempt in range(9)]
         expected = next(number for number in stand_ins if number not in (5, 6))
         assert numbers[list(wanted).index(index)] == expected
-    assert loader.replaced.count >= 2 and clean.replaced.count == 0
-    assert any(line.startswith("number 5 (record 5 of numbers): not a readable") for line in loader.replaced.first)
+    assert set(loader.damage.named) == {5, 6} and not clean.damage.named
+    assert loader.damage.named[5].startswith("number 5 (record 5 of numbers): not a readable")
     again = Loader(Numbers(20, damaged=[5, 6]), batch_size=20, seed=0, transform=WHOLE)
     same(again.batch(0), loader.batch(0))
+
+
+def test_each_damaged_record_is_noted_once_as_it_is_met(capsys):
+    """Whatever its fault is called, as by an address in memory, however often it is read, and in evaluations too."""
+    source = Numbers(40, damaged=range(0, 40, 2))
+    for loader in (Loader(source, 8, seed=0, transform=WHOLE), Once(source, 8, transform=WHOLE)):
+        loader.batch(0)
+        said = capsys.readouterr().out
+        assert said.count("note: number") == len(loader.damage.named) == len(set(said.splitlines())) > 0
+        assert "; another record takes its place" in said
+        for position in (0, 1, 2, 3, 4):
+            loader.batch(position)
+        said += capsys.readouterr().out
+        for record in loader.damage.named:
+            assert said.count(f"(record {record} of numbers)") == 1
+        assert len(loader.damage.named) == 20 == said.count("note:")
+        assert loader.damage.summary() == "20 damaged files gave way to others"
+
+
+def test_more_damage_than_anybody_reads_is_counted(capsys):
+    loader = Loader(Numbers(120, damaged=range(0, 120, 4)), 120, seed=0, transform=WHOLE)
+    loader.batch(0)
+    said = capsys.readouterr().out.splitlines()
+    assert len(loader.damage.named) == 30 and len(said) == 21
+    assert said[-1] == "note: more than 20 records are damaged; from here on they are counted, not named"
+
+
+def test_damage_is_known_by_position_until_it_is_taken():
+    loader = Loader(Numbers(20, damaged=[5]), batch_size=10, seed=0, transform=WHOLE)
+    at = [position for position in range(6) if 5 in loader.records(position)]
+    for position in range(6):
+        loader.batch(position)
+    for position in at:
+        assert 5 in loader.damage.take(position) and not loader.damage.take(position)
 
 
 def test_damage_everywhere_is_fatal_and_named():
@@ -152,7 +186,7 @@ def test_failed_reads_are_tried_again_then_fatal(monkeypatch):
     source = Numbers(4, failures=3)
     loader = Loader(source, batch_size=1, seed=0, transform=WHOLE)
     assert loader.batch(0)["image"].shape == (1, 4, 4, 3)
-    assert pauses == [0.1, 0.5, 2.0] and loader.replaced.count == 0
+    assert pauses == [0.1, 0.5, 2.0] and not loader.damage.named
     source.failures = 4
     with pytest.raises(OSError, match="of numbers cannot be read, tried 4 times: the disk is away"):
         loader.batch(0)

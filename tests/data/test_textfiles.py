@@ -1,12 +1,17 @@
 """Texts of one's own: every kind of file, each document in one split, and every fault at its place."""
 
+import bz2
+import gzip
+import hashlib
 import json
+import lzma
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
 from gen.data.corpora import open_corpus
+from gen.data.source import digest
 
 
 def write(folder, **files):
@@ -128,6 +133,165 @@ def test_a_pattern_that_is_none(tmp_path):
 def test_endings_are_read_in_any_case(tmp_path):
     write(tmp_path, a_JSONL=lines({"text": "one"}, {"text": "two"}))
     assert texts(tmp_path, test_fraction=0.0) == {"a.JSONL:1": "one", "a.JSONL:2": "two"}
+
+
+LINES = '{"text": "one"}\n{"text": "two"}\n'
+ROWS = {
+    "jsonl": LINES,
+    "ndjson": LINES,
+    "json": LINES,
+    "JSON": LINES,
+    "csv": 'n,text\n1,one\n2,"two"\n',
+    "tsv": "text\tn\none\t1\ntwo\t2\n",
+}
+
+
+@pytest.mark.parametrize("ending", ROWS)
+def test_an_ending_says_what_a_file_is(tmp_path, ending):
+    (tmp_path / f"a.{ending}").write_text(ROWS[ending])
+    assert [*texts(tmp_path / f"a.{ending}", test_fraction=0.0).values()] == ["one", "two"]
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst"])
+def test_what_is_compressed_is_read(tmp_path, ending):
+    def put(name, content):
+        path = tmp_path / f"{name}.{ending}"
+        if ending == "zst":
+            with pyarrow.output_stream(path, compression="zstd") as file:
+                file.write(content.encode())
+        else:
+            path.write_bytes({"gz": gzip, "bz2": bz2, "xz": lzma}[ending].compress(content.encode()))
+        return path
+
+    for kind, content in ROWS.items():
+        assert [*texts(put(f"a.{kind}", content), test_fraction=0.0).values()] == ["one", "two"]
+    assert [*texts(put("b.txt", "prose"), test_fraction=0.0).values()] == ["prose"]
+    whole = put("c.jsonl", LINES * 9)
+    whole.write_bytes(whole.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=rf"c\.jsonl\.{ending} is not a whole \.{ending} file: .*; fetch it again"):
+        texts(whole, test_fraction=0.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ('[{"text": "one"}, {"text": "two"}]', ["one", "two"]),
+        ('\n[\n {"text": "one"},\n {"text": "two"}\n]\n', ["one", "two"]),
+        ('{\n  "text": "one",\n  "n": NaN\n}\n', ["one"]),
+        ('\ufeff{"text": "one", "n": 1e999}\n\n{"text": "two", "bad": "\\ud800"}', ["one", "two"]),
+        ('{"text": "one"', None),
+        ('{"name": "gen", "version": 1}', None),
+        ('{\n  "name": "gen"\n}\n', None),
+        ('["one", "two"]', None),
+        ("[" * 100_000, None),
+        ("", None),
+    ],
+)
+def test_the_content_of_json_says_what_it_is(tmp_path, content, found):
+    write(tmp_path, a_json=content)
+    if found is None:
+        with pytest.raises(
+            ValueError, match='a.json: its JSON is neither lines nor a list of objects with "text"; say'
+        ):
+            texts(tmp_path / "a.json", test_fraction=0.0)
+    else:
+        assert [*texts(tmp_path / "a.json", test_fraction=0.0).values()] == found
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_other_encodings_with_their_mark_are_read(tmp_path, encoding):
+    for kind, content in ROWS.items():
+        write(tmp_path, **{f"a_{kind}": content.replace("one", "\u00e9\u4e2d").encode(encoding)})
+        assert [*texts(tmp_path / f"a.{kind}", test_fraction=0.0).values()] == ["\u00e9\u4e2d", "two"]
+    write(tmp_path, b_txt="\u00e9\n".encode(encoding), c_txt="xy".encode(encoding)[:-1])
+    assert texts(tmp_path / "b.txt", test_fraction=0.0) == {"b.txt": "\u00e9\n"}
+    with pytest.raises(ValueError, match=rf"c\.txt: byte .* is not {encoding}, as which it begins"):
+        texts(tmp_path / "c.txt", test_fraction=0.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        ("plain".encode("utf-16-le") * 30, "UTF-16 without its mark; .* iconv -f utf-16le -t utf-8"),
+        ("plain".encode("utf-16-be") * 30, "UTF-16 without its mark; .* iconv -f utf-16be -t utf-8"),
+        (gzip.compress(b"x"), "compressed by gzip: call it .gz"),
+        (b"%PDF-1.7", "a PDF: save it as text"),
+        (b"PK\x03\x04", "a zip archive or an office document"),
+        (b"x\0y", "byte 1 is NUL"),
+        (b"x" * 5000 + b"\ny\0", "a.txt:2: a NUL"),
+    ],
+)
+def test_advice_is_true(tmp_path, content, advice):
+    write(tmp_path, a_txt=content)
+    with pytest.raises(ValueError, match=advice) as raised:
+        texts(tmp_path)
+    assert ("iconv" in str(raised.value)) == ("UTF-16" in advice)
+
+
+def test_a_folder_leaves_out_what_is_neither_text_nor_data(tmp_path):
+    write(tmp_path, main_py="x = 1", logo_png=b"\x89PNG\r\n\x1a\n\0", data_xyz="1 2 3", package_json='{"name": "a"}')
+    for name, content in {"Makefile": b"all:\n", "tool": b"\x7fELF\0\0"}.items():
+        (tmp_path / name).write_bytes(content)
+    corpus = open_corpus(f"text:{tmp_path}", "train", test_fraction=0.0)
+    assert [document.name for document in corpus.documents()] == ["Makefile", "main.py"]
+    (note,) = corpus.notes
+    assert "4 of 6 files are left out, the first data.xyz: its ending .xyz is not known to be that of a text" in note
+    for name in ("logo.png", "data.xyz", "tool"):  # alone, each is refused by its name
+        with pytest.raises(ValueError, match=f"there is no text at {tmp_path}/{name}\n{tmp_path}/{name}: "):
+            open_corpus(f"text:{tmp_path / name}", "train")
+
+
+def test_a_format_is_that_of_all_files(tmp_path):
+    write(tmp_path, a_xyz="prose", b_json='{"name": "a"}', c_data=LINES)
+    plain = texts(tmp_path, test_fraction=0.0, format="text")
+    assert plain == {"a.xyz": "prose", "b.json": '{"name": "a"}', "c.data": LINES}
+    assert [*texts(tmp_path / "c.data", test_fraction=0.0, format="jsonl").values()] == ["one", "two"]
+    with pytest.raises(ValueError, match="data.options.format='jsnl' is none; did you mean 'jsonl'"):
+        texts(tmp_path, format="jsnl")
+
+
+def test_the_way_of_reading_is_part_of_the_fingerprint(tmp_path):
+    """Encoded texts are kept by it; those of 0.1.0, which took lines in .json for prose, must not be found again."""
+    write(tmp_path, a_json=LINES, b_jsonl=LINES)
+    prints = {
+        open_corpus(f"text:{tmp_path / name}", "train", test_fraction=0.0, format=format).fingerprint
+        for name, format in (("a.json", ""), ("a.json", "text"), ("b.jsonl", ""), ("b.jsonl", "text"))
+    }
+    assert len(prints) == 4
+    plain = digest("text", "train", "0.0", "text", "a.json", hashlib.sha256(LINES.encode()).hexdigest())
+    assert plain in prints  # as a text that it is asked to be, it is what it was
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("Text;n\none;1\n", ["one"]),
+        ('n, TEXT \n1,"o\nn""e"\n', ['o\nn"e']),
+        ("n\ttext\n1\tone, two\n", ["one, two"]),
+        ("text\n" + "x" * 200_000 + "\n", ["x" * 200_000]),
+        ("\ufefftext\none\n\ntwo\n", ["one", "two"]),
+    ],
+)
+def test_tables(tmp_path, content, found):
+    write(tmp_path, a_csv=content)
+    assert [*texts(tmp_path, test_fraction=0.0).values()] == found
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("body,n\na,1\n", "a.csv has no column 'text'; set options.field to one of its columns: body, n"),
+        ("text,n\na,b,1\n", "a.csv:2: 3 cells in 2 columns"),
+        ("text\none\n\xff\n", "a.csv:3: not a text in UTF-8"),
+        ('text\n"one" x\n', "a.csv:2: .*; quote a text that"),
+        ('text\n"one\n', "a.csv:2: "),
+        ("", "has no column 'text'"),
+    ],
+)
+def test_faults_of_tables(tmp_path, content, message):
+    write(tmp_path, a_csv=content.encode("latin1"))
+    with pytest.raises(ValueError, match=message):
+        texts(tmp_path, test_fraction=0.0)
 
 
 def test_nothing_to_read(tmp_path):

@@ -23,6 +23,7 @@ class Texts:
 
     def __init__(self, *texts: str):
         self.name, self.fingerprint, self.skipped = "texts", str(texts), {"odd": "not text"}
+        self.notes = []
         self.texts, self.read = texts, 0
 
     def __len__(self) -> int:

@@ -6,7 +6,6 @@ import pytest
 
 from gen import status
 from gen.train import files, metrics, proof, restore
-from gen.train.run_dir import RunDir
 from launch import command, runs
 from tests import small
 
@@ -81,7 +80,7 @@ SKIP = {"at": 1, "batches": 50, "spike": 1}
 def skipping(tmp_path_factory):
     """A run that left batches out."""
     place = tmp_path_factory.mktemp("runs") / "skipping"
-    RunDir(place).path.mkdir()
+    assert train(place, steps=1) == status.DONE
     (place / "skips.json").write_text(json.dumps({"skips": [SKIP]}))
     assert train(place, steps=6) == status.DONE
     return place
@@ -91,6 +90,29 @@ def test_batches_that_were_left_out_stay_so(parent, skipping, tmp_path):
     assert train(tmp_path / "branch", f"{skipping}@2", steps=6) == status.DONE
     assert json.loads((tmp_path / "branch" / "skips.json").read_text()) == {"skips": [SKIP]}
     assert rows(tmp_path / "branch") == rows(skipping)[2:] != rows(parent)[2:]
+
+
+@pytest.mark.parametrize("branch", [None, "{parent}@2"])
+def test_what_a_command_left_that_was_killed_before_the_config_is_not_believed(
+    parent, skipping, tmp_path, monkeypatch, branch
+):
+    """Not what it branched off, not the batches that were left out there, and not its tokenizer."""
+    place, branch = tmp_path / "run", branch and branch.format(parent=parent)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(files, "write_json", _all_but(place / "config.json"))
+        train(place, f"{skipping}@2", steps=4)
+    tokenizer = json.loads((place / "tokenizer.json").read_text())
+    (place / "tokenizer.json").write_text(json.dumps(tokenizer | {"kind": "none"}))
+    assert (place / "ancestry.json").exists() and (place / "skips.json").exists()
+    assert train(place, branch, steps=4) == status.DONE
+    assert rows(place) == rows(parent)[2 if branch else 0 : 4] and not (place / "skips.json").exists()
+    assert (place / "ancestry.json").exists() == bool(branch)
+    assert json.loads((place / "tokenizer.json").read_text()) == tokenizer
+
+
+def _all_but(path):
+    write = files.write_json
+    return lambda to, value: 1 / 0 if to == path else write(to, value)
 
 
 @pytest.mark.parametrize("name", ["ancestry.json", "skips.json", "tokenizer.json", "config.json"])
