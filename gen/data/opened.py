@@ -111,7 +111,10 @@ def text(path: Path) -> str:
         if why := not_text(_head(file)):
             raise Undecodable(f": {why}, or leave it out by options.pattern")
         content = file.read()
-    return decoded(content)
+    try:
+        return decoded(content)
+    except Undecodable as fault:
+        raise Undecodable(f"{fault}, or leave it out by options.pattern") from fault
 
 
 def decoded(content: bytes) -> str:
@@ -124,12 +127,11 @@ def decoded(content: bytes) -> str:
         if encoding is not None:
             raise Undecodable(f": byte {error.start} is not {encoding}, as which it begins; fetch it again") from error
         raise Undecodable(
-            f":{line}: byte {error.start} is not UTF-8; save the file in that encoding, "
-            "as with iconv -f latin1 -t utf-8, or leave it out by options.pattern"
+            f":{line}: byte {error.start} is not UTF-8; save the file in that encoding, as with iconv -f latin1 -t utf-8"
         ) from error
     if "\0" in found:
         line = found.count("\n", 0, found.index("\0")) + 1
-        raise Undecodable(f":{line}: a NUL, which no text has; save the file as text, or leave it out")
+        raise Undecodable(f":{line}: a NUL, which no text has; save the file as text")
     return found
 
 

@@ -100,7 +100,7 @@ FAULTS = [
     ({"messages": [{"role": "user"}]}, "the content of message 1 must be a text, got NoneType"),
     ({"messages": [{"role": "user", "content": ["x"]}]}, "the content of message 1 must be a text, got list"),
     (chat("u: x", "a: \n "), "the content of message 2 is empty"),
-    ('{"messages": [{"role": "user", "content": "\\ud800"}]}', "holds half a surrogate pair"),
+    ('{"messages": [{"role": "user", "content": "\\ud800"}]}', "the content of message 1 is not text in UTF-8"),
     (chat("u: x"), "the assistant says nothing"),
     (chat("s: x"), "the assistant says nothing"),
     (chat("a: x", "u: y"), "message 1 is of the role assistant; write one of system at the start"),

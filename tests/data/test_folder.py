@@ -194,11 +194,27 @@ def test_a_true_replacement_character_is_text(birds):
     assert Folder(birds, "train", 0.0)[0]["caption"] == ("a \ufffd",)
 
 
-@pytest.mark.parametrize("file", ["captions.jsonl", "metadata.csv"])
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_other_encodings_are_named(birds, file, encoding):
-    (birds / file).write_bytes('{"image": "more/0.png"}'.encode(encoding))
-    with pytest.raises(ValueError, match=rf"{file} is UTF-{encoding[4:6]}; save it as UTF-8"):
+FORMS = {
+    "captions.jsonl": '{"image": "more/0.png", "caption": "an \u00e9gret"}\n',
+    "metadata.csv": "file_name,text\nmore/0.png,an \u00e9gret\n",
+}
+
+
+@pytest.mark.parametrize("file", FORMS)
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_other_encodings_are_read_by_their_mark(birds, file, encoding):
+    (birds / file).write_bytes(FORMS[file].encode(encoding))
+    assert Folder(birds, "train", 0.0)[0]["caption"] == ("an \u00e9gret",)
+
+
+@pytest.mark.parametrize("file", FORMS)
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_other_encodings_without_a_mark_are_named(birds, file, encoding):
+    (birds / file).write_bytes(FORMS[file].encode(encoding))
+    advice = (
+        f"it looks like UTF-16 without its mark; save it in UTF-8, as with iconv -f {encoding.replace('-16-', '-16')}"
+    )
+    with pytest.raises(ValueError, match=f"{file} holds no lines of text: {advice}"):
         Folder(birds, "train", 0.0)
 
 
@@ -206,14 +222,15 @@ def test_captions_alongside_the_images(birds):
     for i in range(38):
         (birds / f"more/{i}.txt").write_text(f"\ufeffbird {i}\n")
     (birds / "more/.hidden.png").write_bytes(b"")
-    (birds / "more/38.txt").write_bytes(b"\xff\xfea\0")
+    (birds / "more/37.txt").write_bytes("bird 37".encode("utf-16"))
+    (birds / "more/38.txt").write_bytes(b"\xffa")
     source = Folder(birds, "train", 0.0)
     found = {}
     for i in range(len(source)):
         try:
             found[source[i]["name"]] = source[i]["caption"]
         except Damaged as damage:
-            assert str(damage) == "its caption is UTF-16; save it as UTF-8"
+            assert str(damage).startswith("its caption cannot be read:1: byte 0 is not UTF-8; save the file")
     assert found == {f"more/{i}.png": (f"bird {i}",) for i in range(38)} | {"more/39.png": ()}
     assert sorted(source.captions()) == sorted(f"bird {i}" for i in range(38))
     before = source.fingerprint

@@ -110,7 +110,7 @@ def test_columns(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"body": ["a", None, "b"], "n": [1, 2, 3]}), path)
     with pytest.raises(ValueError, match="no column 'text'; set options.field to one of its columns: body, n"):
         texts(path)
-    with pytest.raises(ValueError, match=rf"has 1 faults; mend them\n{path}:1: not a text"):
+    with pytest.raises(ValueError, match=rf"has 1 faults; correct them\n{path}:1: not a text"):
         texts(path, field="body", test_fraction=0.0)
     with pytest.raises(ValueError, match="has 3 faults"):
         texts(path, field="n", test_fraction=0.0)
