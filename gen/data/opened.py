@@ -127,7 +127,8 @@ def decoded(content: bytes) -> str:
         if encoding is not None:
             raise Undecodable(f": byte {error.start} is not {encoding}, as which it begins; fetch it again") from error
         raise Undecodable(
-            f":{line}: byte {error.start} is not UTF-8; save the file in that encoding, as with iconv -f latin1 -t utf-8"
+            f":{line}: byte {error.start} is not UTF-8; save the file in that encoding, "
+            "as with iconv -f latin1 -t utf-8"
         ) from error
     if "\0" in found:
         line = found.count("\n", 0, found.index("\0")) + 1
