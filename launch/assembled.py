@@ -14,6 +14,7 @@ import rich
 from gen import config
 from gen import mesh as meshes
 from gen.data.classes import LabelledPipeline
+from gen.messages import note
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer
 from gen.train import files
@@ -85,7 +86,7 @@ def keep(run: RunDir, made: Assembled) -> None:
 def describe(made: Assembled) -> None:
     """What the user should know before the first step: what the data leaves out, and where parameters lie."""
     started = catalog.started_otherwise(made.cfg, made.models)
-    for note in (*feeds.notes(made.cfg, made.feed, made.tokenizer), *started):
-        print(f"note: {note}")
+    for sentence in (*feeds.notes(made.cfg, made.feed, made.tokenizer), *started):
+        note(sentence)
     for name, player in made.task.players.items():
         rich.print(table.parameters(f"{made.cfg.task.name}: {name}", player.specs, made.mesh))

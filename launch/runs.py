@@ -14,6 +14,7 @@ from gen.data.classes import LabelledPipeline
 from gen.evals.classification import classification
 from gen.evals.fidelity import psnr
 from gen.mesh import MeshConfig
+from gen.messages import note, say
 from gen.spec import Params
 from gen.tasks.base import Task
 from gen.train import loop, manifest
@@ -105,10 +106,8 @@ def note_changes(run: RunDir, now: Mapping[str, Any]) -> None:
     """What a run that is resumed can no longer promise."""
     for before in run.launches()[-1:]:
         if changed := manifest.changed(before, now):
-            print(
-                f"note: since the last launch {'; '.join(changed)}: batches and noise stay the same, but from here on"
-            )
-            print("note: this run need no longer equal, bit for bit, one that was never stopped")
+            note(f"since the last launch {'; '.join(changed)}: batches and noise stay the same, but from here on")
+            note("this run need no longer equal, bit for bit, one that was never stopped")
 
 
 def check_same(made: Assembled) -> None:
@@ -126,7 +125,7 @@ def report_replaced(records: Any) -> None:
     replaced = getattr(records, "replaced", None)
     if replaced is not None and replaced.count:
         names = ", ".join(replaced.first)
-        print(f"{replaced.count} damaged records were replaced by others, the first of them {names}")
+        say(f"{replaced.count} damaged records were replaced by others, the first of them {names}")
 
 
 def task_name(place: Path) -> str | None:

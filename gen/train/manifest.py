@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 
@@ -28,6 +28,28 @@ CODE = Path(__file__).parents[2]  # the tree that holds gen/, launch/ and uv.loc
 BITS = ("versions", "code", "xla_flags", "devices", "process_count", "mesh", "pack")
 INDIRECT = ("code/commit", "code/dirty_sha256")  # say less than the digest of what is executed
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class Launch(TypedDict, total=False):
+    """One entry of the manifest; older versions lack some keys, and `start` and `status` come as they are known."""
+
+    time: str
+    host: str
+    pid: int
+    argv: list[str]
+    versions: dict[str, str]
+    code: dict[str, str | None]
+    lockfile_sha256: str | None
+    xla_flags: str
+    devices: dict[str, Any]
+    process_count: int
+    mesh: dict[str, int]
+    steps: int
+    config_sha256: str
+    data_fingerprint: str
+    pack: int  # of how many trials that were trained as one program
+    start: int
+    status: int
 
 
 def launch(mesh: Mapping[str, int], config: Mapping[str, Any], data_fingerprint: str) -> dict[str, Any]:
