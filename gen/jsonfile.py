@@ -13,6 +13,7 @@ TypedDict keeps the keys that it does not name, so that a file of a later versio
 """
 
 import errno
+import functools
 import json
 import math
 import os
@@ -116,7 +117,7 @@ def _check(value: Any, kind: Any, where: str, key: str) -> None:
             raise NotReadable(f"{_at(where, key)} is {short(value)}, but one of {short(args)} is expected")
     elif typing.is_typeddict(kind):
         _typed(value, dict, where, key)
-        for name, inner in typing.get_type_hints(kind).items():
+        for name, inner in _hints(kind).items():
             if name in value:
                 _check(value[name], inner, where, _dot(key, name))
             elif name in kind.__required_keys__:
@@ -136,6 +137,9 @@ def _check(value: Any, kind: Any, where: str, key: str) -> None:
             _check(inner, one, where, f"{key}[{i}]")
     else:
         _typed(value, kind, where, key)
+
+
+_hints = functools.cache(typing.get_type_hints)  # a list may have a hundred thousand items of one type
 
 
 def _check_union(value: Any, kinds: tuple[Any, ...], where: str, key: str) -> None:

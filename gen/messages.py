@@ -4,9 +4,11 @@ harmless("\\x1b[2J")        # "␛[2J"
 short("x" * 5000)          # "'xxxx…' (5000 characters)"
 bare("node\\n7")            # "node\\\\n7"
 note("the data changed")   # prints "note: the data changed"
+say("wrote runs/a.png")    # prints it
 """
 
 import re
+import sys
 from typing import Any
 
 LIMIT = 100  # characters of a value in a message
@@ -36,7 +38,17 @@ def bare(text: str, limit: int = LIMIT) -> str:
 
 def note(text: str) -> None:
     """Prints a note for the user; untrusted parts of `text` cannot control the terminal."""
-    print(f"note: {harmless(text)}", flush=True)
+    say(f"note: {text}")
+
+
+def say(text: str) -> None:
+    """Prints a line for the user; untrusted parts of `text`, such as paths, cannot control the terminal."""
+    print(harmless(text), flush=True)
+
+
+def say_error(text: str) -> None:
+    """Prints an error for the user on standard error, as `say` does."""
+    print(f"error: {harmless(text)}", file=sys.stderr, flush=True)
 
 
 def _picture(code: int) -> str:

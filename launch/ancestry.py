@@ -10,16 +10,28 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from gen import config
-from gen.train import files, history, proof, restore
+from gen.jsonfile import NotReadable
+from gen.train import files, history, proof, restore, step_dir
 from gen.train.proof import Damaged
 from gen.train.restore import Warn
 from gen.train.run_dir import RunDir
 from gen.train.state import State
 
 ANCESTRY = "ancestry.json"
+GENERATIONS = 32  # that a record tells of; the oldest runs have records of their own
+
+
+class Recorded(TypedDict):
+    """DIR/ancestry.json: `config` has both values of each key that differs, `ancestry` the other run's own record."""
+
+    run: str
+    step: int
+    digest: str
+    config: dict[str, Any]
+    ancestry: dict[str, Any] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +63,7 @@ def find(run: RunDir, wanted: str | None) -> Parent | None:
     """
     record = run.path / ANCESTRY
     if run.config_json.exists() and record.exists():  # without a config it is what a command left that failed
-        said = files.read_json(record)
+        said = _read(record)
         parent = Parent(RunDir(run.path / said["run"]), said["step"], said["digest"])
         if wanted is not None and not _same(wanted, parent):
             raise ValueError(
@@ -69,7 +81,7 @@ def find(run: RunDir, wanted: str | None) -> Parent | None:
         raise ValueError(f"--from={wanted}: there is no such checkpoint; {listed}")
     step = there[-1] if step is None else step
     try:
-        contents = proof.read(where / "checkpoints" / str(step))
+        contents = step_dir.contents(where / "checkpoints" / str(step))
     except Damaged as error:
         raise ValueError(f"--from={wanted}: checkpoint {step} is damaged: {error}; choose another") from error
     return Parent(RunDir(where), step, contents.digest())
@@ -88,17 +100,35 @@ def record(run: RunDir, parent: Parent, own: Mapping[str, Any]) -> None:
         "step": parent.step,
         "digest": parent.digest,
         "config": {key: pair for key, pair in differing.items() if pair[0] != pair[1]},
-        "ancestry": files.read_json(before) if before.exists() else None,
+        "ancestry": _kept(dict(_read(before))) if before.exists() else None,
     }
     files.write_json(run.path / ANCESTRY, said)
-    if skips := proof.read(parent.checkpoint).extra.get("skips", []):
-        files.write_json(run.path / history.SKIPS, {"skips": skips})
+    if skips := history.of(step_dir.contents(parent.checkpoint).extra, parent.step):
+        files.write_json(run.path / history.SKIPS, {"skips": [dataclasses.asdict(skip) for skip in skips]})
 
 
 def split(place: str) -> tuple[Path, int | None]:
     """The directory and the step of DIR or DIR@STEP."""
     where, at, step = place.rpartition("@")
     return (Path(where), int(step)) if at and step.isdigit() else (Path(place), None)
+
+
+def _read(record: Path) -> Recorded:
+    said: Recorded = files.read_json(record, Recorded)
+    if said["step"] < 0 or "\0" in said["run"]:
+        raise NotReadable(f"{record} names no step of another run; restore it from a copy")
+    return said
+
+
+def _kept(said: dict[str, Any]) -> dict[str, Any]:
+    """A record without its oldest generations: JSON that is nested too deep cannot be read."""
+    generations = [said]
+    while len(generations) < GENERATIONS and isinstance(older := generations[-1].get("ancestry"), dict):
+        generations.append(older)
+    kept: dict[str, Any] | None = None
+    for one in reversed(generations):
+        kept = {**one, "ancestry": kept}
+    return kept or said
 
 
 def _same(wanted: str, parent: Parent) -> bool:

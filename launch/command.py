@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from absl import app, flags
 
 from gen import hosts, status
 from gen.config import nearest
-from gen.messages import harmless
+from gen.messages import harmless, say_error
 from launch import memory
 from launch.executed import executed, plain
 
@@ -79,7 +80,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        print(f"error: {error}; see --help", file=sys.stderr)
+        say_error(f"{error}; see --help")
         sys.exit(status.USAGE)
     except SystemExit:  # absl has shown the help
         sys.exit(status.DONE)
@@ -113,8 +114,23 @@ def quiet() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if memory.computes_on_cpu():
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    for name in ("absl", "jax._src.xla_bridge", "jax._src.distributed", "orbax", "asyncio"):
+    for name in ("jax._src.xla_bridge", "jax._src.distributed"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("absl", "orbax", "asyncio"):  # what Orbax' threads meet, as a full disk, is raised as well
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    keep_to_exceptions()
+
+
+def keep_to_exceptions() -> None:
+    """Keeps errors out of sight that tensorstore's own threads meet once a save has failed, and has raised its error:
+    they belong to no object, and to no thread that Python has started."""
+    show = sys.unraisablehook
+
+    def hook(error: Any) -> None:
+        if error.object is not None or threading.current_thread() is threading.main_thread():
+            show(error)
+
+    sys.unraisablehook = hook
 
 
 def run(main: Callable[[Any, list[tuple[str, str]]], int | None], *, prefix: str = "config", **required: str) -> None:
@@ -189,9 +205,7 @@ def _outcome(program: Callable[[list[str]], int | None], words: list[str]) -> in
         return code
     except Exception as error:
         known = exit_status(error)
-        print(
-            f"error: {harmless(str(error))}" if known is not None else traceback.format_exc().rstrip(), file=sys.stderr
-        )
+        print(harmless(f"error: {error}" if known is not None else traceback.format_exc().rstrip()), file=sys.stderr)
         code = status.FAILED if known is None else known
         if hosts.joined():
             time.sleep(SETTLE)

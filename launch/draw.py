@@ -18,6 +18,7 @@ from gen import config
 from gen.messages import harmless, note
 from gen.sample import png
 from gen.sample.unclip import SamplerConfig
+from gen.train import files
 from launch import output
 from launch.many.ledger import identify
 from launch.unclip import Unclip
@@ -41,7 +42,7 @@ class Asked:
 
 def draw(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with: dict[str, Any]) -> int:
     """Writes the pictures of each prompt, each with its record, and a grid of them."""
-    out = output.folder(Path(args.out or Path(args.workdir) / "samples"))
+    out = output.folder(output.samples(args))
     stack = open_for(args, overrides, mesh)
     for prompt in args.prompt:
         for sentence in stack.read([prompt])[1]:
@@ -124,9 +125,12 @@ def drawn_by(path: Path, digest: str) -> bool:
 def _write(stack: Unclip, asked: Asked, made_with: Mapping[str, Any], stem: Path) -> None:
     record = {**config.to_dict(asked), **made_with}
     pictures = every(stack, asked)
+    with files.writing(stem.parent):
+        stem.parent.mkdir(parents=True, exist_ok=True)
     for index, picture in enumerate(pictures):
-        path = stem.with_name(f"{stem.name}-{index:03d}.png")
-        png.write(path, picture, {"kind": "picture", "index": index, **record})
+        with files.replacing(stem.with_name(f"{stem.name}-{index:03d}.png")) as partial:
+            png.write(partial, picture, {"kind": "picture", "index": index, **record})
     together = stem.with_name(f"{stem.name}-grid.png")
-    png.write_pixels(together, grid(pictures), {"kind": "grid", **record})
+    with files.replacing(together) as partial:
+        png.write_pixels(partial, grid(pictures), {"kind": "grid", **record})
     print(harmless(f"wrote {len(pictures)} pictures and {together}"))

@@ -29,7 +29,7 @@ from gen.sample import png
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer, fit
 from gen.tokenizers import load as load_tokenizer
-from gen.train import manifest
+from gen.train import files, manifest
 from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 from launch import catalog, trained
@@ -207,11 +207,13 @@ def shower(
             if not all(np.isfinite(x).all() for x in samples.values()):
                 # whether the run goes on is for its losses to say
                 return f"no pictures of step {step}, as they hold NaN or infinite values"
-            return png.write_comparison(folder / f"{step:08d}.png", samples, said)
+            path = files.make_folder(folder) / f"{step:08d}.png"
+            with files.replacing(path) as partial:
+                png.write_pixels(partial, png.comparison(samples), said)
+            return f"pictures ({', '.join(samples)}, row by row): {path}"
         assert tokenizer is not None
-        path = folder / f"{step:08d}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{listed(samples['text'], tokenizer)}{RECORD}{json.dumps(said)}\n")
+        path = files.make_folder(folder) / f"{step:08d}.txt"
+        files.write_text(path, f"{listed(samples['text'], tokenizer)}{RECORD}{json.dumps(said)}\n")
         return str(path)
 
     return show

@@ -6,17 +6,21 @@ read(Path("runs/classifier"))                               # ("asyncio", "email
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import rich
 from rich.table import Table
 from rich.text import Text
 
 from gen.evals import classification
-from gen.messages import harmless
+from gen.messages import harmless, say
 from gen.train import files
 
 LABELS = "labels.json"
+
+
+class _File(TypedDict):
+    labels: list[str]
 
 
 def keep(place: Path, labels: Sequence[str]) -> None:
@@ -29,10 +33,7 @@ def keep(place: Path, labels: Sequence[str]) -> None:
 
 def read(place: Path) -> tuple[str, ...]:
     """Raises ValueError when the file is missing or damaged."""
-    labels = files.read_json(place / LABELS).get("labels")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise ValueError(f"{place / LABELS} holds no list of labels; restore it from a copy")
-    return tuple(labels)
+    return tuple(files.read_json(place / LABELS, _File)["labels"])
 
 
 def check(place: Path, labels: Sequence[str]) -> None:
@@ -60,5 +61,6 @@ def show(name: str, result: dict[str, Any], folder: Path | None) -> None:
     rich.print(shown)
     if folder is None:
         return
-    classification.plot(result, folder / "confusion.png")
-    print(f"who is taken for whom: {folder / 'confusion.png'}")
+    with files.replacing(files.make_folder(folder) / "confusion.png") as partial:
+        classification.plot(result, partial)
+    say(f"who is taken for whom: {folder / 'confusion.png'}")

@@ -16,6 +16,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -46,6 +47,15 @@ def file(flag: str, path: str | Path, overwrite: bool) -> Path:
             raise ValueError(f"{flag}={path} is not a regular file; name another")
     folder(path.absolute().parent)
     return path
+
+
+def samples(args: Any) -> Path:
+    """OUT, which may be a link, or the samples of WORKDIR, which may not. Raises UnsafePath."""
+    if args.out:
+        return Path(args.out)
+    place = Path(args.workdir) / "samples"
+    files.check_own(place)
+    return place
 
 
 def folder(path: Path) -> Path:
@@ -85,7 +95,7 @@ def appended(path: Path, key: str) -> Path:
         raise ValueError(
             f"{path} does not hold lines of JSON with {key!r}, so nothing is added to it; name another place"
         )
-    with files.writing(path), path.open("ab"):
+    with files.writing(path), files.append(path):
         return path
 
 

@@ -19,6 +19,7 @@ from gen.bounds import Bounded, Count, NotNegative, Seed
 from gen.data.conversations import open_conversations
 from gen.data.rankings import to_line
 from gen.evals.answers import AnswerConfig, Given, answer, as_told
+from gen.messages import say
 from gen.sample.choose import Choice
 from gen.train import files
 from gen.train.run_dir import RunDir
@@ -91,5 +92,5 @@ def stage(data: Mapping[str, Any], place: Path) -> int:
         trained.record(run, {"model": {"run": "model", "path": cfg.upstream["model"], **language.weights}})
         for split, name in (("train", PREFERENCES), ("test", HELD_OUT)):
             prompts, lines = rank(language, cfg.rank, split, cfg.seed, place / name)
-            print(f"rank: {lines} of {prompts} prompts got right and wrong answers: {place / name}")
+            say(f"rank: {lines} of {prompts} prompts got right and wrong answers: {place / name}")
     return status.DONE

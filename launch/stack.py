@@ -12,19 +12,25 @@ aside and trained anew. One job at a time trains a stack, and no stage is moved 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 
 from gen import config, hosts, status
 from gen.config import ConfigError
+from gen.jsonfile import NotReadable
+from gen.messages import say, short
 from gen.train import files
 from gen.train.config import RunConfig
-from gen.train.files import CannotWrite
+from gen.train.files import CannotWrite, UnsafePath
 from gen.train.run_dir import InUse, RunDir
 from launch import catalog, ranking, runs, trained
 
 STACK = trained.STACK
+
+
+class _File(TypedDict):
+    stages: list[tuple[str, str]]
 
 
 def train(data: Mapping[str, Any], workdir: str | Path) -> int:
@@ -34,7 +40,7 @@ def train(data: Mapping[str, Any], workdir: str | Path) -> int:
     resolve(stages, places)
     check(data, places)
     own = RunDir(root)
-    hosts.together("stack", lambda: take(own, places), InUse, CannotWrite)
+    hosts.together("stack", lambda: take(own, places), InUse, CannotWrite, UnsafePath)
     try:
         for name, stage in stages.items():
             set_aside_if_stale(name, places[name])
@@ -65,6 +71,24 @@ def take(own: RunDir, places: Mapping[str, Path]) -> None:
         own.take()
         inside = [[name, name if place == own.path / name else str(place.resolve())] for name, place in places.items()]
         files.write_json(own.path / STACK, {"stages": inside})
+
+
+def places(root: Path) -> dict[str, Path]:
+    """Where the stages of a stack are, in order: under its directory, by their names, or where `runs` has named one.
+
+    Raises NotReadable where its record is missing or names another place.
+    """
+    record = root / STACK
+    found: dict[str, Path] = {}
+    for name, where in files.read_json(record, _File)["stages"]:
+        if where != name and not Path(where).is_absolute():
+            raise NotReadable(f"{record}: the stage {short(name)} is at {short(where)}, which is not under its name")
+        if not name or name in (".", "..") or "/" in name or "\0" in where or name in found:
+            raise NotReadable(f"{record}: {short(name)} is not the name of a stage, or is there twice")
+        found[name] = root / where
+    if not found:
+        raise NotReadable(f"{record} has no stages; restore it from a copy")
+    return found
 
 
 def stage_configs(data: Mapping[str, Any], root: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Path]]:
@@ -135,6 +159,6 @@ def set_aside(name: str, place: Path, upstream: str) -> None:
         run.take()
         old = trained.read_upstream(place)[upstream]["digest"]
         aside = place.with_name(f"{place.name}.stale-{old[:8]}")
-        print(f"stage {name} is stale: the weights of {upstream} changed; its run so far is kept in {aside}")
+        say(f"stage {name} is stale: the weights of {upstream} changed; its run so far is kept in {aside}")
         place.rename(aside)
         run.release()

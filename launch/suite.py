@@ -16,6 +16,7 @@ from gen.evals.compression import bits_per_byte
 from gen.evals.embedding import embedding, halves
 from gen.evals.fewshot import FewShotConfig, few_shot, plot
 from gen.evals.syntax import SyntaxConfig, syntax
+from gen.train import files
 from launch.language import Language
 
 DOCUMENTS = 256  # held-out ones at most, where the number says nothing about the model
@@ -61,7 +62,8 @@ def _compression(language: Language, out: Path) -> tuple[dict[str, Any], Lines]:
 
 def _fewshot(language: Language, out: Path) -> tuple[dict[str, Any], Lines]:
     result = few_shot(language.reader, language.writer, FewShotConfig())
-    plot(result, out / "fewshot.png")
+    with files.replacing(files.make_folder(out) / "fewshot.png") as partial:
+        plot(result, partial)
     lines = {"chance": f"{result['chance']['all']:.3f}"}
     for i, shots in enumerate(result["shots"]):
         both = (_share(result[measure]["all"][i]) for measure in ("choice", "exact"))

@@ -6,7 +6,6 @@ Answers go to standard output and notes to standard error, so that a pipe carrie
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from gen.config import nearest
 from gen.data.rankings import to_line
 from gen.messages import harmless
 from gen.sample.conversation import Answer, Conversation, Preference, Refused
+from gen.train import files
 from launch.legible import legible
 
 COMMANDS = {
@@ -44,12 +44,7 @@ class Ratings:
             self._waiting.append(to_line(messages, [chosen, rejected], [0, 1]))
         if not self._waiting:
             return 0
-        with self.path.open("ab+") as file:
-            if file.tell() > 0:
-                file.seek(-1, os.SEEK_END)
-                if file.read() != b"\n":  # a line that was never finished
-                    file.write(b"\n")
-            file.write("".join(self._waiting).encode())
+        files.append_text(self.path, "".join(self._waiting))
         added = len(self._waiting)
         self._waiting.clear()
         return added

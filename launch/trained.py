@@ -9,14 +9,15 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gen import config, spec
 from gen import mesh as meshes
-from gen.messages import note
+from gen.jsonfile import NotReadable
+from gen.messages import note, short
 from gen.spec import Params, Specs
 from gen.tasks.base import Upstream
 from gen.tasks.lora import LoRATask
@@ -33,9 +34,19 @@ STACK = "stack.json"  # makes a directory one of a stack
 UPSTREAM = "upstream.json"
 
 
+class Read(TypedDict):
+    """Weights that a run reads of another: which run by its name in the config, where from there, and which."""
+
+    run: str
+    path: str
+    step: NotRequired[int | None]
+    part: NotRequired[str]  # neither is there for weights that no run of gen's has made
+    digest: str
+
+
 @dataclasses.dataclass
 class Run:
-    """A run directory that is read and never written."""
+    """A run directory that is read and never written. `readers` are the directories through which it is reached."""
 
     path: Path
     cfg: RunConfig
@@ -43,9 +54,16 @@ class Run:
     part: str = ""  # what was read of it last, and its digest
     digest: str = ""
     elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)  # where upstream runs are that have moved
+    readers: tuple[Path, ...] = ()  # the runs that this one is read for, which it must not lead back to
 
     @classmethod
-    def open(cls, place: str | Path, step: int | None = None, moved: Sequence[tuple[str, Any]] = ()) -> "Run":
+    def open(
+        cls,
+        place: str | Path,
+        step: int | None = None,
+        moved: Sequence[tuple[str, Any]] = (),
+        readers: tuple[Path, ...] = (),
+    ) -> "Run":
         """What is read will be of the newest step, or of this one. `moved` are places of its config's that are others
         now (launch/places.py). Raises ValueError when the directory holds no run or no checkpoint."""
         path = Path(place)
@@ -54,7 +72,7 @@ class Run:
             raise ValueError(f"{path} has no checkpoint yet; train it first")
         cfg = catalog.resolve(places.overridden(found, moved))
         elsewhere = {key.removeprefix("upstream."): where for key, where in moved if places.UPSTREAM.fullmatch(key)}
-        return cls(path, cfg, step, elsewhere=elsewhere)
+        return cls(path, cfg, step, elsewhere=elsewhere, readers=readers)
 
     @functools.cached_property
     def config_sha256(self) -> str:
@@ -91,8 +109,11 @@ class Run:
     def upstream(self) -> "dict[str, Run]":
         """The runs whose weights it was trained on, by their names in its config."""
         reads = read_upstream(self.path).values()
-        found = {read["run"]: self.elsewhere.get(read["run"], self.path / read["path"]) for read in reads}
-        return {name: Run.open(place) for name, place in found.items()}
+        found = {read["run"]: Path(self.elsewhere.get(read["run"], self.path / read["path"])) for read in reads}
+        readers = (*self.readers, self.path.resolve())
+        if looped := next((place for place in found.values() if place.resolve() in readers), None):
+            raise ValueError(f"{self.path / UPSTREAM} leads back to {looped}, whose weights come from this run")
+        return {name: Run.open(place, readers=readers) for name, place in found.items()}
 
     @property
     def models(self) -> dict[str, Any]:
@@ -144,7 +165,7 @@ def config_of(place: str | Path) -> Mapping[str, Any]:
             f"{place} has weights in the Hugging Face layout; make a run of them with"
             f" python -m launch.convert --from={place} --to=DIR, and give that"
         )
-    if not {"task", "model", "data"} <= config.keys():
+    if not {"task", "model", "data", "train"} <= config.keys():
         raise ValueError(f"{place} is not the directory of a run (its config.json is of something else)")
     return config
 
@@ -189,7 +210,7 @@ def load_as_begun(
 ) -> dict[str, Params]:
     """The weights that a run's task read of others when it was begun, from the steps that they were of. Raises
     ValueError where these are gone, or hold others now."""
-    then = {reads[name].run: old["step"] for name, old in read_upstream(run.path).items() if name in reads}
+    then = {reads[name].run: old.get("step") for name, old in read_upstream(run.path).items() if name in reads}
     at = {name: dataclasses.replace(other, step=then.get(name)) for name, other in upstream.items()}
     params, records = _load(reads, at, mesh)
     check(run.path, records)
@@ -227,7 +248,7 @@ def check(place: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
         if name in records and old["digest"] != records[name]["digest"]:
             raise ValueError(
                 f"{place} was begun on other weights of {name} than {records[name]['path']} has now: of step"
-                f" {old['step']}, with digest {old['digest']}, not of step {records[name]['step']} with"
+                f" {old.get('step')}, with digest {old['digest']}, not of step {records[name]['step']} with"
                 f" {records[name]['digest']}; bring the old weights back, or train in another directory"
             )
 
@@ -239,10 +260,14 @@ def digest_of(place: Path, part: str, own: str) -> str:
     return digest.combine({name: read["digest"] for name, read in read_upstream(place).items()} | {"": own})
 
 
-def read_upstream(place: Path) -> dict[str, dict[str, Any]]:
+def read_upstream(place: Path) -> dict[str, "Read"]:
     """What `load_upstream` recorded, by the task's name for it; nothing for a run that has not begun."""
     record = place / UPSTREAM
-    return files.read_json(record) if record.exists() else {}
+    reads: dict[str, Read] = files.read_json(record, dict[str, Read]) if record.exists() else {}
+    for name, read in reads.items():
+        if "\0" in read["path"]:
+            raise NotReadable(f"{record}: the path of {short(name)} is not the name of a directory")
+    return reads
 
 
 def stale_upstream(place: Path) -> str | None:
@@ -253,6 +278,6 @@ def stale_upstream(place: Path) -> str | None:
         return digest_of(other, part, restore.load_params(other / "checkpoints", subtree=part)[2])
 
     for name, old in read_upstream(place).items():
-        if now(place / old["path"], old["part"]) != old["digest"]:
+        if "part" in old and now(place / old["path"], old["part"]) != old["digest"]:
             return name
     return None

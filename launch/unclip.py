@@ -29,7 +29,6 @@ from gen.spec import Params, Specs
 from gen.tasks.decoder import make_condition
 from gen.tasks.prior import moments, read_caption
 from gen.tokenizers import Tokenizer, fit_prompt
-from gen.train import files
 from launch import stack
 from launch.trained import Run, read_upstream
 
@@ -211,12 +210,11 @@ class Unclip:
 
 def places(workdir: Path) -> dict[str, Path]:
     """Where the stages of a stack are, in order. Raises ValueError when `workdir` is not a stack's."""
-    record = workdir / stack.STACK
     if not workdir.exists():
         raise ValueError(f"there is no directory {workdir}; train a stack there first")
-    if not record.exists():
+    if not (workdir / stack.STACK).exists():
         raise ValueError(f"{workdir} is not the directory of a stack (it has no {stack.STACK}); train one first")
-    return {name: workdir / place for name, place in files.read_json(record)["stages"]}
+    return stack.places(workdir)
 
 
 def check_fresh(stages: Mapping[str, Stage]) -> None:

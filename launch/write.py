@@ -12,7 +12,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 from gen import config
-from gen.messages import note
+from gen.messages import note, say
 from gen.sample.choose import Choice
 from gen.sample.conversation import checked
 from gen.sample.writer import Piece, Prompt, Written
@@ -47,7 +47,7 @@ def write(args: Any, overrides: Sequence[tuple[str, str]], mesh: Mesh, made_with
 def lines_file(args: Any, name: str, key: str) -> tuple[Path, str | None]:
     """A file of JSON lines with `key` in OUT, or in the samples of WORKDIR, and why it cannot be written: only there,
     where what is made can be shown without, is that no error."""
-    path = Path(args.out or Path(args.workdir) / "samples") / name
+    path = output.samples(args) / name
     problem = None if args.out else output.refusal(path.parent)
     return (path if problem else output.appended(path, key)), problem
 
@@ -58,9 +58,8 @@ def add_lines(path: Path, lines: Sequence[Mapping[str, Any]], problem: str | Non
         return note(f"{problem}; shown here alone: give --out=DIR to keep what is made")
     with files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
-    print(f"added {len(lines)} texts to {path}")
+        files.append_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    say(f"added {len(lines)} texts to {path}")
 
 
 def open_for(args: Any, mesh: Mesh) -> Language:

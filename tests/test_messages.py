@@ -2,7 +2,7 @@
 
 import pytest
 
-from gen.messages import LIMIT, bare, harmless, note, short
+from gen.messages import LIMIT, bare, harmless, note, say, say_error, short
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,12 @@ def test_a_long_value_is_cut():
 def test_a_note_is_one_harmless_line(capsys):
     note("the file \x1b[31m.png")
     assert capsys.readouterr().out == "note: the file ␛[31m.png\n"
+
+
+def test_what_is_said_is_harmless_as_well(capsys):
+    say("wrote \x1b[31m.png")
+    say_error("no \udce9.png")
+    assert capsys.readouterr() == ("wrote ␛[31m.png\n", "error: no \ufffd.png\n")
 
 
 def test_bare_text_is_one_line_without_quotes():

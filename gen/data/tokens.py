@@ -26,9 +26,11 @@ import uuid
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal, TypedDict
 
 import numpy as np
 
+from gen import jsonfile
 from gen.data.corpus import Corpus, Document
 from gen.data.progress import progress
 from gen.data.source import digest
@@ -40,7 +42,17 @@ __all__ = ["STRETCH", "TokenStore", "prepare", "stretches"]
 FORMAT = 2  # in 1, text that spelled a mark could be one
 STRETCHES, CHARACTERS = 1024, 2**21  # the most in one batch of the tokenizer
 DAY = 86_400.0  # seconds
-SIZES = ("tokens", "documents", "documents", "tokens")  # of tokens.bin, both tables, and where the last document ends
+
+
+class _Content(TypedDict):
+    """store.json, as far as it is read."""
+
+    format: int
+    dtype: Literal["<u2", "<u4"]
+    tokens: int
+    documents: int
+    joined: bool
+    skipped: dict[str, str]
 
 
 class TokenStore:
@@ -52,14 +64,16 @@ class TokenStore:
     def __init__(self, folder: Path):
         """Raises ValueError when the folder holds no whole store."""
         try:
-            content = json.loads((folder / "store.json").read_text())
+            content: _Content = jsonfile.read(folder / "store.json", _Content)
             # as a plain array: slices of np.memmap itself take ten times as long
-            self.tokens = np.asarray(np.memmap(folder / "tokens.bin", np.dtype(content["dtype"]), "r"))
+            self.tokens = np.asarray(np.memmap(folder / "tokens.bin", content["dtype"], "r"))
             self.offsets = np.load(folder / "offsets.npy", allow_pickle=False)
             self.bytes = np.load(folder / "bytes.npy", allow_pickle=False)
             sizes = (len(self.tokens), len(self.offsets) - 1, len(self.bytes), int(self.offsets[-1]))
-            whole = content["format"] == FORMAT and sizes == tuple(content[name] for name in SIZES)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
+            tokens, documents = content["tokens"], content["documents"]
+            whole = content["format"] == FORMAT and sizes == (tokens, documents, documents, tokens)
+            whole = whole and self.offsets.dtype == self.bytes.dtype == np.int64 and (np.diff(self.offsets) >= 0).all()
+        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             raise ValueError(f"{folder} holds no whole tokens: {error!r}; remove it") from error
         if not whole:
             raise ValueError(f"{folder} holds tokens whose numbers do not agree; remove it")

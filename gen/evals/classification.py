@@ -58,4 +58,4 @@ def plot(result: dict[str, Any], path: Path) -> None:
     axes.set_yticks(range(len(labels)), labels)
     figure.colorbar(shades, label="share of the row", shrink=0.8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, format="png")

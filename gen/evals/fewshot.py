@@ -126,4 +126,4 @@ def plot(result: dict[str, Any], path: Path) -> None:
     handles, labels = left.get_legend_handles_labels()
     right.legend(handles, labels, frameon=False, fontsize="small", bbox_to_anchor=(1, 1), loc="upper left")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, format="png")

@@ -2,7 +2,7 @@
 
 write(Path("0.png"), x_YXC, {"prompt": "a snowman", "seed": 0})
 pixels, record = read(Path("0.png"))
-write_comparison(Path("samples/100.png"), {"drawn": x_BYXC, "real": y_BYXC}, record)
+write_pixels(Path("samples/100.png"), comparison({"drawn": x_BYXC, "real": y_BYXC}), record)
 """
 
 import json
@@ -49,12 +49,6 @@ def comparison(pictures: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "V U 3"]
     return np.concatenate([grid(x, columns=len(x)) for x in pictures.values()])
 
 
-def write_comparison(path: Path, pictures: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> str:
-    """Writes one row of pictures for each name, in order; returns a sentence that says so."""
-    write_pixels(path, comparison(pictures), record)
-    return f"pictures ({', '.join(pictures)}, row by row): {path}"
-
-
 def write(path: Path, x_YXC: Float[np.ndarray, "Y X 3"], record: Mapping[str, Any]) -> None:
     """Writes one picture with its record."""
     write_pixels(path, to_uint8(x_YXC), record)
@@ -65,7 +59,7 @@ def write_pixels(path: Path, pixels_YXC: UInt8[np.ndarray, "Y X 3"], record: Map
     info = PngInfo()
     info.add_text(RECORD, json.dumps(record))
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels_YXC).save(path, pnginfo=info)
+    Image.fromarray(pixels_YXC).save(path, "PNG", pnginfo=info)
 
 
 def read(path: Path) -> tuple[UInt8[np.ndarray, "Y X 3"], dict[str, Any]]:

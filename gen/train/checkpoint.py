@@ -23,12 +23,13 @@ from typing import Any
 import jax
 
 from gen import hosts
-from gen.train import keep, proof, restore, step_dir
+from gen.train import files, keep, restore, step_dir
 from gen.train.config import SAVE_TIMEOUT
-from gen.train.files import CannotWrite
+from gen.train.files import CannotWrite, UnsafePath
+from gen.train.identity import Identity
 from gen.train.proof import Damaged
 from gen.train.restore import Warn
-from gen.train.step_dir import Payload, first_line
+from gen.train.step_dir import Payload, refusal
 
 MAX_FAILED_SAVES = 3  # in a row, each tried twice where its state was still there, before the run is ended
 
@@ -61,18 +62,20 @@ class Checkpointer:
         keep_every: int | None,
         timeout: float = SAVE_TIMEOUT,
         warn: Warn = warnings.warn,
+        run: Identity | None = None,
     ):
         """Makes the directory, and clears away what an interrupted save left in it.
 
         every: save at multiples of this step. keep: how many of the newest checkpoints to keep, at least 1.
         keep_every: checkpoints at multiples of this step are kept for good; None: there are no such. timeout: seconds
         after which a save that is not on disk has failed. warn: is told, in a sentence, of each damaged checkpoint and
-        failed save. Raises CannotWrite if the directory cannot be written.
+        failed save. run: whose checkpoints these are. Raises CannotWrite if the directory cannot be written, UnsafePath
+        where it is a link.
         """
         if every < 1 or keep < 1 or (keep_every is not None and keep_every < 1):
             raise ValueError(f"checkpoint: every={every}, keep={keep}, keep_every={keep_every} must be at least 1")
         self.directory, self.every, self.keep, self.keep_every = directory, every, keep, keep_every
-        self._timeout, self._warn = timeout, warn
+        self._timeout, self._warn, self._run = timeout, warn, run
         self._pending: _Pending | None = None
         self._failed = 0
         self._intact: set[int] = set()  # saved or verified by this process
@@ -81,7 +84,7 @@ class Checkpointer:
         while _left:
             _left.pop().shutdown()  # waits; what is still being written is no leftover
         try:
-            hosts.together("checkpoints", self._open, OSError)
+            hosts.together("checkpoints", self._open, OSError, UnsafePath)
         except OSError as error:
             reason = error.strerror or str(error)
             raise CannotWrite(
@@ -111,7 +114,7 @@ class Checkpointer:
         self._settle()
         if step in self._intact:
             return False
-        self._pending = self._start(step, step_dir.pack(state, extra_json or {}))
+        self._pending = self._start(step, step_dir.pack(state, extra_json or {}, self._run))
         return True
 
     def due(self, step: int) -> bool:
@@ -162,7 +165,7 @@ class Checkpointer:
 
     def extra(self, step: int) -> Mapping[str, Any]:
         """The JSON that was saved with a step."""
-        return proof.read(self.directory / str(step)).extra
+        return step_dir.contents(self.directory / str(step)).extra
 
     def _start(self, step: int, payload: Payload) -> _Pending:
         """Whatever goes wrong, now or in the background, is agreed on there and left for `_settle` to find."""
@@ -198,7 +201,7 @@ class Checkpointer:
             return None
         error = pending.committed.exception()
         if error is not None and pending.payload.alive:
-            self._warn(f"saving checkpoint {pending.step} failed and is tried again: {first_line(error)}")
+            self._warn(f"saving checkpoint {pending.step} failed and is tried again: {refusal(error)}")
             error = self._start(pending.step, pending.payload).committed.exception()
         if error is None:
             self._failed = 0
@@ -211,17 +214,23 @@ class Checkpointer:
         return error
 
     def _sentence(self, error: BaseException) -> str:
-        last = max(self._intact, default=None)
+        last = max(self._intact.intersection(restore.steps(self.directory)), default=None)
         remains = "nothing is saved yet" if last is None else f"the last good one is {last}"
-        return f"cannot write to {self.directory} ({first_line(error)}); {remains}; make room or mend the permissions"
+        return f"cannot write to {self.directory} ({refusal(error)}); {remains}; make room or mend the permissions"
 
     def _open(self) -> None:
+        files.check_own(self.directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=self.directory).close()
         self._clear_leftovers()
 
     def _remove(self, path: Path) -> None:
-        if jax.process_index() == 0:
+        """What belongs to another step or run may be the only copy, and moves aside."""
+        if jax.process_index() != 0:
+            return
+        if why := step_dir.misplaced(path):
+            self._warn(f"the checkpoint {path} is kept as {step_dir.set_aside(path)}: {why}")
+        else:
             step_dir.remove(path)
 
     def _clear_leftovers(self) -> None:

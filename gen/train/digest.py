@@ -13,6 +13,7 @@ it. Positions count modulo 2^32: in an array of more words than that, an exchang
     digests({"kernel": x_DF})  ->  {"kernel": "3f0a9c51d27be604"}
 """
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -124,6 +125,17 @@ def from_hex(text: str) -> UInt32[np.ndarray, "2"]:
     if len(text) != 16:
         raise ValueError(f"{text!r} is no digest")
     return np.asarray([int(text[:8], 16), int(text[8:], 16)], np.uint32)
+
+
+@functools.cache
+def has_digest(dtype: str) -> bool:
+    """Whether arrays of a dtype of this name have a digest."""
+    try:
+        found = jnp.dtype(dtype)
+    except (TypeError, ValueError):
+        return False
+    real = jnp.issubdtype(found, jnp.number) and not jnp.issubdtype(found, jnp.complexfloating)
+    return found.name == dtype and (real or dtype == "bool") and found.itemsize in _WORD
 
 
 def _plain(path: str, x: Any) -> Array:

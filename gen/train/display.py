@@ -14,6 +14,8 @@ import rich
 from rich import progress
 from rich.console import Console
 
+from gen.messages import harmless
+
 # Seconds between the lines of a log that is no terminal.
 QUIET = 10.0
 
@@ -63,7 +65,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """A line above the progress."""
-        self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._bar.console.print(harmless(line), highlight=False, markup=False, soft_wrap=True)
 
     def __enter__(self) -> "Display":
         self._bar.start()

@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from gen import jsonfile
 from gen.train.config import RunConfig
 from gen.train.display import Display
-from gen.train.metrics import Metrics
+from gen.train.metrics import Metrics, Seal
 
 
 class Log:
@@ -48,6 +49,23 @@ class Log:
             return
         (step, values), self._pending = self._pending, None
         self.take(step, jax.device_get(dict(values)))
+
+    def seal(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the lines so far, to notice later that one has changed."""
+        return {"metrics": seal} if (seal := self._metrics.seal()) else {}
+
+    def check(self, extra: Mapping[str, Any]) -> None:
+        """Notes where lines before the checkpoint with this JSON are not those that were logged."""
+        then: Seal | None = jsonfile.check(extra.get("metrics"), Seal | None, "the JSON of the checkpoint: metrics")
+        self.compare(then, self._display)
+
+    def compare(self, then: Seal | None, display: Display) -> None:
+        """The same of one file, said on a display."""
+        if then is not None and self._metrics.seal() not in (None, then):
+            display.say(
+                f"note: a line of {self._metrics.path} has changed, or is gone, since it was logged:"
+                " the state goes on as it was, but what the log says of the steps before cannot be relied on"
+            )
 
     def due(self, step: int) -> bool:
         return step % self._cfg.log.every == 0 or step + 1 == self._cfg.train.steps

@@ -27,7 +27,7 @@ from gen.train.evaluation import Evaluation, HeldOut
 from gen.train.feed import place
 from gen.train.history import History, Skip
 from gen.train.log import Log
-from gen.train.metrics import Metrics, read
+from gen.train.metrics import Metrics, rows
 from gen.train.preempt import Preemption
 from gen.train.program import Program
 from gen.train.restore import Warn
@@ -87,6 +87,7 @@ class Training:
         self.checkpoints = self.open_checkpoints(around.run)
         self.history = History(around.run.path)
         self.damage = damage.of(around.data, {})
+        self.sealed: Mapping[str, Any] = {}  # what the checkpoint from which this goes on says of the log
 
     def run(self) -> int:
         cfg, steps = self.cfg, self.cfg.train.steps
@@ -106,6 +107,7 @@ class Training:
                 self.display,
                 self.around.ahead(self.batch) as batches,
             ):
+                self.log.check(self.sealed)
                 step_fn = self.compile(state, batches(self.history.position(start)), start)
                 now, stop = start, False
                 while now < steps and not stop and not self.diverged():
@@ -159,7 +161,9 @@ class Training:
         return Program.of(task, self.cfg, self.around.mesh)
 
     def open_checkpoints(self, run: RunDir) -> Checkpointer:
-        return Checkpointer(run.checkpoints, **dataclasses.asdict(self.cfg.checkpoint), warn=self.display.say)
+        own = hosts.gather("identity", run.identity())[0]  # a file may look different from another host
+        rule = dataclasses.asdict(self.cfg.checkpoint)
+        return Checkpointer(run.checkpoints, **rule, warn=self.display.say, run=own)
 
     def open_log(self, start: int) -> Log:
         metrics = Metrics(self.around.run.metrics_jsonl, start)
@@ -167,9 +171,10 @@ class Training:
 
     def begin(self) -> tuple[int, State]:
         """The state: resumed if there is one, else another run's, else drawn; sharded from the start."""
-        self.checkpoints.keep_only(lambda step, extra: self.history.knows(step, extra.get("skips", [])))
+        self.checkpoints.keep_only(lambda step, extra: self.history.knows(step, extra))
         if resumed := self.checkpoints.restore(self.program.state):
             self.display.say(f"{self.cfg.task.name}: resumed at step {resumed[0]} of {self.cfg.train.steps}")
+            self.sealed = self.checkpoints.extra(resumed[0])
             return resumed
         return self.fresh()
 
@@ -177,14 +182,16 @@ class Training:
         """The state of a run that has saved none."""
         if branched := self.around.branch(self.program.state, self.display.say):
             self.display.say(f"{self.cfg.task.name}: branched off at step {branched[0]}")
-            self.save(*branched, force=True)  # the other run need not keep it
+            step, state = branched
+            extra = {"skips": self.history.before(step)}
+            self.checkpoints.save(step, state, force=True, extra_json=extra)  # the other run need not keep it
             return branched
         return 0, self.program.begin(self.key, self.around.origin())
 
     def is_closed(self) -> bool:
         """Whether the last evaluation is there."""
-        rows = read(self.around.run.metrics_jsonl)
-        return hosts.gather("closed", any(row["step"] >= self.cfg.train.steps for row in rows))[0]
+        logged = rows(self.around.run.metrics_jsonl)
+        return hosts.gather("closed", any(row["step"] >= self.cfg.train.steps for row in logged))[0]
 
     def batch(self, position: int) -> Any:
         return place(self.around.data.batch, position, self.cfg.train.batch_size, self.around.mesh)
@@ -213,9 +220,8 @@ class Training:
         return {**measured, **damage.held_out(self.around.held_out)}, shown
 
     def save(self, step: int, state: State, force: bool = False) -> None:
-        self.checkpoints.save(
-            step, state, force=force, extra_json={"skips": self.history.before(step), **self.damage.extra()}
-        )
+        extra = {"skips": self.history.before(step), **self.damage.extra(), **self.log.seal()}
+        self.checkpoints.save(step, state, force=force, extra_json=extra)
 
     def diverged(self) -> str:
         """Why the run cannot go on, "" while it can."""

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 
@@ -29,6 +29,32 @@ BITS = ("versions", "code", "xla_flags", "devices", "process_count", "mesh", "pa
 INDIRECT = ("code/commit", "code/dirty_sha256")  # say less than the digest of what is executed
 TRAINING = "training data"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class Launch(TypedDict, total=False):
+    """One entry of the manifest; older versions lack some keys, and `start` and `status` come as they are known."""
+
+    time: str
+    host: str
+    pid: int
+    argv: list[str]
+    versions: dict[str, str]
+    code: dict[str, str | None]
+    lockfile_sha256: str | None
+    xla_flags: str
+    devices: dict[str, Any]
+    process_count: int
+    mesh: dict[str, int]
+    steps: int
+    schedule_steps: int | None
+    settings: dict[str, Any]
+    config_sha256: str
+    data_fingerprint: str
+    fingerprints: dict[str, str]
+    moved: dict[str, list[Any]]  # places of data, as they were and as they are
+    pack: int  # of how many trials that were trained as one program
+    start: int
+    status: int
 
 
 def launch(

@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Key
 
-from gen import spec, status
+from gen import jsonfile, spec, status
 from gen.config import ConfigError
 from gen.spec import Params
 from gen.tasks.base import Batch, Task
@@ -30,7 +30,7 @@ from gen.train.config import RunConfig
 from gen.train.display import Display
 from gen.train.log import Log
 from gen.train.loop import Show, Surroundings, Training
-from gen.train.metrics import Metrics
+from gen.train.metrics import Metrics, Seal
 from gen.train.optim import OptimConfig
 from gen.train.program import Program, abstract_on
 from gen.train.run_dir import RunDir
@@ -139,7 +139,7 @@ class Pack(Training):
 
     def is_closed(self) -> bool:
         return all(
-            any(row["step"] >= self.cfg.train.steps for row in metrics_file.read(member.run.metrics_jsonl))
+            any(row["step"] >= self.cfg.train.steps for row in metrics_file.rows(member.run.metrics_jsonl))
             for member in self.members
         )
 
@@ -171,8 +171,9 @@ class Pack(Training):
         for index, member in enumerate(self.members):
             one = take(state, index)
             if int(one.step) not in restore.steps(member.run.checkpoints):
+                extra = {"skips": [], "metrics": metrics_file.sealed(member.run.metrics_jsonl, int(one.step))}
                 with self.open_checkpoints(member.run) as own:
-                    own.save(int(one.step), one, force=True, extra_json={"skips": [], **self.damage.extra()})
+                    own.save(int(one.step), one, force=True, extra_json={**extra, **self.damage.extra()})
         diverged = np.asarray(state.streak) >= self.cfg.train.diverged_after
         return [status.DIVERGED if ended else status.DONE for ended in diverged]
 
@@ -197,6 +198,16 @@ class PackLog(Log):
     def __exit__(self, *_: object) -> None:
         for log in self.logs:
             log.__exit__()
+
+    def seal(self) -> dict[str, Any]:
+        return {"metrics": [log.seal().get("metrics") for log in self.logs]}
+
+    def check(self, extra: Mapping[str, Any]) -> None:
+        where = "the JSON of the checkpoint: metrics"
+        for log, then in zip(
+            self.logs, jsonfile.check(extra.get("metrics", []), list[Seal | None], where), strict=False
+        ):
+            log.compare(then, self._display)
 
     def ended(self, index: int) -> bool:
         return self.logs[index].streak >= self._cfg.train.diverged_after

@@ -4,7 +4,8 @@
 
 The files are part of the step, and committed with it. Sums are made in the background, from the same memory that is
 written to disk, while the run goes on; they need nothing from the other processes. Each file carries the SHA-256 of
-what it says.
+what it says, of which step and run among it (gen.train.identity), and has at most SIZE bytes: room for half a million
+arrays.
 """
 
 import asyncio
@@ -14,22 +15,51 @@ import errno
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import jax
 import jax.numpy as jnp
 
+from gen import jsonfile
+from gen.jsonfile import NotReadable
+from gen.messages import short
 from gen.train import digest, files
 from gen.train.digest import Piece
 
 FOLDER, FORMAT = "proof", 1
+SIZE = 64 * 2**20  # bytes of one of its files
+LARGEST = 2**63 - 1  # elements of an array
 UNREADABLE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO)  # and will stay so
 
 
 class Damaged(ValueError):
     """A checkpoint does not hold what was saved; the message names the file or the array."""
+
+
+class Origin(TypedDict):
+    """Of which step, of which run with which config a checkpoint is; one that no run has saved has a step alone."""
+
+    step: int
+    run: NotRequired[str]
+    config: NotRequired[str]
+
+
+class _Array(TypedDict):
+    shape: list[int]
+    dtype: str
+    sums: str
+
+
+class _File(TypedDict):
+    format: int
+    processes: int
+    arrays: dict[str, _Array]
+    extra: dict[str, Any]
+    origin: NotRequired[Origin]
+    sha256: NotRequired[str]  # of the rest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +81,12 @@ class Stored:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What a step says that it holds: {path: Stored}, and the JSON that the run saved with its arrays."""
+    """What a step says that it holds: {path: Stored}, the JSON that the run saved with its arrays, and of which step
+    and run it is, None where that was not recorded, as by version 0.1.0."""
 
     arrays: Mapping[str, Stored]
     extra: Mapping[str, Any]
+    origin: Origin | None = None
 
     def digest(self, prefix: str = "") -> str:
         """One digest for the arrays under a prefix, the same on any mesh: what runs that read them record."""
@@ -69,6 +101,7 @@ class Proof:
     shapes: Mapping[str, tuple[tuple[int, ...], str]]
     held: Mapping[str, Sequence[Piece]]
     extra: Mapping[str, Any]
+    origin: Origin
 
     async def save(self, directory: Any) -> Any:
         """What is returned is awaited in the background."""
@@ -84,7 +117,8 @@ class Proof:
             path: {"shape": shape, "dtype": dtype, "sums": digest.to_hex(sums[path])}
             for path, (shape, dtype) in self.shapes.items()
         }
-        said = {"format": FORMAT, "processes": jax.process_count(), "arrays": arrays, "extra": dict(self.extra)}
+        said = {"format": FORMAT, "processes": jax.process_count(), "arrays": arrays}
+        said |= {"extra": dict(self.extra), "origin": self.origin}
         files.write_json(folder / f"{jax.process_index()}.json", {**said, "sha256": _sha256(said)})
 
     async def load(self, directory: Any) -> Any:
@@ -100,9 +134,9 @@ def read(step_dir: Path) -> Contents:
         try:
             sums = sum(digest.from_hex(part["arrays"][path]["sums"]) for part in parts)
         except KeyError as error:
-            raise Damaged(f"the files of {FOLDER} are of different states: one of them lacks {path}") from error
+            raise Damaged(f"the files of {FOLDER} are of different states: one of them lacks {short(path)}") from error
         arrays[path] = Stored(tuple(said["shape"]), said["dtype"], digest.to_hex(sums))
-    return Contents(arrays, first["extra"])
+    return Contents(arrays, first["extra"], first.get("origin"))
 
 
 @contextlib.contextmanager
@@ -117,21 +151,33 @@ def present(what: str) -> Iterator[None]:
         raise Damaged(f"{what} cannot be read: {error.strerror}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> _File:
     name = f"{FOLDER}/{path.name}"
     try:
         with present(f"the file {name}"):
-            said = json.loads(path.read_bytes())
-        sha256 = said.pop("sha256")
-    except Damaged:
-        raise
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise Damaged(f"the file {name} cannot be read") from error
-    if sha256 != _sha256(said):
-        raise Damaged(f"the file {name} has changed since it was saved")
-    if said["format"] != FORMAT:
-        raise Damaged(f"the file {name} has format {said['format']}, this version of gen reads {FORMAT}")
-    return said
+            said: dict[str, Any] = jsonfile.read(path, size=SIZE)
+        if "sha256" not in said:
+            raise NotReadable("it lacks sha256")
+        if said.pop("sha256") != _sha256(said):
+            raise Damaged(f"the file {name} has changed since it was saved")
+        if said.get("format") != FORMAT:
+            raise Damaged(f"the file {name} has format {short(said.get('format'))}, this version of gen reads {FORMAT}")
+        checked: _File = jsonfile.check(said, _File, name)
+    except NotReadable as error:
+        raise Damaged(f"the file {name} cannot be read: {error}") from error
+    for array, one in checked["arrays"].items():
+        if problem := _problem(one):
+            raise Damaged(f"the file {name} says of the array {short(array)} that {problem}")
+    return checked
+
+
+def _problem(said: _Array) -> str | None:
+    """Why there is no such array, None where there can be."""
+    if not re.fullmatch(r"[0-9a-f]{16}", said["sums"]):
+        return f"its digest is {short(said['sums'])}"
+    if any(size < 0 for size in said["shape"]) or math.prod(said["shape"]) > LARGEST:
+        return f"its shape is {short(said['shape'])}"
+    return None if digest.has_digest(said["dtype"]) else f"its dtype is {short(said['dtype'])}"
 
 
 def _sha256(said: Mapping[str, Any]) -> str:

@@ -3,9 +3,10 @@
     step, state = restore(Path("run/checkpoints"), abstract_state)
     step, params, digest = load_params(Path("clip/checkpoints"), subtree="ema/model")
 
-Damage (a missing, truncated or changed file or array, or no digests to verify by) is reported by name, and the
-checkpoint before is read instead. What cannot be read for now, a disk or network that fails, is no damage: it is an
-OSError after a few tries. Nothing here writes, so another run may be training in the directory meanwhile.
+Damage (a missing, truncated or changed file or array, or no digests to verify by), and a checkpoint that is of another
+step or run than its place says, is reported by name, and the checkpoint before is read instead. What cannot be read for
+now, a disk or network that fails, is no damage: it is an OSError after a few tries. Nothing here writes, so another run
+may be training in the directory meanwhile.
 """
 
 import functools
@@ -23,6 +24,7 @@ from jaxtyping import Array
 from gen import hosts, tree
 from gen.train import step_dir
 from gen.train.files import UnsafePath
+from gen.train.identity import Misplaced
 from gen.train.proof import Contents, Damaged
 
 Warn = Callable[[str], None]
@@ -90,6 +92,8 @@ def _newest_intact[T](
         path = directory / str(candidate)
         try:
             return candidate, _patiently(functools.partial(read, path), warn)
+        except Misplaced as error:
+            warn(f"the checkpoint {path} is not used: {error}")
         except (Damaged, UnsafePath) as error:
             warn(f"the checkpoint {path} is damaged and is not used: {error}")
     if tried:

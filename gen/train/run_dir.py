@@ -7,22 +7,44 @@ DIR/checkpoints/     gen.train.checkpoint
 DIR/samples/         pictures and text
 DIR/lock             held by the job that writes here
 
+The directory may be reached through a link; what lies in it, and is written, may be none.
+
 run = RunDir(Path("runs/digits"))
 run.claim(config, may_change=("train.steps", "checkpoint", "log"))
 run.record_launch(manifest.launch({"data": 8}, config, "5f0c..."))
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import jax
 
 from gen import tree
-from gen.train import files
+from gen.messages import note, short
+from gen.train import files, identity, manifest, proof, restore
 from gen.train.config import covered
+from gen.train.identity import Identity
 from gen.train.lock import Lock, NoLocks
+from gen.train.manifest import Launch
+
+
+class Config(TypedDict):
+    """What every resolved config has, as far as it is read without its kind; a stage may train nothing."""
+
+    task: NotRequired[dict[str, Any]]
+    model: NotRequired[dict[str, Any]]
+    train: NotRequired[dict[str, Any]]
+    upstream: NotRequired[dict[str, str]]
+
+
+class Manifest(TypedDict):
+    """DIR/manifest.json."""
+
+    run: NotRequired[Identity]
+    launches: list[Launch]
 
 
 class OtherConfig(ValueError):
@@ -40,16 +62,18 @@ class RunDir:
         """Names the places; nothing is read or written yet."""
         self.path = path
         self.config_json = path / "config.json"
-        self.manifest_json = path / "manifest.json"
+        self.manifest_json = path / identity.MANIFEST
         self.metrics_jsonl = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
         self._lock = Lock(path / "lock")
 
     def make(self) -> None:
-        """Makes the directory if need be. Raises CannotWrite."""
+        """Makes the directory if need be. Raises CannotWrite, or UnsafePath where a link is among its parts."""
         with files.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+        for part in (self.config_json, self.manifest_json, self.metrics_jsonl, self.checkpoints, self.samples):
+            files.check_own(part)
 
     def claim(
         self,
@@ -75,6 +99,7 @@ class RunDir:
             self.take()
             before()
             files.write_json(self.config_json, plain)
+            self.identify(plain, may_change)
 
     def release(self) -> None:
         """Leaves the directory to other jobs, as the end of the process does by itself."""
@@ -87,38 +112,70 @@ class RunDir:
             with files.writing(self.path):
                 taken = self._lock.take()
         except NoLocks:
-            print(f"note: the file system of {self.path} has no locks: see to it that one job alone writes there")
+            note(f"the file system of {self.path} has no locks: see to it that one job alone writes there")
             return
         if not taken:
             # who holds it may not have trained yet, or never will, as `launch.checkpoint gc`
             last = "".join(
-                f" (the last that trained there was process {who['pid']} on {who['host']}, started at {who['time']})"
+                f" (the last that trained there was process {who['pid']} on {short(who['host'])[1:-1]},"
+                f" started at {short(who['time'])[1:-1]})"
                 for who in self.launches()[-1:]
+                if {"pid", "host", "time"} <= who.keys()
             )
             raise InUse(f"{self.path} is in use by another job{last}; wait for it, or choose another directory")
 
     def config(self) -> dict[str, Any]:
-        """The resolved config of the run; ValueError if there is none or it cannot be read."""
-        return files.read_json(self.config_json)
+        """The resolved config of the run. Raises NotReadable where there is none or it cannot be read."""
+        return files.read_json(self.config_json, Config)
+
+    def identify(self, config: Mapping[str, Any], may_change: Sequence[str] = ()) -> None:
+        """Gives the run an id if it has none, and records its config, which checkpoints are compared with; for process
+        0 of a job that has taken the directory."""
+        what = manifest.config_digest({k: v for k, v in _flat(dict(config)).items() if not covered(k, may_change)})
+        found = self._manifest()
+        known = found.get("run")
+        now = identity.with_config(known, what, self._origins() if known is None else [])
+        if now != known:
+            files.write_json(self.manifest_json, {**found, "run": now})
+
+    def identity(self) -> Identity | None:
+        """Which run this is; None for one that version 0.1.0 has made, or no run."""
+        return identity.of(self.path)
 
     def record_launch(self, entry: Mapping[str, Any]) -> None:
         """Adds this launch (gen.train.manifest) to the manifest."""
         if jax.process_index() == 0:
-            files.write_json(self.manifest_json, {"launches": [*self.launches(), dict(entry)]})
+            self._record([*self.launches(), dict(entry)])
 
     def record_start(self, step: int) -> None:
         """Says of this launch from which step on it trains."""
-        if jax.process_index() == 0 and (before := self.launches()):
-            files.write_json(self.manifest_json, {"launches": [*before[:-1], before[-1] | {"start": step}]})
+        self._amend({"start": step})
 
     def record_end(self, status: int) -> None:
         """Says of this launch how it ended, where it was not cut off."""
-        if jax.process_index() == 0 and (before := self.launches()):
-            files.write_json(self.manifest_json, {"launches": [*before[:-1], before[-1] | {"status": status}]})
+        self._amend({"status": status})
 
-    def launches(self) -> list[dict[str, Any]]:
-        """Every launch so far, oldest first."""
-        return files.read_json(self.manifest_json)["launches"] if self.manifest_json.exists() else []
+    def launches(self) -> list[Launch]:
+        """Every launch so far, oldest first. Raises NotReadable."""
+        return self._manifest()["launches"]
+
+    def _amend(self, more: Mapping[str, int]) -> None:
+        if jax.process_index() == 0 and (before := self.launches()):
+            self._record([*before[:-1], {**before[-1], **more}])
+
+    def _record(self, launches: Sequence[Mapping[str, Any]]) -> None:
+        files.write_json(self.manifest_json, {**self._manifest(), "launches": launches})
+
+    def _manifest(self) -> Manifest:
+        return files.read_json(self.manifest_json, Manifest) if self.manifest_json.exists() else {"launches": []}
+
+    def _origins(self) -> list[proof.Origin]:
+        """What the checkpoints say of themselves that can be read, the newest last."""
+        found = []
+        for step in restore.steps(self.checkpoints):
+            with contextlib.suppress(proof.Damaged, OSError):
+                found.append(proof.read(self.checkpoints / str(step)).origin)
+        return [one for one in found if one is not None]
 
     def launch_of(self, step: int) -> dict[str, Any]:
         """As the function of this name, of the launches so far."""

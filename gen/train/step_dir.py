@@ -13,12 +13,16 @@ and a share of the files' digests.
     arrays = load(Path("DIR/100"), contents, {"params/kernel": sharding})
 """
 
+import contextlib
 import dataclasses
-import json
+import errno
+import itertools
+import os
 import re
+import resource
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +32,16 @@ from jax.sharding import Sharding
 from jaxtyping import Array
 from orbax.checkpoint import v1 as ocp
 
-from gen import hosts, tree
-from gen.train import digest, files, proof
+from gen import hosts, jsonfile, tree
+from gen.jsonfile import NotReadable
+from gen.messages import short
+from gen.train import digest, files, identity, proof
 from gen.train.config import SAVE_TIMEOUT
 from gen.train.files import UnsafePath
-from gen.train.proof import Contents, Damaged, Proof
+from gen.train.identity import Identity, Misplaced
+from gen.train.proof import Contents, Damaged, Proof, Stored
 
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOENT, errno.EIO, errno.ESTALE)
 STATE = "state"  # the arrays' folder within a step
 # what tensorstore says of files that cannot be read for now, which is no damage
 _PASSING = re.compile(r"\b(EMFILE|ENFILE|EAGAIN|ENOMEM|ESTALE|ETIMEDOUT|EACCES|EPERM)\b")
@@ -41,10 +49,11 @@ _PASSING = re.compile(r"\b(EMFILE|ENFILE|EAGAIN|ENOMEM|ESTALE|ETIMEDOUT|EACCES|E
 
 @dataclasses.dataclass(frozen=True)
 class Payload:
-    """What one save writes: {path: array}, and JSON beside them."""
+    """What one save writes: {path: array}, JSON beside them, and of which run they are, where it is one."""
 
     arrays: Mapping[str, Array]
     extra: Mapping[str, Any]
+    run: Identity | None = None
 
     @property
     def alive(self) -> bool:
@@ -52,7 +61,7 @@ class Payload:
         return not any(x.is_deleted() for x in self.arrays.values())
 
 
-def pack(state: Any, extra: Mapping[str, Any]) -> Payload:
+def pack(state: Any, extra: Mapping[str, Any], run: Identity | None = None) -> Payload:
     """Makes a payload of any tree; every leaf becomes a JAX array, typed random keys their data.
 
     Raises ValueError for two leaves whose names differ in no more than "/" and ".", which are one name to Orbax.
@@ -60,7 +69,7 @@ def pack(state: Any, extra: Mapping[str, Any]) -> Payload:
     leaves = list(tree.paths(state))
     if len({path.replace("/", ".") for path, _ in leaves}) < len(leaves):
         raise ValueError('two arrays of the state have the same name, where "/" and "." count as equal; rename one')
-    return Payload({path: _data(leaf) for path, leaf in leaves}, extra)
+    return Payload({path: _data(leaf) for path, leaf in leaves}, extra, run)
 
 
 def save_async(step_dir: Path, payload: Payload, timeout: float = SAVE_TIMEOUT) -> Callable[[], None]:
@@ -76,7 +85,7 @@ def save_async(step_dir: Path, payload: Payload, timeout: float = SAVE_TIMEOUT) 
     kept = {path: x for path, x in payload.arrays.items() if x.size}
     shapes = {path: (x.shape, x.dtype.name) for path, x in payload.arrays.items()}
     held = hosts.together("pieces", lambda: digest.pieces(payload.arrays), Exception)
-    proven = Proof(shapes, held, payload.extra)
+    proven = Proof(shapes, held, payload.extra, identity.origin(int(step_dir.name), payload.run))
     with _context(timeout):
         parts = {STATE: tree.nested(kept), proof.FOLDER: proven}
         return ocp.save_checkpointables_async(step_dir.absolute(), parts).result
@@ -105,20 +114,62 @@ def remove(step_dir: Path) -> None:
         shutil.rmtree(step_dir.rename(step_dir.with_name(step_dir.name + ".removed")))
 
 
+def set_aside(step_dir: Path) -> Path:
+    """Renames a step to what is no step of the run; returns its new place."""
+    names = (step_dir.with_name(f"{step_dir.name}.misplaced-{number}") for number in itertools.count())
+    aside = next(path for path in names if not path.exists())
+    if files_record(step_dir).exists():
+        files_record(step_dir).rename(files_record(aside))
+    return step_dir.rename(aside)
+
+
 def check(step_dir: Path) -> Contents:
     """Checks the files of a step, where they are recorded, and returns what it says that it holds.
 
-    Raises Damaged, naming the file, or UnsafePath where something is not a regular file, in all processes; OSError
-    where it cannot be read for now.
+    Raises, in all processes, Misplaced where it is of another step or run, Damaged, naming the file, or UnsafePath
+    where something is not a regular file; OSError where it cannot be read for now.
     """
-    return hosts.together("check", lambda: _check(step_dir), Damaged, UnsafePath, OSError)
+    return hosts.together("check", lambda: _check(step_dir), Misplaced, Damaged, UnsafePath, OSError)
 
 
-def load(step_dir: Path, contents: Contents, shardings: Mapping[str, Sharding]) -> dict[str, Array]:
+def contents(step_dir: Path) -> Contents:
+    """What a step of this place's run says that it holds, its files unchecked. Raises Damaged or Misplaced."""
+    found = proof.read(step_dir)
+    try:
+        identity.check(step_dir, found)
+    except NotReadable as error:
+        raise Damaged(f"it is not known of which run it is: {error}") from error
+    return found
+
+
+def missing(step_dir: Path, stored: Mapping[str, Stored]) -> dict[str, str]:
+    """{path: what is wrong} for each array that is not among the files, or is of another shape or dtype, by what Orbax
+    has recorded: without it, an array of a forged size would take its memory before it is found. Raises Damaged."""
+    with _reading(), _context():
+        nested = ocp.metadata(step_dir.absolute(), STATE).metadata
+    there = {path: leaf for path, leaf in tree.paths(nested) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")}
+    wrong = {}
+    for path, one in stored.items():
+        if one.empty:
+            continue
+        if path not in there:
+            wrong[path] = "is not there"
+        elif (tuple(there[path].shape), jnp.dtype(there[path].dtype).name) != (one.shape, one.dtype):
+            wrong[path] = f"is {jnp.dtype(there[path].dtype).name}{list(there[path].shape)} in its files"
+    return wrong
+
+
+def load(
+    step_dir: Path, contents: Contents, shardings: Mapping[str, Sharding], present: bool = False
+) -> dict[str, Array]:
     """Reads the arrays named in `shardings`, in the dtype they were saved in, and verifies the digest of each.
 
-    Raises Damaged, naming the array, or OSError where it cannot be read for now, in all processes.
+    present: whether `missing` has been asked already. Raises Damaged, naming the array, or OSError where it cannot be
+    read for now, in all processes.
     """
+    if not present and jax.process_count() == 1:  # of several, each finds its own part missing
+        for path, problem in missing(step_dir, {path: contents.arrays[path] for path in shardings}).items():
+            raise Damaged(f"its arrays cannot be read: {short(path)} {problem}")
     wanted = {path: (contents.arrays[path], sharding) for path, sharding in shardings.items()}
     abstract = {
         path: jax.ShapeDtypeStruct(stored.shape, stored.dtype, sharding=sharding)
@@ -144,6 +195,27 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0][:300] or type(error).__name__
 
 
+def refusal(error: BaseException) -> str:
+    """Why a save has failed: what the disk says, however deep Orbax has wrapped it, else `first_line`."""
+    known = (os.strerror(number) for number in REFUSALS)
+    said = next((words for words in known if words in str(error)), first_line(error))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if said == os.strerror(errno.EFBIG) and limit != resource.RLIM_INFINITY:
+        return f"{said}: ulimit -f allows {limit:,} bytes a file"
+    return said
+
+
+def misplaced(step_dir: Path) -> str | None:
+    """Why a step is not of its place, where it can be read; it may be the only copy of what another run has saved."""
+    try:
+        contents(step_dir)
+    except Misplaced as error:
+        return str(error)
+    except (Damaged, OSError):
+        pass
+    return None
+
+
 def _check(step_dir: Path) -> Contents:
     with proof.present(f"the step {step_dir.name}"):
         present = files.regular_files(step_dir)
@@ -153,7 +225,8 @@ def _check(step_dir: Path) -> Contents:
             raise Damaged(f"the file {name} is missing")
     for name in files.share(list(recorded), jax.process_index(), jax.process_count()):
         check_file(name, present[name], recorded[name])
-    return proof.read(step_dir)
+    # the manifest may look different from another host
+    return contents(step_dir) if jax.process_index() == 0 else proof.read(step_dir)
 
 
 def check_file(name: str, path: Path, sha256: str) -> None:
@@ -164,17 +237,23 @@ def check_file(name: str, path: Path, sha256: str) -> None:
         raise Damaged(f"the file {name} has changed since it was saved")
 
 
-def _read(step_dir: Path, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Array]:
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Damaged, or OSError where files cannot be read for now, in place of what Orbax raises."""
     try:
-        with _context():
-            wanted = {STATE: tree.nested(abstract)}
-            nested = ocp.load_checkpointables(step_dir.absolute(), wanted)[STATE]
+        yield
     except (MemoryError, jax.errors.JaxRuntimeError):
         raise  # says nothing about the checkpoint
     except Exception as error:
         if passing := _PASSING.search(str(error)):
             raise OSError(f"its arrays cannot be read for now ({passing[0]}): {first_line(error)}") from error
         raise Damaged(f"its arrays cannot be read: {first_line(error)}") from error
+
+
+def _read(step_dir: Path, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Array]:
+    with _reading(), _context():
+        wanted = {STATE: tree.nested(abstract)}
+        nested = ocp.load_checkpointables(step_dir.absolute(), wanted)[STATE]
     found = dict(tree.paths(nested))
     # with some damage of its own metadata Orbax hands back what was asked for, unread
     unread = [path for path in abstract if not isinstance(found.get(path), jax.Array)]
@@ -189,9 +268,9 @@ def recorded_files(step_dir: Path) -> dict[str, str]:
     if not record.exists():
         return {}
     try:
-        return {str(name): str(sha256) for name, sha256 in json.loads(record.read_bytes()).items()}
-    except (ValueError, AttributeError) as error:
-        raise Damaged(f"{record.name} beside it cannot be read: {first_line(error)}") from error
+        return jsonfile.read(record, dict[str, str], size=proof.SIZE)
+    except NotReadable as error:
+        raise Damaged(f"{record.name} beside it cannot be read: {error}") from error
 
 
 def _own_bytes(payload: Payload) -> int:

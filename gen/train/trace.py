@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from gen.train import files
+
 
 class Trace:
     """Traces the steps from the first to the last of `span`, both included, or none; a run may end or resume amid."""
@@ -28,6 +30,7 @@ class Trace:
             return
         jax.block_until_ready(computing)
         if due:
+            files.check_own(self._directory)
             jax.profiler.start_trace(str(self._directory))
         else:
             jax.profiler.stop_trace()

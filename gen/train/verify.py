@@ -6,6 +6,7 @@
 A step is read a part at a time, so that it may be larger than the memory.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +15,13 @@ import jax
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
+from gen.messages import short
 from gen.train import files, proof, step_dir
 from gen.train.files import UnsafePath
 from gen.train.proof import Contents, Damaged, Stored
 
 PART = 2**30  # bytes that are read at a time
+NAMED = 20  # arrays that are missing are named, of so many
 
 
 class Difference(NamedTuple):
@@ -49,8 +52,11 @@ def problems(path: Path) -> list[str]:
         except Damaged as error:
             found.append(str(error))
     try:
-        contents = proof.read(path)
-        for part in _parts(contents.arrays):
+        contents = step_dir.contents(path)
+        lost = step_dir.missing(path, contents.arrays)
+        found += [f"the array {short(name)} {problem}" for name, problem in itertools.islice(lost.items(), NAMED)]
+        found += [f"and {len(lost) - NAMED:,} more arrays"] if len(lost) > NAMED else []
+        for part in _parts({name: one for name, one in contents.arrays.items() if name not in lost}):
             found += _wrong_arrays(path, contents, part)
     except Damaged as error:
         found.append(str(error))
@@ -75,8 +81,8 @@ def differences(one: Path, other: Path) -> list[Difference]:
         if (here.shape, here.dtype) != (there.shape, there.dtype):
             found.append(Difference(name, f"{here.dtype}{list(here.shape)}, {there.dtype}{list(there.shape)}"))
         elif here.digest != there.digest:
-            x = step_dir.load(one, first, _here([name]))[name]
-            y = step_dir.load(other, second, _here([name]))[name]
+            x = step_dir.load(one, first, _here([name]), present=True)[name]
+            y = step_dir.load(other, second, _here([name]), present=True)[name]
             found.append(_apart(name, np.asarray(x), np.asarray(y)))
     return found
 
@@ -85,9 +91,11 @@ def intact(path: Path) -> Contents:
     """What a step holds, once its files are those that were saved, or where they are not recorded its arrays. Raises
     Damaged or UnsafePath."""
     contents = step_dir.check(path)
+    if lost := step_dir.missing(path, contents.arrays):
+        raise Damaged("; ".join(f"the array {short(name)} {problem}" for name, problem in [*lost.items()][:NAMED]))
     if not step_dir.recorded_files(path):
         for part in _parts(contents.arrays):
-            step_dir.load(path, contents, _here(part))
+            step_dir.load(path, contents, _here(part), present=True)
     return contents
 
 
@@ -101,7 +109,7 @@ def _apart(name: str, x: np.ndarray, y: np.ndarray) -> Difference:
 def _wrong_arrays(path: Path, contents: Contents, part: list[str]) -> list[str]:
     """Those of a part that cannot be read or have another digest; read one by one where together they fail."""
     try:
-        step_dir.load(path, contents, _here(part))
+        step_dir.load(path, contents, _here(part), present=True)
         return []
     except Damaged as error:
         if len(part) == 1:

@@ -35,6 +35,10 @@ def clear(folder: Path, steps: Sequence[int], keep: int, keep_every: int | None,
         return status.NO_CHECKPOINT
     stay |= {step for step in steps if keep_every and step % keep_every == 0}
     gone = [folder / str(step) for step in steps if step not in stay]
+    for path, why in [(path, step_dir.misplaced(path)) for path in gone]:
+        if why:
+            note(f"{path} is left: {why}")
+            gone.remove(path)
     size = sum(file.stat().st_size for path in gone for file in path.rglob("*") if file.is_file())
     if not dry_run:
         for path in gone:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gen.messages import harmless
-from gen.train import files, proof, step_dir
+from gen.train import files, step_dir
 from gen.train.files import UnsafePath
 from gen.train.proof import Damaged
 from launch.checkpoint import place
@@ -37,7 +37,7 @@ def described(path: Path) -> tuple[str, ...]:
     try:
         size = sum(file.stat().st_size for file in files.regular_files(path).values())
         saved = datetime.datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "seconds")
-        contents = proof.read(path)
+        contents = step_dir.contents(path)
     except (Damaged, UnsafePath, OSError) as error:
         return ("", "", "", "", "", harmless(f"damaged: {error}"))
     numbers = sum(math.prod(one.shape) for one in contents.arrays.values())

@@ -1,23 +1,28 @@
-"""`verify`: every file and every array against what was saved; what is damaged is named."""
+"""`verify`: every file and every array against what was saved, and the log of the run; what is damaged is named."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from gen import status
-from gen.messages import harmless
+from gen import jsonfile, status
+from gen.jsonfile import NotReadable
+from gen.messages import say
+from gen.train import metrics, step_dir
 from gen.train import verify as steps
+from gen.train.metrics import Seal
+from gen.train.proof import Damaged
+from gen.train.run_dir import RunDir
 from launch import ancestry
 from launch.checkpoint import place
 
 
 def verify(places: Sequence[str]) -> int:
-    """Says of each step whether it is intact; returns an exit status: of one step that is damaged, or some of a run,
-    status.FAILED, of a run with nothing left status.NO_CHECKPOINT."""
+    """Says of each step whether it is intact; returns an exit status: of one step that is damaged, some of a run, or
+    a changed log, status.FAILED, of a run with nothing left status.NO_CHECKPOINT."""
     damaged, hopeless = 0, 0
     for where in places:
         for folder, found in place.found(where).items():
             bad = [step for step in found if not intact(folder / str(step))]
-            damaged += len(bad)
+            damaged += len(bad) + (not log_holds(folder, [step for step in found if step not in bad]))
             hopeless += len(bad) == len(found) and ancestry.split(where)[1] is None
     if hopeless:
         return status.NO_CHECKPOINT
@@ -26,7 +31,31 @@ def verify(places: Sequence[str]) -> int:
 
 def intact(path: Path) -> bool:
     problems = steps.problems(path)
-    print(harmless(f"{path}: " + ("intact" if not problems else "DAMAGED")))
+    say(f"{path}: " + ("intact" if not problems else "DAMAGED"))
     for problem in problems:
-        print(harmless(f"  {problem}"))
+        say(f"  {problem}")
     return not problems
+
+
+def log_holds(folder: Path, found: Sequence[int]) -> bool:
+    """Whether the log of a run is what its intact checkpoints have recorded of it; says where it is not."""
+    log = RunDir(folder.parent).metrics_jsonl
+    good = 0
+    for step in found:
+        try:
+            then = seal(folder / str(step))
+            if then is None or metrics.holds(log, then):
+                good = step
+                continue
+            why = ""
+        except (Damaged, NotReadable) as error:
+            why = f": {error}"
+        say(f"{log}: CHANGED since it was logged, in the lines of steps {good} to {step - 1}{why}")
+        return False
+    return True
+
+
+def seal(path: Path) -> Seal | None:
+    """What a checkpoint has recorded of the log of its run; None where it has not, as of a pack of several runs."""
+    found = step_dir.contents(path).extra.get("metrics")
+    return None if isinstance(found, list) else jsonfile.check(found, Seal | None, f"{path}: metrics")

@@ -7,11 +7,19 @@ Leaves WORKDIR/report.json and WORKDIR/index.html. The same command again resume
 
 import time
 from pathlib import Path
+from typing import TypedDict
 
 from absl import flags
 
+from gen.messages import say
 from gen.train import files
 from launch import command
+
+
+class Spent(TypedDict):
+    """WORKDIR/seconds.json."""
+
+    seconds: float
 
 
 def main(args, overrides) -> int:
@@ -32,14 +40,14 @@ def main(args, overrides) -> int:
     findings.numbers["seconds"] = round(seconds, 1)
     page.write(workdir, findings)
     print(report.summary(findings.numbers))
-    print(f"see {workdir / 'index.html'} and {workdir / 'report.json'}")
+    say(f"see {workdir / 'index.html'} and {workdir / 'report.json'}")
     return 0
 
 
 def spent(workdir: Path, seconds: float) -> float:
     """Adds to the seconds that this command took in this directory, interrupted or not, and returns their sum."""
     record = workdir / "seconds.json"
-    total = seconds + (files.read_json(record)["seconds"] if record.exists() else 0.0)
+    total = seconds + (files.read_json(record, Spent)["seconds"] if record.exists() else 0.0)
     if workdir.exists():
         files.write_json(record, {"seconds": total})
     return total

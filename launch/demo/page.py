@@ -37,8 +37,9 @@ def write(workdir: Path, findings: Findings) -> None:
         numbers=json.dumps(findings.numbers, indent=2),
         shown=SHOWN,
     )
-    (workdir / "index.html").write_text(html)
-    _sheet(findings).save(workdir / "samples.png")
+    files.write_text(workdir / "index.html", html)
+    with files.replacing(workdir / "samples.png") as partial:
+        _sheet(findings).save(partial, "PNG")
 
 
 def _sheet(findings: Findings) -> Image.Image:

@@ -11,6 +11,7 @@ import numpy as np
 from gen import mesh as meshes
 from gen.data.digits import TEMPLATES, Digits, describe, held_out_combinations
 from gen.evals.retrieval import recall
+from gen.messages import note
 from gen.models.clip import encode_image, encode_text
 from gen.models.embedding import unit
 from gen.sample import png
@@ -40,8 +41,8 @@ def make(workdir: Path, num: int) -> Findings:
     combinations = np.array([c for _, c in zip(range(num), _cycle(held_out_combinations()), strict=False)])
     captions = [describe(d, ink, paper, i % len(TEMPLATES)) for i, (d, ink, paper) in enumerate(combinations.tolist())]
     tokens, notes = stack.read(captions)
-    for note in notes:
-        print(f"note: {note}")
+    for sentence in notes:
+        note(sentence)
 
     def judged(**how) -> tuple[dict[str, float], np.ndarray]:
         pictures = png.to_uint8(np.concatenate([_draw(stack, tokens, i, **how) for i in _batches(num)]))

@@ -10,12 +10,22 @@ a file of its own, OUT/samples-1-of-4.jsonl, and all are read.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
+from gen import jsonfile
+from gen.jsonfile import NotReadable
+from gen.messages import short
 from gen.train import files
+
+LINE = 2**24  # bytes
+
+
+class _Line(TypedDict):
+    id: str
+    file: NotRequired[str]
+    text: NotRequired[str]
 
 
 class Ledger:
@@ -29,7 +39,7 @@ class Ledger:
         self.made: dict[str, dict[str, Any]] = {}
         for path in sorted(out.glob("samples*.jsonl")):
             self.made |= {
-                line["id"]: line for line in lines(path) if "file" not in line or (out / line["file"]).exists()
+                line["id"]: line for line in lines(path) if "file" not in line or (out / line["file"]).is_file()
             }
 
     def __contains__(self, name: str) -> bool:
@@ -37,27 +47,35 @@ class Ledger:
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Appends a line, behind the end of one that was never finished. Raises CannotWrite."""
-        with files.writing(self.path), self.path.open("ab+") as file:
-            if file.tell() > 0:
-                file.seek(-1, os.SEEK_END)
-                if file.read() != b"\n":
-                    file.write(b"\n")
-            file.write(json.dumps(line).encode() + b"\n")
+        with files.writing(self.path):
+            files.append_text(self.path, json.dumps(line) + "\n")
         self.made[line["id"]] = dict(line)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a file that are whole; one that was cut off, as by a crash, tells of nothing."""
     found = []
-    for number, text in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if not isinstance(line, dict) or not isinstance(line.get("id"), str):
-            raise ValueError(f"{path}, line {number} is of something else; choose another --out")
-        found.append(line)
+    with jsonfile.open_regular(path) as file:
+        for number, text in enumerate(iter(lambda: file.readline(LINE + 1), b""), 1):
+            where = f"{path}, line {number}"
+            try:
+                line = jsonfile.parse(text, Any, where)
+            except NotReadable:
+                if len(text) > LINE:
+                    raise ValueError(f"{where}, is longer than {LINE:,} bytes; choose another --out") from None
+                continue
+            try:
+                found.append(_checked(line, where))
+            except NotReadable as error:
+                raise ValueError(f"{where} is of something else; choose another --out ({error})") from error
     return found
+
+
+def _checked(line: Any, where: str) -> dict[str, Any]:
+    """Raises NotReadable for a line without an id, or whose file is not in the folder of the ledger."""
+    if Path(jsonfile.check(line, _Line, where).get("file", "")).name != line.get("file", ""):
+        raise NotReadable(f"{where}: file is {short(line['file'])}, which is not the name of a file there")
+    return line
 
 
 def identify(record: Mapping[str, Any], index: int | str) -> str:

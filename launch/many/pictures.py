@@ -12,6 +12,7 @@ import numpy as np
 
 from gen import config
 from gen.sample import png
+from gen.train import files
 from launch import draw
 from launch.draw import Asked
 from launch.many.items import Item
@@ -79,7 +80,8 @@ class Pictures:
     def _write(self, due: Due, picture: np.ndarray, row: int, out: Path) -> dict[str, Any]:
         record = {"kind": "picture", "index": due.number, **self._record(due.item), "row": row}
         file = f"{draw.name(due.item.prompt)[:60]}-{due.name}.png"
-        png.write(out / file, picture, record)
+        with files.replacing(out / file) as partial:
+            png.write(partial, picture, record)
         return {"id": due.name, "file": file, **record}
 
     def _record(self, item: Item) -> dict[str, Any]:

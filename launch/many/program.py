@@ -7,7 +7,7 @@ from typing import Any
 from jax.sharding import Mesh
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from gen.messages import note
+from gen.messages import note, say
 from launch import draw as pictures
 from launch import output, write
 from launch.many import grid, items, prompts
@@ -32,19 +32,14 @@ def seeds(args: Any) -> list[int]:
 
 def draw(args: Any, overrides: Overrides, mesh: Mesh, made_with: dict[str, Any], place: tuple[int, int]) -> int:
     """Pictures, for `place`, process and processes."""
-    out = output.folder(place_of(args))
+    out = output.folder(output.samples(args))
     stack = pictures.open_for(args, overrides, mesh)
     maker = Pictures(stack, args.num, args.batch, args.from_text_embedding, made_with)
     return make(args, maker, place, grid.pictures, out)
 
 
-def place_of(args: Any) -> Path:
-    """Where the samples of a list go."""
-    return Path(args.out or Path(args.workdir) / "samples")
-
-
 def texts(args: Any, overrides: Overrides, mesh: Mesh, made_with: dict[str, Any], place: tuple[int, int]) -> int:
-    out = output.folder(place_of(args))
+    out = output.folder(output.samples(args))
     maker = Texts(write.open_for(args, mesh), args, overrides, made_with)
     return make(args, maker, place, grid.texts, out)
 
@@ -64,11 +59,11 @@ def make(args: Any, maker: Pictures | Texts, place: tuple[int, int], show: Any, 
     with Progress(*columns) as bar:
         row = bar.add_task("samples", total=len(names), completed=done)
         maker.make(mine, ledger, lambda count: bar.advance(row, count))
-    print(f"wrote {len(names) - done} samples, each a line of {ledger.path}")
+    say(f"wrote {len(names) - done} samples, each a line of {ledger.path}")
     if place[0] == 0 and len(every) * args.num <= grid.LARGEST:
         made = Ledger(out, *place).made  # with what other processes have made by now
         cells = grid.arrange(every, maker.names, made)
         missing = len(every) * args.num - len(cells.cells)
         said = f"; {missing} are still to come, and the same command draws it with them" if missing else ""
-        print(f"a grid of all that are there: {show(cells, out)}{said}")
+        say(f"a grid of all that are there: {show(cells, out)}{said}")
     return 0

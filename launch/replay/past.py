@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 from gen import config
-from gen.train import history, manifest, metrics, proof, restore
+from gen.train import history, manifest, metrics, proof, restore, step_dir
 from gen.train.feed import place
 from gen.train.program import Program
 from gen.train.run_dir import RunDir, launch_of
@@ -59,9 +59,10 @@ class Past:
         is no run."""
         self.run = RunDir(workdir)
         self.changed: dict[str, None] = {}  # in order
-        self._config, self._launches = places.overridden(self.run.config(), moved), self.run.launches()
+        self._config = places.overridden(trained.config_of(workdir), moved)
+        self._launches = self.run.launches()
         self._parent, self._history = ancestry.find(self.run, None), history.History(workdir)
-        self._last: tuple[dict[str, Any], Launched] | None = None
+        self._last: tuple[Mapping[str, Any], Launched] | None = None
 
     def launch_of(self, step: int) -> Mapping[str, Any]:
         """The launch that trained a step."""
@@ -106,10 +107,10 @@ class Past:
     def kept(self, saved: int) -> bool:
         """Whether a checkpoint is of the steps that count, and not of those that a rewind has taken back."""
         try:
-            skips = proof.read(self.run.checkpoints / str(saved)).extra.get("skips", [])
+            extra = step_dir.contents(self.run.checkpoints / str(saved)).extra
         except proof.Damaged:
             return True  # restoring says so
-        return self._history.knows(saved, skips)
+        return self._history.knows(saved, extra)
 
     def forward(
         self, start: int, state: State, stop: int, watch: Callable[[int, State, Any], None] = lambda *_: None

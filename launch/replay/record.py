@@ -4,14 +4,15 @@ record = build(Text, parse(line, where), where)
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gen import config
+from gen import config, jsonfile
+from gen.jsonfile import NotReadable
 
 MOST = 4096  # samples of one record
+SIZE = 2**30  # bytes of a file of texts
 SEEDS = 2**32
 
 
@@ -29,9 +30,11 @@ class Weights:
 def read_text(path: Path) -> str:
     """The text of a file, with the ends of lines that it has. Raises ValueError where there is none."""
     try:
-        return path.read_bytes().decode()
-    except FileNotFoundError as error:
-        raise ValueError(f"there is no file {path}") from error
+        with jsonfile.open_regular(path) as file:
+            data = file.read(SIZE + 1)
+        if len(data) > SIZE:
+            raise ValueError(f"{path} is larger than {SIZE:,} bytes; cut it into files of fewer lines")
+        return data.decode()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -41,12 +44,9 @@ def read_text(path: Path) -> str:
 def parse(text: str, where: str) -> dict[str, Any]:
     """A record's fields, unchecked. Raises ValueError for text that is no JSON object."""
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where} is no JSON; gen did not write it, or it has been changed") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{where} is no record; gen did not write it, or it has been changed")
-    return data
+        return jsonfile.parse(text, dict[str, Any], where)
+    except NotReadable as error:
+        raise NotReadable(f"{error}; gen did not write it, or it has been changed") from error
 
 
 def build[T](kind: type[T], data: Mapping[str, Any], where: str | Path) -> T:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gen import status
+from gen.messages import say
 from gen.train import manifest
 from launch.replay.record import Weights
 
@@ -27,15 +28,15 @@ def pixels(path: Path, then: np.ndarray, now: np.ndarray, changed: Iterable[str]
 
 def same(sentence: str, changed: Iterable[str]) -> int:
     why = "; ".join(changed)
-    print(sentence + (f", although {why}" if why else ""))
+    say(sentence + (f", although {why}" if why else ""))
     return status.DONE
 
 
 def differs(sentence: str, changed: Iterable[str]) -> int:
     """`changed` is what is not as it was when the first was made."""
-    print(sentence)
+    say(sentence)
     for one in [*changed] or [UNCHANGED]:
-        print(f"  {one}")
+        say(f"  {one}")
     return status.FAILED
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gen.bounds import Bounded, Count, Natural
+from gen.train import files
 from launch.submit.render import render
 from launch.submit.request import Request
 
@@ -140,7 +141,7 @@ def submit(request: Request, job: Job, text: str) -> str:
 def hand_in(path: Path, text: str) -> str:
     """Writes a script and gives it to sbatch; returns the number of its job. Raises ValueError where it is refused."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    files.write_text(path, text)
     sbatch = lambda how: subprocess.run(["sbatch", how, str(path)], capture_output=True, text=True, check=False)
     done = sbatch("--parsable")
     if done.returncode:

@@ -8,12 +8,15 @@ WORKDIR/packs/ID has the state of all trials of a pack until its end, and pack.j
 import dataclasses
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from gen import config
+from gen.jsonfile import NotReadable
+from gen.messages import note, short
 from gen.sweep import Overrides
 from gen.train import files, restore
 from gen.train.lock import held
@@ -25,6 +28,10 @@ SCALARS = ("optim.lr", "optim.weight_decay", "seed")
 MEMBERS = "pack.json"
 
 type Trials = dict[str, Overrides]
+
+
+class _File(TypedDict):
+    trials: dict[str, dict[str, Any]]
 
 
 def shape(data: Mapping[str, Any]) -> str:
@@ -58,12 +65,21 @@ def groups(sweep: Sweep, left: Sequence[str], new: bool, most: int) -> list[Tria
 
 def begun(sweep: Sweep) -> dict[Path, Trials]:
     """Packs that have saved their state, by directory; one of which a trial has been trained by itself is none."""
-    every = {path.parent: files.read_json(path)["trials"] for path in sweep.path.glob(f"packs/*/{MEMBERS}")}
+    every = {path.parent: members(path) for path in sweep.path.glob(f"packs/*/{MEMBERS}")}
     return {
         place: trials
         for place, trials in sorted(every.items())
         if restore.steps(RunDir(place).checkpoints) and all(was_packed(sweep.place(trial)) for trial in trials)
     }
+
+
+def members(path: Path) -> Trials:
+    """The trials of a pack by id. Raises NotReadable."""
+    trials: Trials = files.read_json(path, _File)["trials"]
+    for name in trials:
+        if not re.fullmatch(r"[0-9a-f]{8}", name):  # it names a directory
+            raise NotReadable(f"{path}: {short(name)} is not the id of a trial; remove {path.parent}")
+    return trials
 
 
 def is_new(place: Path) -> bool:
@@ -80,7 +96,7 @@ def clear(sweep: Sweep) -> None:
     """Removes what packs have left that nothing can go on from."""
     for path in set(sweep.path.glob("packs/*")) - begun(sweep).keys():
         if restore.steps(RunDir(path).checkpoints):
-            print(f"note: {path} is given up, as a trial of it has been trained by itself; the others begin again")
+            note(f"{path} is given up, as a trial of it has been trained by itself; the others begin again")
         remove(path)
 
 

@@ -54,7 +54,7 @@ def free(sweep: Sweep, waiting: Iterable[str], count: int) -> list[str]:
 def begin(sweep: Sweep, trial: str, share: Mapping[str, str]) -> subprocess.Popen:
     # it is alone, also where this sweep is itself a job of a cluster
     command = [*AGAIN, "--", sys.executable, *sweep.words(trial), "--cluster=none"]
-    with files.writing(sweep.log(trial)), sweep.log(trial).open("ab") as log:
+    with files.writing(sweep.log(trial)), files.append(sweep.log(trial)) as log:
         return start(Process(command, share), log)
 
 

@@ -5,10 +5,10 @@ outcome(Path("runs/sweep/trials/1f6c02a9"), "eval/loss")     # Outcome("done", 1
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from gen import status
-from gen.train import files, metrics
+from gen.train import metrics
 from gen.train.lock import held
 from gen.train.run_dir import RunDir
 from launch import stack
@@ -49,14 +49,12 @@ def outcome(place: Path, target: str, steps: Mapping[str, int]) -> Outcome:
 
 def parts(place: Path) -> dict[str, Path]:
     """The run directories of a trial by name: itself, without one, or the stages of a stack."""
-    if (place / stack.STACK).exists():
-        return {name: place / where for name, where in files.read_json(place / stack.STACK)["stages"]}
-    return {"": place}
+    return stack.places(place) if (place / stack.STACK).exists() else {"": place}
 
 
 def ending(run: RunDir, steps: int | None) -> int | None:
     """The status with which the last launch of a run ended, None where it was cut off or was of other length."""
-    launches: list[dict[str, Any]] = run.launches()
-    if not launches or steps not in (None, launches[-1]["steps"]):
+    launches = run.launches()
+    if not launches or steps not in (None, launches[-1].get("steps")):
         return None
     return launches[-1].get("status")

@@ -13,8 +13,8 @@ import jax
 import rich
 from jax.sharding import NamedSharding, PartitionSpec
 
+from gen import config, status
 from gen import mesh as meshes
-from gen import status
 from gen.plan import plan, topology
 from gen.train import files
 from gen.train import pack as packs
@@ -68,6 +68,7 @@ class Packed:
         mades = [made, *(dataclasses.replace(made, cfg=catalog.resolve(other)) for other in others)]
         self.own.make()
         files.write_json(self.own.path / MEMBERS, {"trials": self.trials})
+        self.own.identify({trial: config.to_dict(one.cfg) for trial, one in zip(self.trials, mades, strict=True)})
         members = [self.member(trial, one) for trial, one in zip(self.trials, mades, strict=True)]
         around = runs.surroundings(made, held_out, {}, self.own)
         rich.print(f"{len(members)} trials as one program")

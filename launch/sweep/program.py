@@ -10,6 +10,7 @@ from typing import Any
 import rich
 
 from gen import config, status
+from gen.messages import note, say
 from gen.train.run_dir import RunDir
 from launch import command
 from launch.plan.described import check_all, described
@@ -80,8 +81,8 @@ def due_together(sweep: Sweep, left: Sequence[str], args: Any) -> list[groups.Tr
         if args.plan:
             fit.check_packs(sweep, due)
     elif count := sum(map(len, due)):
-        print(
-            f"note: {count} trials are in packs that were begun, in {sweep.path / 'packs'}, and left out:"
+        note(
+            f"{count} trials are in packs that were begun, in {sweep.path / 'packs'}, and left out:"
             " --backend=local goes on with them"
         )
     return due
@@ -123,11 +124,11 @@ def unfinished(sweep: Sweep, args: Any) -> list[str]:
 def queue(sweep: Sweep, left: Sequence[str], job: Pairs, args: Any) -> int:
     built = settings.build(slurm.Job, job)
     if busy := left and slurm.queued(sweep.path):
-        print(f"this sweep is in the queue, as {', '.join(busy)}: what that leaves is queued by a later call")
+        say(f"this sweep is in the queue, as {', '.join(busy)}: what that leaves is queued by a later call")
     elif left:
-        print(array.submit(sweep, left, built, args.at_most))
+        say(array.submit(sweep, left, built, args.at_most))
     tell_all(sweep, args)
-    print(f"what a trial says is in {sweep.path / 'trials'}/ID.log")
+    say(f"what a trial says is in {sweep.path / 'trials'}/ID.log")
     return status.DONE
 
 
@@ -139,7 +140,7 @@ def run_here(sweep: Sweep, alone: Sequence[str], together: Sequence[groups.Trial
         count += 1
         said = "" if code in (status.DONE, status.DIVERGED) else f"; see {sweep.log(trial)}"
         name = f"[{count}/{len(sweep.trials)}] {trial} {members.label(sweep.trials[trial])}"
-        print(f"{name}: {local.describe(code)}{said}")
+        say(f"{name}: {local.describe(code)}{said}")
 
     groups.clear(sweep)
     try:
@@ -157,7 +158,8 @@ def tell_all(sweep: Sweep, args: Any) -> None:
     found = report.gather(sweep, args.target, args.most)
     if all(row.outcome.value is None for row in found.rows) and any(row.outcome.rows for row in found.rows):
         known = {key for row in found.rows for line in row.outcome.rows for key in line} - {"step"}
-        print(f"note: no trial has logged {args.target}; {config.nearest(args.target, sorted(known))}", file=sys.stderr)
+        with contextlib.redirect_stdout(sys.stderr):
+            note(f"no trial has logged {args.target}; {config.nearest(args.target, sorted(known))}")
     report.write(sweep, found)
     rich.print(report.table(found))
-    print(f"wrote {sweep.path / 'index.html'}")
+    say(f"wrote {sweep.path / 'index.html'}")

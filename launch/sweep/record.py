@@ -8,9 +8,10 @@ DIR/index.html       the report, beside table.csv
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from gen import config
+from gen.messages import short
 from gen.sweep import Overrides
 from gen.train import files
 from gen.train.config import RunConfig
@@ -21,6 +22,13 @@ from launch.sweep.members import as_flag
 
 SWEEP = "sweep.json"
 PAGES = ("table.csv", "index.html")  # of launch/sweep/report.py
+
+
+class _File(TypedDict):
+    """What is compared of a sweep that is there already; the rest tells people."""
+
+    sweep: str
+    base: dict[str, Any]
 
 
 class Sweep(NamedTuple):
@@ -70,7 +78,7 @@ def keep(sweep: Sweep) -> None:
     """
     check_free(sweep)
     data = {"config": sweep.config, "sweep": sweep.name, "set": [list(pair) for pair in sweep.set]}
-    (sweep.path / "trials").mkdir(parents=True, exist_ok=True)
+    files.make_folder(sweep.path / "trials")
     files.write_json(sweep.path / SWEEP, {**data, "base": sweep.base, "trials": sweep.trials})
 
 
@@ -80,9 +88,11 @@ def check_free(sweep: Sweep) -> None:
     output.pages(sweep.path, PAGES, SWEEP)
     if not (sweep.path / SWEEP).exists():
         return
-    old = files.read_json(sweep.path / SWEEP)
+    old: _File = files.read_json(sweep.path / SWEEP, _File)
     if old["sweep"] != sweep.name:
-        raise ValueError(f"{sweep.path} holds the sweep {old['sweep']}, not {sweep.name}; give another directory")
+        raise ValueError(
+            f"{sweep.path} holds the sweep {short(old['sweep'])}, not {sweep.name}; give another directory"
+        )
     if found := differing(resolved(old["base"]), resolved(sweep.base), may_change(sweep.base)):
         raise ValueError(f"{sweep.path} holds a sweep of another config: {'; '.join(found)}; give another directory")
 

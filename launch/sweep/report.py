@@ -18,6 +18,7 @@ import matplotlib
 from rich.markup import escape
 from rich.table import Table
 
+from gen.messages import harmless
 from gen.sweep import Overrides
 from gen.train import files
 from launch.sweep.members import as_flag
@@ -70,9 +71,10 @@ def gather(sweep: Sweep, target: str, most: bool) -> Found:
 
 def table(found: Found) -> Table:
     """For a terminal."""
-    shown = Table(*map(escape, columns(found)), title=escape(summary(found)))  # values in brackets are no markup
+    text = lambda value: escape(harmless(value))  # values in brackets are no markup
+    shown = Table(*map(text, columns(found)), title=text(summary(found)))
     for row in cells(found):
-        shown.add_row(*map(escape, row))
+        shown.add_row(*map(text, row))
     return shown
 
 

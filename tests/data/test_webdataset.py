@@ -125,7 +125,8 @@ def test_hostile_captions_and_names_cost_one_sample(tmp_path):
     assert count == 1 and everything(tmp_path / "out")["0"][0] == ("fine",)
     for part in (
         r"1: its .json: 'a \ud83d' holds half a surrogate pair, which is not text",
-        "2: its caption cannot be read:1: byte 0 is not UTF-8; save the file in that encoding, as with iconv -f latin1 -t utf-8",
+        "2: its caption cannot be read:1: byte 0 is not UTF-8; save the file in that encoding, as with iconv"
+        " -f latin1 -t utf-8",
         "3: its .json: its JSON is nested deeper than 64",
         "4: its caption must be a text, got int",
         "x: its name has 2,004 characters",

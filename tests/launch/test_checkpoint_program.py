@@ -14,6 +14,7 @@ from gen import status
 from gen.interop import safetensors
 from gen.train import files, proof
 from gen.train.checkpoint import Checkpointer
+from gen.train.metrics import Metrics
 from launch.checkpoint import collect, compare, export, listing, place, verify
 
 
@@ -188,7 +189,7 @@ def test_verify_reads_a_large_checkpoint_in_parts(runs, monkeypatch):
     load = step_dir.load
     monkeypatch.setattr(steps, "PART", 1000)
     monkeypatch.setattr(
-        step_dir, "load", lambda path, contents, names: read.append(len(names)) or load(path, contents, names)
+        step_dir, "load", lambda path, contents, names, **how: read.append(len(names)) or load(path, contents, names)
     )
     assert steps.problems(runs / "lm" / "checkpoints" / "1") == [] and sum(read) == 3 and max(read) < 3
 
@@ -209,3 +210,47 @@ def test_the_command_line(runs, argv, code, message):
     env = os.environ | {"PYTHONPATH": os.getcwd()}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=runs)
     assert done.returncode == code and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_verify_says_where_the_log_has_changed(tmp_path, capsys):
+    """In the lines between two checkpoints; what was logged after the last one is nobody's yet."""
+    place, draw = tmp_path / "run", np.random.default_rng(0)
+    place.mkdir()
+    with (
+        Metrics(place / "metrics.jsonl", 0) as log,
+        Checkpointer(place / "checkpoints", every=1, keep=9, keep_every=None) as checkpoints,
+    ):
+        for step in range(1, 5):
+            log.write(step - 1, {"loss": draw.random()})
+            checkpoints.save(step, state(step), extra_json={"skips": [], "metrics": log.seal()})
+        log.write(4, {"loss": 0.5})
+    assert verify.verify([str(place)]) == status.DONE
+    path = place / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], lines[2].replace("0.", "1."), *lines[3:]]))
+    capsys.readouterr()
+    assert verify.verify([str(place)]) == status.FAILED
+    assert f"{path}: CHANGED since it was logged, in the lines of steps 2 to 2\n" in capsys.readouterr().out
+    path.write_text("".join([*lines[:4], lines[4].replace("0.5", "0.6")]))
+    assert verify.verify([str(place)]) == status.DONE
+    path.unlink()
+    assert verify.verify([str(place)]) == status.FAILED
+
+
+def test_names_that_a_terminal_would_obey(runs, capsys):
+    odd = runs / "\x1b[2J[bold]run"
+    (runs / "lm").rename(odd)
+    listing.show([str(odd)])
+    verify.verify([str(odd)])
+    collect.collect([str(odd)], 9, None, True)
+    compare.compare(f"{odd}@1", f"{odd}@2")
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and "␛[2J[bold]run" in shown.replace("\n", "")
+
+
+def test_gc_leaves_what_is_of_another_place(runs, capsys):
+    folder = runs / "lm" / "checkpoints"
+    shutil.copytree(folder / "2", folder / "7")
+    assert collect.collect([str(runs / "lm")], 1, None, False) == status.DONE
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["3", "7"]
+    assert "7 is left: it was saved as step 2" in capsys.readouterr().out

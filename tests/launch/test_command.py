@@ -75,7 +75,7 @@ def test_a_directory_of_another_config_is_refused_by_key_and_left_alone(tmp_path
     assert code == 2 and "Traceback" not in error
     assert re.search(r"^error: .* belongs to another config: optim.lr was 0.001, now 0.0001; give the same", error)
     assert (tmp_path / "config.json").read_bytes() == before
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "lock", "manifest.json"}
 
 
 @pytest.mark.parametrize(

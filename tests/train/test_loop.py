@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import jax
@@ -183,3 +184,19 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path):
     with pytest.raises(ValueError, match="train.batch_size=12 is not divisible by data x fsdp x expert = 8"):
         small.train(small.Line(), small.config(train={"batch_size": 12}), tmp_path, fsdp=8)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_changed_line_of_the_log_is_noticed_on_resume_and_in_place(tmp_path, capsys):
+    """Of each step before a checkpoint; and a run that was never touched says nothing."""
+    small.train(small.Line(), small.config(checkpoint={"every": 2}), tmp_path, data=small.Stop(noise(), 3))
+    again = lambda: small.train(small.Line(), small.config(checkpoint={"every": 2}), tmp_path, data=noise())
+    path = tmp_path / "metrics.jsonl"
+    untouched = shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-untouched"))
+    lines = path.read_text().splitlines(keepends=True)
+    row = json.loads(lines[1])
+    path.write_text("".join([lines[0], json.dumps({**row, "loss": row["loss"] + 1e-9}) + "\n", *lines[2:]]))
+    capsys.readouterr()
+    assert again() == status.DONE and f"a line of {path} has changed" in "".join(capsys.readouterr().out.split("\n"))
+    assert small.train(small.Line(), small.config(checkpoint={"every": 2}), untouched, data=noise()) == status.DONE
+    assert "has changed" not in capsys.readouterr().out
+    small.assert_equal(small.left(tmp_path).state, small.left(untouched).state)

@@ -1,5 +1,6 @@
 """The metrics file: exact numbers, and the same bytes whether or not the run was ever stopped."""
 
+import hashlib
 import math
 import subprocess
 import sys
@@ -93,3 +94,50 @@ def test_a_full_disk_is_one_sentence_and_the_file_can_be_resumed(tmp_path):
     with Metrics(path, 3) as resumed:
         resumed.write(3, {"loss": 0.5})
     assert [row["step"] for row in metrics.read(path)] == [0, 1, 2, 3]
+
+
+def test_a_seal_is_of_the_lines_so_far_and_of_those_that_stay(tmp_path):
+    path = tmp_path / "m"
+    with Metrics(path, 0) as m:
+        assert m.seal() == {"bytes": 0, "sha256": hashlib.sha256().hexdigest()} == metrics.sealed(tmp_path / "none", 9)
+        seals = []
+        for step in range(5):
+            m.write(step, {"loss": step / 3})
+            seals.append(m.seal())
+        m.cut(3)
+        assert m.seal() == seals[2]
+    content = path.read_bytes()
+    assert seals[2] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert metrics.sealed(path, 2) == seals[1] and all(metrics.holds(path, seal) for seal in seals[:3])
+    assert not metrics.holds(path, seals[3])  # a line is gone
+    path.write_bytes(content.replace(b'"loss": 0.0', b'"loss": 9.0'))
+    assert not metrics.holds(path, seals[0])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 100_000 + b"\n",
+        b'{"step": -1}\n',
+        b'{"step": 1e400}\n',
+        b'{"step": 1, "loss": 1' + b"0" * 400 + b"}\n",
+        b'{"step": 1, "loss": NaN}\n',
+        b'{"step": 1, "loss": true}\n',
+        b'{"step": 1, "loss": {"a": 1}}\n',
+        b'{"step": 1, "loss": "' + b"9" * 2**20 + b'"}\n',
+        b"\xff\xfe\n",
+    ],
+)
+def test_a_hostile_line_is_named_within_bounds(tmp_path, line):
+    log(tmp_path / "m", 0, 2)
+    with (tmp_path / "m").open("ab") as f:
+        f.write(line)
+    with pytest.raises(ValueError, match="m, line 3, is .*; remove the line"):
+        metrics.read(tmp_path / "m")
+
+
+def test_a_line_without_end_takes_no_memory(tmp_path):
+    with (tmp_path / "m").open("wb") as f:
+        f.truncate(2**34)
+    with pytest.raises(ValueError, match="line 1, is longer than"):
+        metrics.read(tmp_path / "m")

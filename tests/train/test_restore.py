@@ -1,5 +1,6 @@
 """What is read back equals what was saved, on any mesh; damage is found and named."""
 
+import json
 import os
 import shutil
 
@@ -11,7 +12,7 @@ import pytest
 from flax import struct
 from jax.sharding import AxisType
 
-from gen.train import digest, files, restore, step_dir
+from gen.train import digest, files, proof, restore, step_dir, verify
 from gen.train.checkpoint import Checkpointer
 from gen.train.restore import NoIntactCheckpoint
 
@@ -223,7 +224,7 @@ def test_a_damaged_record_of_files_is_named(copy):
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda path: path.unlink(), "0.json cannot be read: No such file"),
+        (lambda path: path.unlink(), "0.json does not exist"),
         (lambda path: path.write_text("{}"), "0.json cannot be read"),
         (lambda path: path.write_text(path.read_text().replace('"shape"', '"shapf"')), "0.json has changed"),
     ],
@@ -250,3 +251,47 @@ def test_links_and_pipes_are_refused(copy, tmp_path, what):
 def test_two_names_that_orbax_would_confuse():
     with pytest.raises(ValueError, match="same name"):
         step_dir.pack({"a": {"b": jnp.ones(1)}, "a.b": jnp.ones(1)}, {})
+
+
+def forge(path, change):
+    """What a step says that it holds, changed by somebody who knows how it is checked."""
+    step_dir.files_record(path).unlink(missing_ok=True)
+    file = path / "proof" / "0.json"
+    said = json.loads(file.read_text())
+    del said["sha256"]
+    change(said)
+    file.write_text(json.dumps({**said, "sha256": proof._sha256(said)}))
+
+
+def kernel(said):
+    return next(one for one in said["arrays"].values() if len(one["shape"]) == 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: kernel(said).update(shape=[2**20, 2**20]),
+        lambda said: kernel(said).update(shape=[2**40, 2**40]),
+        lambda said: kernel(said).update(shape=[-1, 3]),
+        lambda said: kernel(said).update(dtype="float64"),
+        lambda said: kernel(said).update(dtype="object"),
+        lambda said: kernel(said).update(sums="x" * 16),
+        lambda said: said.update(processes=10**15),
+        lambda said: said.update(arrays=[]),
+        lambda said: said.update(origin={"step": "1"}),
+        lambda said: said["arrays"].update({f"a/{i}": kernel(said) for i in range(3000)}),
+        lambda said: said["arrays"].update({"": kernel(said), "a//b": kernel(said), "a": kernel(said)}),
+    ],
+)
+def test_a_forged_proof_is_refused_and_takes_no_memory(copy, change):
+    forge(copy / "1", change)
+    step, _, said = read_part(copy)
+    assert step == 0 and "is damaged and is not used" in said[0]
+    problems = verify.problems(copy / "1")
+    assert problems and len(problems) < 30 and all(len(problem) < 400 for problem in problems)
+
+
+def read_part(directory):
+    said = []
+    step, state, _ = restore.load_params(directory, warn=said.append)
+    return step, state, said

@@ -29,7 +29,7 @@ def run(tmp_path):
 def test_the_same_config_is_taken_again(run):
     run.claim(CONFIG, MAY_CHANGE)
     assert run.config() == CONFIG | {"mesh": [2, 1]}
-    assert sorted(p.name for p in run.path.iterdir()) == ["config.json", "lock"]
+    assert sorted(p.name for p in run.path.iterdir()) == ["config.json", "lock", "manifest.json"]
 
 
 def test_another_config_is_refused_and_every_key_named(run):
@@ -90,7 +90,7 @@ def test_a_disk_that_is_full_is_one_sentence(run, monkeypatch):
     with pytest.raises(CannotWrite, match=r"^cannot write to .*/manifest.json: No space left on device; make room, "):
         run.record_launch(manifest.launch({"data": 8}, CONFIG, "abc"))
     assert run.config_json.read_bytes() == before
-    assert sorted(p.name for p in run.path.iterdir()) == ["config.json", "lock"]
+    assert sorted(p.name for p in run.path.iterdir()) == ["config.json", "lock", "manifest.json"]
 
 
 def test_a_file_is_where_its_directory_says_when_the_power_fails(run, monkeypatch):
@@ -103,6 +103,7 @@ def test_a_file_is_where_its_directory_says_when_the_power_fails(run, monkeypatc
         synced.append((is_directory, run.manifest_json.exists()))
         fsync(file)
 
+    run.manifest_json.unlink()
     monkeypatch.setattr(os, "fsync", record)
     run.record_launch(manifest.launch({"data": 8}, CONFIG, "abc"))
     assert synced == [(False, False), (True, True)]
@@ -147,7 +148,7 @@ def test_a_file_system_without_locks_is_noted(tmp_path, monkeypatch, capsys, cod
     for _ in range(2):  # and nothing stands in for it that a killed job would leave behind
         RunDir(tmp_path).claim(CONFIG, MAY_CHANGE)
     assert capsys.readouterr().out.count(f"note: the file system of {tmp_path} has no locks: see to it that") == 2
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "lock"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "lock", "manifest.json"]
 
 
 def test_a_lock_over_nfs_says_in_its_own_way_that_it_is_taken(tmp_path, monkeypatch):
