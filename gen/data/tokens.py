@@ -22,6 +22,7 @@ import itertools
 import json
 import os
 import shutil
+import tokenize
 import uuid
 from array import array
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,7 @@ from gen import jsonfile
 from gen.data.corpus import Corpus, Document
 from gen.data.progress import progress
 from gen.data.source import digest
+from gen.messages import short
 from gen.tokenizers import Tokenizer
 from gen.tokenizers.stretches import STRETCH, Stretch, stretches
 
@@ -65,16 +67,16 @@ class TokenStore:
         """Raises ValueError when the folder holds no whole store."""
         try:
             content: _Content = jsonfile.read(folder / "store.json", _Content)
-            # as a plain array: slices of np.memmap itself take ten times as long
-            self.tokens = np.asarray(np.memmap(folder / "tokens.bin", content["dtype"], "r"))
-            self.offsets = np.load(folder / "offsets.npy", allow_pickle=False)
-            self.bytes = np.load(folder / "bytes.npy", allow_pickle=False)
+            with jsonfile.open_regular(folder / "tokens.bin") as file:
+                # as a plain array: slices of np.memmap itself take ten times as long
+                self.tokens = np.asarray(np.memmap(file, content["dtype"], "r"))
+            self.offsets, self.bytes = _table(folder / "offsets.npy"), _table(folder / "bytes.npy")
             sizes = (len(self.tokens), len(self.offsets) - 1, len(self.bytes), int(self.offsets[-1]))
             tokens, documents = content["tokens"], content["documents"]
             whole = content["format"] == FORMAT and sizes == (tokens, documents, documents, tokens)
             whole = whole and self.offsets.dtype == self.bytes.dtype == np.int64 and (np.diff(self.offsets) >= 0).all()
-        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
-            raise ValueError(f"{folder} holds no whole tokens: {error!r}; remove it") from error
+        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError) as error:
+            raise ValueError(f"{folder} holds no whole tokens: {short(error)}; remove it") from error
         if not whole:
             raise ValueError(f"{folder} holds tokens whose numbers do not agree; remove it")
         self.joined: bool = content["joined"]
@@ -83,6 +85,14 @@ class TokenStore:
     def __len__(self) -> int:
         """The number of tokens."""
         return len(self.tokens)
+
+
+def _table(file: Path) -> np.ndarray:
+    with jsonfile.open_regular(file) as content:
+        try:
+            return np.load(content, allow_pickle=False)
+        except (SyntaxError, tokenize.TokenError) as error:  # numpy reads the header as Python's tokens
+            raise ValueError(f"the header of {file.name} makes no sense") from error
 
 
 def prepare(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> TokenStore:
