@@ -74,7 +74,8 @@ class TokenStore:
             sizes = (len(self.tokens), len(self.offsets) - 1, len(self.bytes), int(self.offsets[-1]))
             tokens, documents = content["tokens"], content["documents"]
             whole = content["format"] == FORMAT and sizes == (tokens, documents, documents, tokens)
-            whole = whole and self.offsets.dtype == self.bytes.dtype == np.int64 and (np.diff(self.offsets) >= 0).all()
+            whole = whole and self.offsets.dtype == self.bytes.dtype == np.int64
+            whole = whole and bool((np.diff(self.offsets) >= 0).all())
         except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError) as error:
             raise ValueError(f"{folder} holds no whole tokens: {short(error)}; remove it") from error
         if not whole:
