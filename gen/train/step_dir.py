@@ -129,7 +129,7 @@ def check(step_dir: Path) -> Contents:
     Raises, in all processes, Misplaced where it is of another step or run, Damaged, naming the file, or UnsafePath
     where something is not a regular file; OSError where it cannot be read for now.
     """
-    return hosts.together("check", lambda: _check(step_dir), Misplaced, Damaged, UnsafePath, OSError)
+    return hosts.together("check", lambda: _check(step_dir), Damaged, UnsafePath, OSError)
 
 
 def contents(step_dir: Path) -> Contents:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from gen import config
-from gen.messages import short
+from gen.messages import bare
 from gen.sweep import Overrides
 from gen.train import files
 from gen.train.config import RunConfig
@@ -90,9 +90,7 @@ def check_free(sweep: Sweep) -> None:
         return
     old: _File = files.read_json(sweep.path / SWEEP, _File)
     if old["sweep"] != sweep.name:
-        raise ValueError(
-            f"{sweep.path} holds the sweep {short(old['sweep'])}, not {sweep.name}; give another directory"
-        )
+        raise ValueError(f"{sweep.path} holds the sweep {bare(old['sweep'])}, not {sweep.name}; give another directory")
     if found := differing(resolved(old["base"]), resolved(sweep.base), may_change(sweep.base)):
         raise ValueError(f"{sweep.path} holds a sweep of another config: {'; '.join(found)}; give another directory")
 

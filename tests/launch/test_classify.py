@@ -145,7 +145,7 @@ def test_other_labels_than_the_run_was_begun_on_are_refused(base, file, tmp_path
 @pytest.mark.parametrize("content", ["{}", '{"labels": "ab"}', '{"labels": [1]}'])
 def test_damaged_labels_are_one_sentence(tmp_path, content):
     (tmp_path / "labels.json").write_text(content)
-    with pytest.raises(ValueError, match="labels.json holds no list of labels; restore it from a copy"):
+    with pytest.raises(ValueError, match=r"labels.json.* labels.*; restore it from a copy"):
         labels.read(tmp_path)
 
 
