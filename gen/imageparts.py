@@ -68,7 +68,7 @@ def split(content: bytes) -> Parts:
 
 
 def png_text(content: bytes, keyword: str) -> str | None:
-    """The text of a PNG under `keyword`, of at most TEXT bytes where it is compressed; None where there is none."""
+    """The text of a PNG under `keyword`, of at most TEXT bytes if compressed, or None without one."""
     if not content.startswith(PNG):
         return None
     for name, data in _chunks(content):
@@ -203,7 +203,7 @@ def _webp_size(name: bytes, data: bytes) -> tuple[int, int] | None:
 
 
 def _exif(tiff: bytes) -> int | None:
-    """The orientation in the first directory of EXIF data, whatever its other tags hold; None where there is none."""
+    """The orientation in the first directory of EXIF data, whatever its other tags hold, or None without one."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None or len(tiff) < 8:
         return None
@@ -235,7 +235,7 @@ def _xmp(packet: bytes) -> int:
 
 
 def _text(name: bytes, data: bytes) -> bytes | None:
-    """What a text chunk of a PNG says; at most TEXT bytes of a compressed one, None where it is broken."""
+    """The text of a chunk of a PNG, at most TEXT bytes of a compressed one; None for a broken chunk."""
     rest, packed = data.partition(b"\0")[2], name == b"zTXt"
     if packed:
         rest = rest[1:]  # the method

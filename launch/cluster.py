@@ -98,7 +98,7 @@ def check_coordinator(coordinator: str) -> None:
 
 
 def check_index(index: int, count: int) -> None:
-    """What a cluster says has not gone through the bounds of the flags."""
+    """Checks numbers from a cluster, which have not gone through the bounds of the flags."""
     if count not in range(1, MOST + 1):
         raise ValueError(f"--processes={short(count)}: a run has 1 to {MOST:,}")
     if index not in range(count):

@@ -23,7 +23,7 @@ def executed(where: str) -> Iterator[None]:
 
 
 def _said(error: Exception, file: str) -> str:
-    """An error with its line in the file, and its kind where it is none of gen's own sentences."""
+    """An error with its line in the file, and with its type unless the sentence is one of gen's."""
     lines = [number for frame, number in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
     if isinstance(error, SyntaxError) and error.filename == file:
         lines, message = [error.lineno or 1], error.msg
@@ -34,7 +34,7 @@ def _said(error: Exception, file: str) -> str:
 
 
 def plain(value: Any, where: str) -> dict[str, Any]:
-    """What a config file gives as nested dicts. Raises ValueError for another thing, and keys that are no strings."""
+    """The config of a file as nested dicts. Raises ValueError for another type, and for keys that are not strings."""
     if not (isinstance(value, Mapping) or hasattr(value, "to_dict")):
         kind = type(value).__name__
         raise ValueError(f"--config={where}: get_config() returns {kind}; return a ConfigDict or a dict")

@@ -34,7 +34,7 @@ def define() -> None:
 
 
 def file(flag: str, path: str | Path, overwrite: bool) -> Path:
-    """A file that may be written: there is none of that name, or it may be replaced."""
+    """A file that may be written: the name is free, or its file may be replaced."""
     path = Path(path)
     if not path.name or path.is_dir():
         raise ValueError(f"{flag}={path} is a directory; name a file")

@@ -36,7 +36,7 @@ def moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[A
 
 
 def overridden(data: Mapping[str, Any], overrides: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """The config of a run with places given anew. Raises ValueError for any other key."""
+    """The config of a run with other places. Raises ValueError for a key that does not name a place."""
     for key, value in overrides:
         if not is_place(key):
             raise ValueError(

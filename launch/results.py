@@ -75,7 +75,7 @@ def plain(value: Any) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What is there of an earlier evaluation; nothing where it cannot be read."""
+    """The results of an earlier evaluation; empty if they cannot be read."""
     try:
         return jsonfile.read(path)
     except (NotReadable, OSError):

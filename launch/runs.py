@@ -104,13 +104,13 @@ def once(made: Assembled) -> Task:
 
 
 def launch_entry(made: Assembled) -> dict[str, Any]:
-    """What the manifest keeps of a launch."""
+    """The manifest's entry of a launch."""
     shape, cfg = dict(made.mesh.shape), config.to_dict(made.cfg)
     return manifest.launch(shape, cfg, made.feed.fingerprint, made.feed.fingerprints, made.settings)
 
 
 def note_changes(run: RunDir, now: Mapping[str, Any]) -> None:
-    """What a run that is resumed can no longer promise, next to the launch that trained its last saved step."""
+    """Notes what a resumed run can no longer promise, compared with the launch that trained its last saved step."""
     before = run.launch_of(max(restore.steps(run.checkpoints), default=0) - 1)
     if not before:
         return

@@ -64,8 +64,8 @@ class Run:
         moved: Sequence[tuple[str, Any]] = (),
         readers: tuple[Path, ...] = (),
     ) -> "Run":
-        """What is read will be of the newest step, or of this one. `moved` are places of its config's that are others
-        now (launch/places.py). Raises ValueError when the directory holds no run or no checkpoint."""
+        """Opens the newest step, or the one that is given. `moved` are places of its config that have changed
+        (launch/places.py). Raises ValueError when the directory holds no run or no checkpoint."""
         path = Path(place)
         run, found = RunDir(path), config_of(place)
         if not restore.steps(run.checkpoints):

@@ -9,7 +9,7 @@ SHOWN = 20  # spelled out in one message
 
 
 class Fault(ValueError):
-    """What is wrong with a document or a line, in words that follow its name."""
+    """A fault of a document or a line, in words that follow its name."""
 
 
 class Faults:

@@ -1,4 +1,4 @@
-"""What a file of texts is, by its ending and, where that leaves it open, by its content.
+"""The kind of a file of texts, by its ending or, for an ambiguous one, by its content.
 
     kind_of(Path("letters.ndjson.gz"), "text")          "jsonl"
     kind_of(Path("letters.json"), "text")               "jsonl", or "json" where it holds a list
@@ -83,7 +83,7 @@ def _whole(path: Path) -> str:
 
 
 def _parsed(content: bytes | str) -> Any:
-    """The JSON in it; None where there is none."""
+    """The JSON in `content`, or None for other text."""
     try:
         return jsonfile.parse(content, Any, "", finite=False, paired=False)
     except jsonfile.NotReadable:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, cast
 
 from gen import jsonfile
 
-HEAD = 4096  # bytes by which a text is told from anything else
+HEAD = 4096  # bytes that tell a text from other content
 LONGEST = 2**24  # bytes of a line
 
 MAGIC = {  # how files begin that are no text, however they are called
@@ -106,7 +106,7 @@ def _bounded[T: (bytes, str)](readline: Callable[[int], T], end: T) -> Iterator[
 
 
 def text(path: Path) -> str:
-    """The whole text. Raises Undecodable where there is none, ValueError as `opened`."""
+    """The whole text. Raises Undecodable for content that is not text, ValueError as `opened`."""
     with opened(path) as file:
         if why := not_text(_head(file)):
             raise Undecodable(f": {why}, or leave it out by options.pattern")

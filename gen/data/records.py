@@ -34,7 +34,7 @@ FORMAT = 2
 
 
 class Header(TypedDict):
-    """What stands before the bytes of an image."""
+    """The header in front of the bytes of an image."""
 
     name: str
     caption: list[str]
@@ -128,7 +128,7 @@ class ArrayRecords:
 
 
 def _marks(opened: Iterable[shards.Shard]) -> np.ndarray:
-    """What the split of each record goes by: its name, and in files of version 0.1.0 its number among those."""
+    """The split key of each record: its name, or in files of version 0.1.0 its number among those."""
     marks, before = [np.zeros(0, np.uint64)], 0
     for shard in opened:
         if shard.marks_N is not None:

@@ -21,7 +21,7 @@ STEP = 2048 * BLOCK  # bytes that are searched at a time
 
 
 class NotWhole(ValueError):
-    """A tar that is cut short, has a broken header, or is none."""
+    """A file that is not a tar, is cut short or has a broken header."""
 
 
 def members(

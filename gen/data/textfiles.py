@@ -46,7 +46,7 @@ class TextFiles:
         if not 0 <= test_fraction <= 1:
             raise ValueError(f"text:{place}: test_fraction is {test_fraction}, expected a number from 0 to 1")
         if format and format not in FORMATS:
-            raise ValueError(f"text:{place}: data.options.format={format!r} is none; {nearest(format, FORMATS)}")
+            raise ValueError(f"text:{place}: data.options.format={format!r} does not exist; {nearest(format, FORMATS)}")
         self._test, self._fraction, self._field = split == "test", test_fraction, field
         self._root, self._files = _files(Path(place).expanduser(), pattern)
         if not self._files:
@@ -108,7 +108,7 @@ class TextFiles:
         return text[cut:] if self._test else text[:cut]
 
     def _print(self, name: str, kind: str) -> list[str]:
-        """What a file adds to the fingerprint: another kind of the same content makes other documents."""
+        """The part of a file in the fingerprint; its kind belongs to it, as it decides what the documents are."""
         file = self._files[name]
         return [name, _sha(file), *([] if kind == BY_ENDING.get(file.suffix.lower(), TEXT) else [kind])]
 

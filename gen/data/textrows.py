@@ -107,7 +107,7 @@ ROWS: dict[str, Callable[..., Rows]] = {
 
 
 def text_of(row: Row, key: str, kind: str) -> str:
-    """The text of a row, as it is. Raises Fault where there is none."""
+    """The text of a row, as it is. Raises Fault for a row without a text."""
     form = f': not a JSON object in UTF-8 with a text "{key}"' if kind in ("jsonl", "json") else ": not a text in UTF-8"
     try:
         text = row()[key]

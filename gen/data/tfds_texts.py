@@ -21,7 +21,7 @@ type Texts = Callable[[Any], Iterator[str]]
 
 
 def texts_of(features: Any, name: str, where: str) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
-    """What takes the texts of the feature `name`, blank ones apart, out of an example of `features`.
+    """Returns a function that takes the texts of a feature, except blank ones, out of an example of `features`.
 
     Raises ValueError for a feature that does not exist or holds no text.
     """

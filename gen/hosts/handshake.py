@@ -30,7 +30,7 @@ class WrongSecret(ConnectionError):
 
 
 class Hello(NamedTuple):
-    """What a process says of itself as it comes."""
+    """The introduction of a process to process 0."""
 
     process: int
     of: int

@@ -4,8 +4,8 @@
     line.send({"say": "hello"})
     line.receive(Answer)                # {"say": "welcome"}
 
-What comes in is data from anywhere: it is read within bounds of size, depth and number (gen.jsonfile), and a message of
-another type ends the connection and nothing else.
+Incoming messages may come from anybody: they are read within bounds of size, depth and number (gen.jsonfile), and
+one of another type ends the connection and nothing else.
 """
 
 import contextlib

@@ -115,7 +115,7 @@ class Marks(TypedDict, total=False):
 
 
 class Kept(TypedDict):
-    """What a run keeps of it."""
+    """The JSON that a run keeps of it."""
 
     before: list[int]
     after: list[int]
@@ -139,7 +139,7 @@ class Generation:
 
 
 def read(directory: Path, tokenizer: Tokenizer, model: LMConfig) -> Generation:
-    """What the files of a model's directory say.
+    """Reads the files of a model's directory.
 
     Raises NotReadable, naming the file and the key, for a value of another type than transformers writes.
     """
@@ -171,7 +171,7 @@ def read(directory: Path, tokenizer: Tokenizer, model: LMConfig) -> Generation:
 
 
 def _framing(directory: Path, tokenizer: Tokenizer) -> tuple[Framing, list[str]]:
-    """What stands around a text: as the post-processor of tokenizer.json has it, which transformers 5 follows alone.
+    """The tokens around a text, by the post-processor of tokenizer.json, which transformers 5 follows alone.
 
     Where there is none, add_bos_token and add_eos_token count; without these SentencePiece models and what was made of
     them get a start, as LLaMA's own code and transformers 4 give it, and others nothing.

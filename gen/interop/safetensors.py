@@ -40,7 +40,7 @@ AXES, LARGEST = 8, 2**40  # of a shape; what is beyond has no place in memory, w
 
 
 class Described(TypedDict):
-    """What the header says of one array; offsets count bytes after the header."""
+    """The header's entry of one array; offsets count bytes after the header."""
 
     dtype: str
     shape: list[int]

@@ -39,7 +39,7 @@ def is_mark(name: str) -> bool:
 def marks_of(content: dict[str, Any], own: Collection[str]) -> set[str]:
     """The names of a tokenizer.json's marks: `own`, special tokens, and added tokens whose name says so.
 
-    The unknown token is none of them, unless it is one of `own`: texts are meant to have it.
+    The unknown token is not among them, unless it is one of `own`: texts are meant to have it.
     """
     added = content.get("added_tokens") or ()
     found = {token["content"] for token in added if token.get("special") or is_mark(token["content"])}
@@ -70,7 +70,7 @@ def spellable(content: dict[str, Any], marks: Collection[str]) -> bool:
 def without(content: dict[str, Any], marks: Collection[str]) -> dict[str, Any]:
     """The same tokenizer with the same ids, whose marks have names that no text spells, as nobody can know them.
 
-    What only a mark could express is unknown then; a BPE model without a token for that leaves it out.
+    A character that only a mark could express is unknown then; a BPE model without a token for that leaves it out.
     Raises ValueError when the unknown token of another model is a mark.
     """
     secret = f"\U0010fffd{secrets.token_hex(16)}"

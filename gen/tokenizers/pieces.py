@@ -79,7 +79,7 @@ class Pieces:
         return tuple(dict.fromkeys(found))
 
     def name(self, token: int) -> str:
-        """What the model calls an id."""
+        """The name of an id in the model."""
         return self._processor.IdToPiece(token)
 
     def save(self, path: str | Path) -> None:

@@ -86,7 +86,7 @@ class Subword:
         return token
 
     def name(self, token: int) -> str:
-        """What the file calls an id. Raises ValueError for an id that it does not have."""
+        """The name of an id in the file. Raises ValueError for an id that it does not have."""
         name = self._tokenizer.id_to_token(token)
         if name is None:
             raise ValueError(f"the tokenizer has no id {token}")

@@ -216,7 +216,7 @@ class Checkpointer:
     def _sentence(self, error: BaseException) -> str:
         last = max(self._intact.intersection(restore.steps(self.directory)), default=None)
         remains = "nothing is saved yet" if last is None else f"the last good one is {last}"
-        return f"cannot write to {self.directory} ({refusal(error)}); {remains}; make room or mend the permissions"
+        return f"cannot write to {self.directory} ({refusal(error)}); {remains}; make room or correct the permissions"
 
     def _open(self) -> None:
         files.check_own(self.directory)
@@ -225,7 +225,7 @@ class Checkpointer:
         self._clear_leftovers()
 
     def _remove(self, path: Path) -> None:
-        """What belongs to another step or run may be the only copy, and moves aside."""
+        """Removes a step. One of another step or run may be the only copy, and moves aside."""
         if jax.process_index() != 0:
             return
         if why := step_dir.misplaced(path):

@@ -88,7 +88,7 @@ class RunConfig(Bounded):
     seed: Seed = 0
 
 
-# What the digest of a run's config leaves out, in the records of its samples; as in version 0.1.0.
+# Keys that the digest of a run's config leaves out in the records of its samples, as in version 0.1.0.
 UNDIGESTED = (
     *("train.steps", "train.trace", "train.nonfinite_limit", "optim.steps"),
     *("checkpoint", "log", "evals", "mesh", "upstream"),

@@ -42,7 +42,7 @@ class Damage:
         return {METRIC: count} if count else {}
 
     def extra(self) -> dict[str, list[int]]:
-        """What a checkpoint keeps."""
+        """The JSON that a checkpoint keeps."""
         known = sorted(self.known())
         return {"damaged": known} if known else {}
 

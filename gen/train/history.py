@@ -62,7 +62,7 @@ class History:
     def knows(self, step: int, extra: Mapping[str, Any]) -> bool:
         """Whether a checkpoint with this JSON belongs to this history, and not to steps that were taken back.
 
-        Raises ValueError where the checkpoint has skips that the record lacks, or what is none.
+        Raises ValueError where the checkpoint has skips that the record lacks, or for malformed ones.
         """
         skips = of(extra, step)
         if lost := [skip for skip in skips if skip not in self.skips]:

@@ -47,7 +47,7 @@ def of(run: Path) -> Identity | None:
 
 
 def origin(step: int, run: Identity | None) -> Origin:
-    """What a checkpoint of a run says of itself."""
+    """The origin that a checkpoint of a run records."""
     return {"step": step} if run is None else {"step": step, "run": run["id"], "config": run["configs"][-1]}
 
 

@@ -51,7 +51,7 @@ class Log:
         self.take(step, jax.device_get(dict(values)))
 
     def seal(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the lines so far, to notice later that one has changed."""
+        """The seal of the lines so far, which a checkpoint keeps to notice later that one has changed."""
         return {"metrics": seal} if (seal := self._metrics.seal()) else {}
 
     def check(self, extra: Mapping[str, Any]) -> None:

@@ -105,13 +105,13 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def fingerprints(entry: Mapping[str, Any]) -> dict[str, str]:
-    """What an entry says of the data, by name; nothing where it says nothing."""
+    """The fingerprints of the data in an entry, by name; empty for an entry without any."""
     trained = entry.get("data_fingerprint")
     return {**({TRAINING: trained} if trained else {}), **entry.get("fingerprints", {})}
 
 
 def data_changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What two entries say of data that is not the same, a sentence each."""
+    """The data that differs between two entries, a sentence each."""
     old, new = fingerprints(before), fingerprints(now)
     return [
         f"the fingerprint of the {name} was {old[name]}, is {new[name]}"

@@ -82,7 +82,7 @@ class Metrics:
         self._hash.update(line)
 
     def seal(self) -> Seal | None:
-        """What the file holds now, which is on disk from here on, machine included; None in processes other than 0."""
+        """Seals the lines so far, which survive a crash of the machine from here on; None in processes other than 0."""
         if self._file is None:
             return None
         with self._writing("the last steps"):
@@ -119,7 +119,7 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def sealed(path: Path, step: int) -> Seal:
-    """What a checkpoint keeps of the lines before a step. Raises ValueError for a damaged line."""
+    """The seal of the lines before a step. Raises ValueError for a damaged line."""
     length = _end_before(path, step)
     return {"bytes": length, "sha256": _hash_of(path, length).hexdigest() if path.exists() else _EMPTY}
 

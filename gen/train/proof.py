@@ -81,7 +81,7 @@ class Stored:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What a step says that it holds: {path: Stored}, the JSON that the run saved with its arrays, and of which step
+    """The contents that a step claims: {path: Stored}, the JSON that the run saved with its arrays, and of which step
     and run it is, None where that was not recorded, as by version 0.1.0."""
 
     arrays: Mapping[str, Stored]

@@ -32,7 +32,7 @@ from gen.train.manifest import Launch
 
 
 class Config(TypedDict):
-    """What every resolved config has, as far as it is read without its kind; a stage may train nothing."""
+    """The sections of a resolved config that are read before its task is known; a stage may train nothing."""
 
     task: NotRequired[dict[str, Any]]
     model: NotRequired[dict[str, Any]]
@@ -125,7 +125,7 @@ class RunDir:
             raise InUse(f"{self.path} is in use by another job{last}; wait for it, or choose another directory")
 
     def config(self) -> dict[str, Any]:
-        """The resolved config of the run. Raises NotReadable where there is none or it cannot be read."""
+        """The resolved config of the run. Raises NotReadable if it is missing or malformed."""
         return files.read_json(self.config_json, Config)
 
     def identify(self, config: Mapping[str, Any], may_change: Sequence[str] = ()) -> None:
@@ -170,7 +170,7 @@ class RunDir:
         return files.read_json(self.manifest_json, Manifest) if self.manifest_json.exists() else {"launches": []}
 
     def _origins(self) -> list[proof.Origin]:
-        """What the checkpoints say of themselves that can be read, the newest last."""
+        """The origins of the checkpoints that can be read, the newest last."""
         found = []
         for step in restore.steps(self.checkpoints):
             with contextlib.suppress(proof.Damaged, OSError):

@@ -49,7 +49,7 @@ _PASSING = re.compile(r"\b(EMFILE|ENFILE|EAGAIN|ENOMEM|ESTALE|ETIMEDOUT|EACCES|E
 
 @dataclasses.dataclass(frozen=True)
 class Payload:
-    """What one save writes: {path: array}, JSON beside them, and of which run they are, where it is one."""
+    """The content of one save: {path: array}, JSON alongside them, and the run that they belong to, if any."""
 
     arrays: Mapping[str, Array]
     extra: Mapping[str, Any]
@@ -133,7 +133,7 @@ def check(step_dir: Path) -> Contents:
 
 
 def contents(step_dir: Path) -> Contents:
-    """What a step of this place's run says that it holds, its files unchecked. Raises Damaged or Misplaced."""
+    """The contents that a step of this place's run claims, its files unchecked. Raises Damaged or Misplaced."""
     found = proof.read(step_dir)
     try:
         identity.check(step_dir, found)

@@ -56,6 +56,6 @@ def log_holds(folder: Path, found: Sequence[int]) -> bool:
 
 
 def seal(path: Path) -> Seal | None:
-    """What a checkpoint has recorded of the log of its run; None where it has not, as of a pack of several runs."""
+    """The seal of its run's log in a checkpoint; None for one without, such as a pack of several runs."""
     found = step_dir.contents(path).extra.get("metrics")
     return None if isinstance(found, list) else jsonfile.check(found, Seal | None, f"{path}: metrics")

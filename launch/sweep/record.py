@@ -25,7 +25,7 @@ PAGES = ("table.csv", "index.html")  # of launch/sweep/report.py
 
 
 class _File(TypedDict):
-    """What is compared of a sweep that is there already; the rest tells people."""
+    """The keys that are compared with a sweep that exists; the others inform people."""
 
     sweep: str
     base: dict[str, Any]
