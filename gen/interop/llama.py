@@ -81,14 +81,15 @@ def _rotary(fields: Fields, context: int, where: str) -> Rotary:
     kind = (new or old or {}).get("rope_type") or (new or old or {}).get("type") or "default"
     scaling = None
     if kind == "llama3":
+        low, high = rope.number("low_freq_factor"), rope.number("high_freq_factor")
+        if high <= low:
+            raise rope.wrong("high_freq_factor", high, "it must be larger than low_freq_factor")
         scaling = Llama3Scaling(
             factor=rope.number("factor"),
-            low=rope.number("low_freq_factor"),
-            high=rope.number("high_freq_factor"),
+            low=low,
+            high=high,
             context=rope.size("original_max_position_embeddings", context),
         )
-        if scaling.high <= scaling.low:
-            raise rope.wrong("high_freq_factor", scaling.high, "it must be larger than low_freq_factor")
     elif kind != "default":
         raise rope.wrong("rope_type", kind, "gen computes default and llama3")
     rope.complete(frozenset({"rope_type", "type"}))

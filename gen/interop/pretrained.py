@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int
 from gen import config as configs
 from gen import mesh as meshes
 from gen import spec
+from gen.bounds import OutOfBounds
 from gen.interop import gpt2, huggingface, llama, names
 from gen.interop.names import Rule, State
 from gen.messages import bare, short
@@ -103,7 +104,10 @@ def read_config(directory: Path) -> tuple[Family, LMConfig]:
     name = known[0]
     if kind not in (None, FAMILIES[name].model_type):
         raise ValueError(f"{path}: model_type={short(kind)} is not that of a {name}; fetch the file again")
-    return FAMILIES[name], FAMILIES[name].from_config(content, str(path))
+    try:
+        return FAMILIES[name], FAMILIES[name].from_config(content, str(path))
+    except OutOfBounds as error:  # names a field of gen's config
+        raise ValueError(f"{path} describes a model that cannot be: {error}") from error
 
 
 def find_tokenizer(directory: Path) -> Tokenizer | None:

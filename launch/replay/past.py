@@ -151,7 +151,8 @@ def as_launched(data: Mapping[str, Any], launch: Mapping[str, Any]) -> dict[str,
     """A run's config as a launch had it: schedules span what was asked for then, samples are drawn as they were, and
     the mesh is that of the launch, where it is of as many devices as are here."""
     data = config.merge(data, launch.get("settings", {}))
-    spans = {"train": {"steps": launch["steps"]}, "optim": {"steps": launch.get("schedule_steps")}}
-    data = config.merge(data, spans if "steps" in launch else {})
+    if "steps" in launch:
+        spans = {"train": {"steps": launch["steps"]}, "optim": {"steps": launch.get("schedule_steps")}}
+        data = config.merge(data, spans)
     mesh = launch.get("mesh", {})
     return data | {"mesh": mesh} if mesh and math.prod(mesh.values()) == jax.device_count() else data

@@ -99,7 +99,7 @@ def test_evaluation_adds_what_is_asked_for(workdir, capsys):
 
 def test_a_metric_that_is_not_finite_is_shown_and_kept(workdir, tmp_path, monkeypatch, capsys):
     found = {"step": 2, "digest": "ab", "metrics": {"loss": float("nan"), "accuracy": 0.5, "perplexity": float("inf")}}
-    monkeypatch.setattr(runs, "evaluate", lambda place, pictures: dict(found))
+    monkeypatch.setattr(runs, "evaluate", lambda place, pictures, moved: dict(found))
     args = types.SimpleNamespace(workdir=str(workdir), pictures=4, also=[], out=str(tmp_path / "measured"))
     assert evaluate.main(args, []) == status.DIVERGED
     shown = capsys.readouterr().out
@@ -173,7 +173,7 @@ def test_a_batch_can_be_read(corpus, tmp_path, monkeypatch):
         ({"model.transformer.window": "0"}, "window=0 must be at least 1"),
         ({"task.chunk": "0"}, "task.chunk=0 must be at least 1"),
         ({"model.dtype": "int32"}, "model.dtype"),
-        ({"model.transformer.kv_heads": "3"}, "2 heads of queries do not divide into 3 of keys and values"),
+        ({"model.transformer.kv_heads": "3"}, "model.transformer.kv_heads=3 must divide heads=2"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(corpus, tmp_path, overrides, message):

@@ -162,7 +162,7 @@ def test_settings_that_the_weights_were_not_trained_with_are_named(corpus):
         ({"lora.rank": "0"}, r"lora\.rank=0 must be at least 1"),
         ({"lora.rnak": "4"}, r"config has no key 'lora\.rnak'; did you mean 'rank'"),
         ({"upstream.strat": "BASE"}, r"upstream\.strat: task 'lm' reads no such run; did you mean 'start'"),
-        ({"upstream.start": "nowhere"}, r"nowhere is not .* a run .*set --config\.upstream\.start=DIR"),
+        ({"upstream.start": "nowhere"}, r"there is no directory nowhere; .*set --config\.upstream\.start=DIR"),
         ({"upstream.start": "BASE", "model.transformer.width": "32"}, r"do not fit the model: .* has shape"),
         ({"upstream.start": "BASE", "lora.targets": "qeury"}, r"lora\.targets: 'qeury' matches no parameter"),
         ({"optim.freeze": "tokns"}, r"optim\.freeze: 'tokns' matches no parameter; the nearest are tokens"),

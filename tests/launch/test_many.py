@@ -49,7 +49,11 @@ def test_lines_of_json_have_a_prompt(tmp_path):
     ("name", "content", "said"),
     [
         ("p.txt", b"good\ncaf\xe9\n", "line 2: byte 0xe9 at character 4 is not UTF-8; save the file as UTF-8"),
-        ("p.txt", "a\n".encode("utf-16"), "p.txt is UTF-16; save it as UTF-8"),
+        (
+            "p.txt",
+            ("a\n" * 9).encode("utf-16-le"),
+            "p.txt holds no lines of text: it looks like UTF-16 without",
+        ),
         ("p.txt", b"\n \n", "has no prompt: write one a line"),
         ("p.txt", b"", "has no prompt"),
         ("p.jsonl", b'{"prompt": "a"}\n{"text": "b"}\n', "line 2: the prompt must be a text, got NoneType"),

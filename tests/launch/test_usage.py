@@ -233,5 +233,5 @@ def test_a_directory_without_data_is_not_evaluated_as_a_run(places, tmp_path, mo
     with pytest.raises(ValueError, match="config.json does not exist"):
         evaluated(tmp_path)
     files.write_json(tmp_path / "stack.json", {"stages": []})
-    with pytest.raises(ValueError, match="holds no stage that was trained, so there is nothing to evaluate"):
+    with pytest.raises(ValueError, match="stack.json has no stages"):
         evaluated(tmp_path)
