@@ -56,12 +56,10 @@ def assemble(
     run: RunDir,
     parent: ancestry.Parent | None = None,
     devices: Sequence[jax.Device] | None = None,
-    begun: RunDir | None = None,
 ) -> Assembled:
     """Raises ValueError in a sentence where its parts do not fit each other or this machine. `parent` is what the run
-    branches off; `devices` are all there are where they are not said; `begun` is the run that it goes on from, by
-    default its own or its parent."""
-    cfg = resolved(data, begun or (run if run.config_json.exists() or parent is None else parent.run))
+    branches off; `devices` are all there are where they are not said."""
+    cfg = resolved(data, run if run.config_json.exists() or parent is None else parent.run)
     mesh = meshes.make(cfg.mesh, jax.devices() if devices is None else devices)
     catalog.check_upstream(cfg, cfg.upstream)
     upstream = trained.open_upstream(cfg)

@@ -22,7 +22,7 @@ from gen.train.pack import Member
 from gen.train.program import abstract_batch, abstract_on
 from gen.train.run_dir import RunDir
 from launch import catalog, runs
-from launch.assembled import Assembled, assemble, resolved, take
+from launch.assembled import Assembled, assemble, take
 from launch.plan import show
 from launch.plan.described import described
 from launch.sweep.groups import MEMBERS, Trials, remove
@@ -63,12 +63,9 @@ class Packed:
 
     def train(self, tell: Callable[[str, int], None]) -> int:
         first, *others = (self.sweep.data(trial) for trial in self.trials)
-        # one that was claimed says how the data of all was split
-        runs_of = [RunDir(self.sweep.place(trial)) for trial in self.trials]
-        begun = next((run for run in runs_of if run.config_json.exists()), self.own)
-        made = assemble(first, self.own, devices=jax.local_devices()[:1], begun=begun)
+        made = assemble(first, self.own, devices=jax.local_devices()[:1])
         held_out = made.feed.evaluate(made.cfg.train.batch_size)
-        mades = [made, *(dataclasses.replace(made, cfg=resolved(other, begun)) for other in others)]
+        mades = [made, *(dataclasses.replace(made, cfg=catalog.resolve(other)) for other in others)]
         self.own.make()
         files.write_json(self.own.path / MEMBERS, {"trials": self.trials})
         self.own.identify({trial: config.to_dict(one.cfg) for trial, one in zip(self.trials, mades, strict=True)})

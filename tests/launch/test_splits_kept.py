@@ -16,8 +16,9 @@ from gen.data.prompts import PromptConfig
 from gen.train import legacy, manifest, metrics
 from gen.train.config import UNDIGESTED, covered
 from gen.train.run_dir import OtherConfig, RunDir
-from launch import command, runs, trained
+from launch import command, ranking, runs, trained
 from launch.replay import training
+from launch.sweep import record
 from tests import small
 
 SOURCE = ("data.source", "data.options.documents")
@@ -113,6 +114,36 @@ def test_what_branches_off_has_the_split_of_its_parent(train, run):
     assert RunDir(branch).config()["data"]["options"][RULE] == "position"
     fingerprints = [manifest.fingerprints(RunDir(place).launches()[-1]) for place in (run, branch)]
     assert fingerprints[0] == fingerprints[1]
+
+
+def test_trials_that_are_added_to_a_sweep_have_the_split_of_the_others(run, tmp_path):
+    base = config.to_dict(command.load_config("configs/lm/gpt2.py:tiny"))
+    base["data"] = {"source": "text:/a"}
+    assert record.rules(tmp_path / "sweep", base) == {}
+    place = tmp_path / "sweep" / "trials" / "aa"
+    shutil.copytree(run, place)
+    kept = record.rules(tmp_path / "sweep", base)
+    assert kept == {RULE_KEY: "position"}
+    sweep = record.Sweep(tmp_path / "sweep", "c.py", "sweep", [], base, {"bb": {"seed": 1}}, kept)
+    assert sweep.data("bb")["data"]["options"] == {RULE: "position"}
+    assert f"--config.{RULE_KEY}=position" in sweep.words("bb")
+    said = json.loads((place / "config.json").read_text())
+    said["data"]["options"][RULE] = "content"
+    (place / "config.json").write_text(json.dumps(said))
+    assert record.rules(tmp_path / "sweep", base) == {}
+
+
+def test_a_stage_that_ranks_keeps_its_split(tmp_path):
+    stage = {"rank": {"source": "chat:/a"}, "upstream": {"model": "m"}}
+    (tmp_path / ranking.HELD_OUT).touch()  # it is done, and the command is given again
+    then = legacy.spared(config.to_dict(config.build(ranking.RankStage, stage, "")))
+    then["rank"]["options"] = {}
+    (tmp_path / "config.json").write_text(json.dumps(then))
+    assert ranking.stage(stage, tmp_path) == status.DONE
+    assert json.loads((tmp_path / "config.json").read_text())["rank"]["options"] == {RULE: "position"}
+    stage["rank"]["options"] = {RULE: "content"}
+    with pytest.raises(OtherConfig, match=r'rank\.options\.split_by was "position", now "content"'):
+        ranking.stage(stage, tmp_path)
 
 
 def test_a_new_run_says_its_rule(train, run):
