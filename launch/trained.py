@@ -77,7 +77,7 @@ class Run:
     @functools.cached_property
     def config_sha256(self) -> str:
         """The digest of the config by which it is read, without what changes nothing that is trained."""
-        every = config.flatten(legacy.spared(config.to_dict(self.cfg)))
+        every = config.flatten(legacy.digested(config.to_dict(self.cfg)))
         return manifest.config_digest({key: value for key, value in every.items() if not covered(key, UNDIGESTED)})
 
     def load(self, specs: Specs, mesh: Mesh, player: str = "model") -> Params:

@@ -52,8 +52,8 @@ def open_kind[T](
 
 
 def state_rule(cfg: Any, kinds: Mapping[str, Kind[Any]], source: str = "source", options: str = "options") -> None:
-    """Has a config being made state by which rule its data is split, where the kind of its `source` has one, so that a
-    run keeps its split whatever later versions split by."""
+    """Fills in by which rule the data of a config is split, where the kind of its `source` has one: a run then keeps
+    its split, whatever later versions split by. For the `__post_init__` of a config."""
     kind = kinds.get(getattr(cfg, source).partition(":")[0])
     rule = inspect.signature(kind.opener).parameters.get(RULE) if kind else None
     if rule is not None:

@@ -29,9 +29,9 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     return _with_options(config, lambda kind, options: {RULE: SPLIT_BY[kind], **options})
 
 
-def spared(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without the keys that say what their absence does, for digests: those of runs of earlier versions stay
-    what they were."""
+def digested(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What digests cover of a config: not the keys that say what their absence does, so that the digests of runs of
+    earlier versions stay what they were."""
     is_old = lambda kind, key, value: key == RULE and value == SPLIT_BY[kind]
     return _with_options(config, lambda kind, options: {k: v for k, v in options.items() if not is_old(kind, k, v)})
 

@@ -132,7 +132,7 @@ class RunDir:
     def identify(self, config: Mapping[str, Any], may_change: Sequence[str] = ()) -> None:
         """Gives the run an id if it has none, and records its config, which checkpoints are compared with; for process
         0 of a job that has taken the directory."""
-        flat = _flat(legacy.spared(config))
+        flat = _flat(legacy.digested(config))
         what = manifest.config_digest({k: v for k, v in flat.items() if not covered(k, may_change)})
         found = self._manifest()
         known = found.get("run")

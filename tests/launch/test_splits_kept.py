@@ -136,7 +136,7 @@ def test_trials_that_are_added_to_a_sweep_have_the_split_of_the_others(run, tmp_
 def test_a_stage_that_ranks_keeps_its_split(tmp_path):
     stage = {"rank": {"source": "chat:/a"}, "upstream": {"model": "m"}}
     (tmp_path / ranking.HELD_OUT).touch()  # it is done, and the command is given again
-    then = legacy.spared(config.to_dict(config.build(ranking.RankStage, stage, "")))
+    then = legacy.digested(config.to_dict(config.build(ranking.RankStage, stage, "")))
     then["rank"]["options"] = {}
     (tmp_path / "config.json").write_text(json.dumps(then))
     assert ranking.stage(stage, tmp_path) == status.DONE
@@ -160,7 +160,7 @@ def test_parts_of_data_say_their_rules_and_take_over_old_ones():
     ranked = {"source": "preferences:/p", "demonstrations": "chat:/c"}
     for cls, data in ((PromptConfig, prompts), (RankingConfig, ranked)):
         new = config.to_dict(config.build(cls, data, "data"))
-        old = legacy.completed(legacy.spared(json.loads(json.dumps(new).replace('"content"', '"position"'))))
+        old = legacy.completed(legacy.digested(json.loads(json.dumps(new).replace('"content"', '"position"'))))
         assert json.dumps(old).count('"split_by": "position"') == 2 == json.dumps(new).count('"split_by": "content"')
         again = config.merge(data, legacy.taken_over(data, new, old))
         assert config.to_dict(config.build(cls, again, "data")) == old

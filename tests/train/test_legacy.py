@@ -26,14 +26,14 @@ def test_every_set_of_data_gets_the_rule_of_its_kind():
     assert found["data"]["mixture"]["code"] == OLD["data"]["mixture"]["code"] and found["rank"] == OLD["rank"]
     assert found["data"]["pretrain"]["options"] == {"field": "body", "split_by": "position"}
     assert found["data"]["demonstration_options"] == {"split_by": "position"}
-    assert legacy.completed(found) == found and legacy.spared(found) == OLD and "split_by" not in repr(OLD)
+    assert legacy.completed(found) == found and legacy.digested(found) == OLD and "split_by" not in repr(OLD)
     pictures = {"data": {"source": "folder:/birds", "options": {}}}
     assert legacy.completed(pictures)["data"]["options"] == {"split_by": "spelling"}
 
 
 def test_a_rule_that_is_stated_stays_and_counts_in_digests():
     new = {"data": {"source": "text:/a", "options": {"split_by": "content"}}}
-    assert legacy.completed(new) == new == legacy.spared(new)
+    assert legacy.completed(new) == new == legacy.digested(new)
 
 
 @pytest.mark.parametrize("config", [{"data": {"source": 3}}, {"data": {"source": "text:/a", "options": 3}}, {}])
