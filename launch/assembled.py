@@ -17,7 +17,7 @@ from gen.data.classes import LabelledPipeline
 from gen.messages import note
 from gen.tasks.base import Task
 from gen.tokenizers import Tokenizer
-from gen.train import files, history
+from gen.train import files, history, legacy
 from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir
 from gen.train.state import check_optimizers
@@ -59,7 +59,7 @@ def assemble(
 ) -> Assembled:
     """Raises ValueError in a sentence where its parts do not fit each other or this machine. `parent` is what the run
     branches off; `devices` are all there are where they are not said."""
-    cfg = catalog.resolve(catalog.inherit(data, trained.config_of))
+    cfg = resolved(data, run if run.config_json.exists() or parent is None else parent.run)
     mesh = meshes.make(cfg.mesh, jax.devices() if devices is None else devices)
     catalog.check_upstream(cfg, cfg.upstream)
     upstream = trained.open_upstream(cfg)
@@ -75,6 +75,16 @@ def assemble(
     if not run.config_json.exists():  # one that was begun all the same can go on
         catalog.check_used(cfg, task)
     return Assembled(cfg, mesh, upstream, tokenizer, task, feed, parent)
+
+
+def resolved(data: Mapping[str, Any], begun: RunDir) -> RunConfig:
+    """The config of a run that goes on from what is in a directory, if there is a run: by the rules by which its data
+    was split, where `data` does not say, so that nothing held out is trained on."""
+    data = catalog.inherit(data, trained.config_of)
+    cfg = catalog.resolve(data)
+    if not begun.config_json.exists():
+        return cfg
+    return catalog.resolve(config.merge(data, legacy.taken_over(data, config.to_dict(cfg), begun.config())))
 
 
 def take(run: RunDir, made: Assembled) -> dict[str, list[Any]]:

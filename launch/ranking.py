@@ -16,12 +16,13 @@ import jax
 from gen import config, status
 from gen import mesh as meshes
 from gen.bounds import Bounded, Count, NotNegative, Seed
-from gen.data.conversations import open_conversations
+from gen.data.conversations import KINDS, open_conversations
+from gen.data.kinds import state_rule
 from gen.data.rankings import to_line
 from gen.evals.answers import AnswerConfig, Given, answer, as_told
 from gen.messages import say
 from gen.sample.choose import Choice
-from gen.train import files
+from gen.train import files, legacy
 from gen.train.run_dir import RunDir
 from launch import trained
 from launch.language import Language
@@ -41,6 +42,10 @@ class RankConfig(Bounded):
     answers: Count = 4
     temperature: NotNegative = 1.0
     known: Literal["nowhere", "train", "everywhere"] = "nowhere"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        state_rule(self, KINDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +88,10 @@ def ranked(group: Sequence[Given], known: bool) -> str:
 
 def stage(data: Mapping[str, Any], place: Path) -> int:
     """Runs the stage of a stack, unless it is done."""
-    cfg = config.build(RankStage, data, "")
-    run = RunDir(place)
+    cfg, run = config.build(RankStage, data, ""), RunDir(place)
+    if run.config_json.exists():
+        begun = legacy.taken_over(data, config.to_dict(cfg), run.config())
+        cfg = config.build(RankStage, config.merge(data, begun), "")
     run.claim(config.to_dict(cfg), ())
     if not (place / HELD_OUT).exists():
         language = Language.open(cfg.upstream["model"], meshes.make(meshes.MeshConfig(), jax.devices()))

@@ -23,7 +23,7 @@ from gen.tasks.base import Upstream
 from gen.tasks.lora import LoRATask
 from gen.tokenizers import Tokenizer
 from gen.tokenizers import load as load_tokenizer
-from gen.train import digest, files, manifest, restore
+from gen.train import digest, files, legacy, manifest, restore
 from gen.train.config import UNDIGESTED, RunConfig, covered
 from gen.train.run_dir import RunDir
 from launch import catalog, places
@@ -77,7 +77,7 @@ class Run:
     @functools.cached_property
     def config_sha256(self) -> str:
         """The digest of the config by which it is read, without what changes nothing that is trained."""
-        every = config.flatten(config.to_dict(self.cfg))
+        every = config.flatten(legacy.digested(config.to_dict(self.cfg)))
         return manifest.config_digest({key: value for key, value in every.items() if not covered(key, UNDIGESTED)})
 
     def load(self, specs: Specs, mesh: Mesh, player: str = "model") -> Params:

@@ -12,7 +12,7 @@ Paths are those of this machine; nothing is fetched.
 """
 
 from gen.data.kinds import Kind, open_kind
-from gen.data.source import Source
+from gen.data.source import FileRule, Source
 
 # Each opener imports what it needs: nobody waits for TFDS to read a folder.
 
@@ -29,10 +29,12 @@ def _photos(place: str, split: str, size: int, stride: int = 8) -> Source:
     return Photos(split, size, stride)
 
 
-def _folder(place: str, split: str, size: int, test_fraction: float = 0.1, caption: str = "") -> Source:
+def _folder(
+    place: str, split: str, size: int, test_fraction: float = 0.1, caption: str = "", split_by: FileRule = "name"
+) -> Source:
     from gen.data.folder import Folder
 
-    return Folder(place, split, test_fraction, caption)
+    return Folder(place, split, test_fraction, caption, split_by)
 
 
 def _array_record(place: str, split: str, size: int, test_fraction: float = 0.1) -> Source:
@@ -62,7 +64,8 @@ def open_source(spec: str, split: str, size: int, **options) -> Source:
     `size` is the side of the images that will be asked of it, in pixels: the built-in sets are drawn at that size;
     the others keep their files as they are, for `examples.CaptionedImage` to resize. `options` are those of the kind:
     stride (photos), test_fraction (folder, array_record), caption (folder: the name of captions in the captions file),
-    image and caption (tfds: the names of the features).
+    split_by (folder: "name", or "spelling" in the captions file, as in version 0.1.0), image and caption (tfds: the
+    names of the features).
     Raises ValueError when a kind, option or place is unknown or missing.
     """
     return open_kind(KINDS, "data set", spec, (split, size), options)

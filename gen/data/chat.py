@@ -24,9 +24,10 @@ import numpy as np
 
 from gen import rng
 from gen.bounds import Bounded, Natural
-from gen.data.conversations import Conversation, open_conversations
+from gen.data.conversations import KINDS, Conversation, open_conversations
 from gen.data.dialogue import Dialogue, dialogue, padded
 from gen.data.entries import Entries
+from gen.data.kinds import state_rule
 from gen.data.notes import told, which_of, within
 from gen.data.rowset import Row, RowLoader, RowOnce
 from gen.data.source import digest
@@ -47,6 +48,10 @@ class ChatConfig(Bounded):
     template: Template = Template()
     tokenizer: str | None = None
     seed: Natural = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        state_rule(self, KINDS)
 
 
 class ChatPipeline:

@@ -20,7 +20,8 @@ import numpy as np
 from gen.bounds import Bounded, Natural
 from gen.data.dialogue import padded
 from gen.data.entries import Entries
-from gen.data.labelled import Labelled, labels_of, open_labelled
+from gen.data.kinds import state_rule
+from gen.data.labelled import KINDS, Labelled, labels_of, open_labelled
 from gen.data.notes import told, which_of
 from gen.data.rowset import Row, RowLoader, RowOnce
 from gen.data.source import digest
@@ -39,6 +40,10 @@ class LabelledConfig(Bounded):
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     tokenizer: str | None = None
     seed: Natural = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        state_rule(self, KINDS)
 
 
 class LabelledPipeline:

@@ -1,10 +1,11 @@
 """Conversations to learn from, and one door to them: what a config writes as a string becomes entries.
 
-    chat:PATH           JSON lines or rows, one conversation each   options test_fraction
+    chat:PATH           JSON lines or rows, one conversation each   options test_fraction, split_by
     instructions        short tasks with one right answer           options count, held_out, seed, mistakes
-    prompts:PATH        as chat, but they may end with the user     options test_fraction
+    prompts:PATH        as chat, but they may end with the user     options test_fraction, split_by
 
-Prompts are for models to answer; where the assistant has the last word, that is the answer which is known.
+Prompts are for models to answer; where the assistant has the last word, that is the answer which is known. `split_by`
+is "content", of the messages, or "position", of file and line, as in version 0.1.0.
 
 The line of a file, in which further keys are ignored:
 
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 from gen.data.entries import Entries, checked_text, divided, read_rows
 from gen.data.faults import Fault
 from gen.data.kinds import Kind, open_kind
+from gen.data.source import RowRule
 from gen.messages import short
 from gen.tokenizers.template import ROLES, Message
 
@@ -85,12 +87,14 @@ def _prompt(name: str, entry: Mapping[str, Any]) -> Conversation:
     return Conversation(name, messages)
 
 
-def _chat(place: str, split: str, test_fraction: float = 0.05) -> Entries[Conversation]:
-    return divided(read_rows(place, "messages", _conversation), f"chat:{place}", split, test_fraction)
+def _chat(place: str, split: str, test_fraction: float = 0.05, split_by: RowRule = "content") -> Entries[Conversation]:
+    return divided(read_rows(place, "messages", _conversation), f"chat:{place}", split, test_fraction, split_by)
 
 
-def _prompts(place: str, split: str, test_fraction: float = 0.05) -> Entries[Conversation]:
-    return divided(read_rows(place, "messages", _prompt), f"prompts:{place}", split, test_fraction)
+def _prompts(
+    place: str, split: str, test_fraction: float = 0.05, split_by: RowRule = "content"
+) -> Entries[Conversation]:
+    return divided(read_rows(place, "messages", _prompt), f"prompts:{place}", split, test_fraction, split_by)
 
 
 def _instructions(

@@ -12,6 +12,7 @@ Paths are those of this machine; nothing is fetched.
 
 from gen.data.corpus import Corpus
 from gen.data.kinds import Kind, open_kind
+from gen.data.source import RowRule
 
 # Each opener imports what it needs: nobody waits for TFDS to read a folder.
 
@@ -29,10 +30,11 @@ def _text(
     field: str = "text",
     pattern: str = "**/*",
     format: str = "",
+    split_by: RowRule = "content",
 ) -> Corpus:
     from gen.data.textfiles import TextFiles
 
-    return TextFiles(place, split, test_fraction, field, pattern, format)
+    return TextFiles(place, split, test_fraction, field, pattern, format, split_by)
 
 
 def _tfds(place: str, split: str, text: str = "text") -> Corpus:
@@ -67,7 +69,8 @@ def open_corpus(spec: str, split: str, **options) -> Corpus:
     """The corpus that `spec` names, as in the table above.
 
     `options` are those of the kind: test_fraction (stdlib, text); field, the key or column with the text, pattern, the
-    files of a folder, and format, what they all are (text); text, the name of the feature (tfds);
+    files of a folder, format, what they all are, and split_by, what puts a row into a split: its "content", or its
+    "position", as in version 0.1.0 (text); text, the name of the feature (tfds);
     documents, how many, seed, mistakes, the share of lines with a wrong answer, and marked and struck, the shares of
     documents that a teacher marked and whose slips are struck out (instructions).
     Raises ValueError when a kind, option or place is unknown or missing.

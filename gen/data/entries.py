@@ -1,15 +1,17 @@
 """Small data sets held in memory, entry by entry: read from files with one a row (textrows.py), divided into splits.
 
     entries = read_rows("/data/chats", "messages", parse)           # of chats/a.jsonl, chats/b.json.gz, ...
-    chosen = divided(entries, "chat:/data/chats", "train", test_fraction=0.05)
+    chosen = divided(entries, "chat:/data/chats", "train", test_fraction=0.05, split_by="content")
     chosen[7].name                                                  # "a.jsonl:9"
 
-`parse(name, object)` makes an entry of a row or raises `Fault`. Every fault is found before any is
-reported, each with its place, so that one round of mending is enough. A hash of its name puts an entry into the train
-or the test split, whatever becomes of the others.
+`parse(name, object)` makes an entry of a row or raises `Fault`. Every fault is found before any is reported, each with
+its place, so that one round of corrections is enough. A hash of its content, whatever its place and its spelling, puts
+an entry into the train or the test split, so that equal entries are in one. By "position", the rule of version 0.1.0,
+it is a hash of its name, and a row that is put in at the top of a file moves those below.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -18,7 +20,7 @@ from gen.data import opened
 from gen.data.faults import Fault, Faults
 from gen.data.filekinds import DATA, TEXT, NotData, kind_of
 from gen.data.notes import left_out
-from gen.data.source import digest, train_or_test
+from gen.data.source import RowRule, digest, train_or_test
 from gen.data.textrows import ROWS, NoColumn
 
 SHOWN = 20  # files that are left out, spelled out in one message
@@ -27,10 +29,14 @@ ENDINGS = (*DATA, ".json")
 
 @runtime_checkable
 class Entry(Protocol):
+    """A tuple of plain values whose first is its name."""
+
     @property
     def name(self) -> str:
         """Tells a person which one it is; unique within a data set."""
         ...
+
+    def __getitem__(self, index: slice, /) -> tuple[Any, ...]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +90,17 @@ def read_rows[T: Entry](place: str | Path, key: str, parse: Callable[[str, Mappi
     return Entries(str(place), tuple(found), tuple(left_out(str(place), others, total)))
 
 
-def divided[T: Entry](entries: Entries[T], where: str, split: str, test_fraction: float) -> Entries[T]:
+def divided[T: Entry](
+    entries: Entries[T], where: str, split: str, test_fraction: float, split_by: RowRule
+) -> Entries[T]:
     """The entries of `split`, "train" or "test". Raises ValueError for another split, or one that holds nothing."""
-    chosen = train_or_test([entry.name for entry in entries], split, test_fraction, where)
+    chosen = train_or_test([split_key(entry, split_by) for entry in entries], split, test_fraction, where)
     return Entries(f"{where} ({split})", tuple(entries[i] for i in chosen), entries.notes)
+
+
+def split_key(entry: Entry, split_by: RowRule) -> str:
+    """What the split of an entry goes by."""
+    return entry.name if split_by == "position" else json.dumps(entry[1:])
 
 
 def checked_text(text: object, what: str) -> str:

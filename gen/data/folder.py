@@ -10,7 +10,8 @@
     stones/1.jpg                                        {"image": bytes, "caption": (), "name": "1.jpg"}
 
 A hash of its path within the folder puts an image into the train or the test split, so that adding images moves no
-other.
+other. By "spelling", the rule of version 0.1.0, it is the path as the captions file first spells it, ./robin.jpg for
+one, and another order of the lines can move an image.
 """
 
 import itertools
@@ -24,7 +25,7 @@ from gen.data.alongside import LONGEST, caption_in
 from gen.data.captions import FILES, read_captions
 from gen.data.faults import Fault, Faults
 from gen.data.placed import Placed
-from gen.data.source import Damaged, Record, digest_of, train_or_test
+from gen.data.source import Damaged, FileRule, Record, digest_of, train_or_test
 
 type Item = tuple[str, tuple[str, ...] | None]  # an image, and its captions where one file has those of all
 
@@ -32,14 +33,21 @@ type Item = tuple[str, tuple[str, ...] | None]  # an image, and its captions whe
 class Folder:
     """The images of one split, in the order of the captions file or of their names, as encoded bytes."""
 
-    def __init__(self, folder: str | Path, split: str, test_fraction: float, caption: str = ""):
+    def __init__(
+        self,
+        folder: str | Path,
+        split: str,
+        test_fraction: float,
+        caption: str = "",
+        split_by: FileRule = "name",
+    ):
         """`caption` is the name that captions have in the captions file (`read_captions`).
 
         Raises ValueError when the folder or an image is missing, lines are faulty, or the split holds nothing.
         """
         self.name = f"folder:{folder} ({split})"
         self._folder = Path(folder).expanduser()
-        items, keys = _items(self._folder, caption)
+        items, keys = _items(self._folder, caption, split_by)
         self._items = [items[i] for i in train_or_test(keys, split, test_fraction, f"folder:{folder}")]
         # Sizes stand for contents, which would take as long to read as an epoch.
         self.fingerprint = digest_of(itertools.chain(["folder"], map(repr, self._listing())))
@@ -89,7 +97,7 @@ def _text_of(image: str) -> str:
     return os.path.splitext(image)[0] + ".txt"
 
 
-def _items(folder: Path, caption: str) -> tuple[list[Item], list[str]]:
+def _items(folder: Path, caption: str, split_by: FileRule) -> tuple[list[Item], list[str]]:
     """The images of a folder, and what the split of each goes by."""
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
@@ -97,8 +105,9 @@ def _items(folder: Path, caption: str) -> tuple[list[Item], list[str]]:
     if len(found) > 1:
         raise ValueError(f"{folder} holds {' and '.join(found)}; keep the one that has the captions")
     if found:
-        captioned = read_captions(folder / found[0], caption).values()
-        return [(one.spelled, one.captions) for one in captioned], [one.spelled for one in captioned]
+        captioned = read_captions(folder / found[0], caption)
+        items: list[Item] = [(one.spelled, one.captions) for one in captioned.values()]
+        return items, list(captioned) if split_by == "name" else [image for image, _ in items]
     if caption:
         raise ValueError(f"{folder} has none of {', '.join(FILES)} that options.caption={caption} could be a name in")
     names = sorted(_images(folder))

@@ -11,6 +11,8 @@ from typing import Any
 
 from gen import config
 
+RULE = "split_by"  # the option of openers that names what puts a record into the train or the test split
+
 
 @dataclasses.dataclass(frozen=True)
 class Kind[T]:
@@ -47,6 +49,15 @@ def open_kind[T](
         for option, value in options.items()
     }
     return opener(place, *given, **typed)
+
+
+def state_rule(cfg: Any, kinds: Mapping[str, Kind[Any]], source: str = "source", options: str = "options") -> None:
+    """Fills in by which rule the data of a config is split, where the kind of its `source` has one: a run then keeps
+    its split, whatever later versions split by. For the `__post_init__` of a config."""
+    kind = kinds.get(getattr(cfg, source).partition(":")[0])
+    rule = inspect.signature(kind.opener).parameters.get(RULE) if kind else None
+    if rule is not None:
+        object.__setattr__(cfg, options, {RULE: rule.default, **getattr(cfg, options)})
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -1,7 +1,9 @@
 """Texts with labels, for a model to tell which a text belongs to, and one door to them.
 
-    labelled:PATH       rows: {"text": ..., "label": ...}           options test_fraction
+    labelled:PATH       rows: {"text": ..., "label": ...}           options test_fraction, split_by
     stdlib              pieces of Python's standard library         options test_fraction, packages, pieces
+
+`split_by` is "content", of text and label, or "position", of file and line, as in version 0.1.0.
 
 Of the standard library (stdlib.py) these are pieces of whole lines, 200 to 400 bytes each, labelled by the package that
 they are from: the `packages` with the most bytes among those of ten files or more. The test split is by file. Of each
@@ -18,10 +20,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gen.data.corpus import Document
-from gen.data.entries import Entries, checked_text, divided, read_rows
+from gen.data.entries import Entries, checked_text, divided, read_rows, split_key
 from gen.data.faults import Fault
 from gen.data.kinds import Kind, open_kind
-from gen.data.source import digest, is_test
+from gen.data.source import RowRule, digest, is_test
 from gen.messages import short
 
 SHORTEST, LONGEST = 200, 400  # bytes of a piece
@@ -66,10 +68,10 @@ def _parsed(name: str, entry: Mapping[str, Any]) -> Labelled:
     return Labelled(name, checked_text(entry["text"], "the text"), checked_text(entry["label"], "the label"))
 
 
-def _files(place: str, split: str, test_fraction: float = 0.1) -> Entries[Labelled]:
+def _files(place: str, split: str, test_fraction: float = 0.1, split_by: RowRule = "content") -> Entries[Labelled]:
     where, texts = f"labelled:{place}", read_rows(place, "label", _parsed)
-    chosen = divided(texts, where, split, test_fraction)
-    tests = {text.name for text in texts if is_test(text.name, test_fraction)}
+    chosen = divided(texts, where, split, test_fraction, split_by)
+    tests = {text.name for text in texts if is_test(split_key(text, split_by), test_fraction)}
     _checked((t for t in texts if t.name not in tests), (t for t in texts if t.name in tests), where)
     return chosen
 

@@ -17,6 +17,8 @@ import numpy as np
 
 from gen import rng
 from gen.bounds import Bounded, Positive
+from gen.data.corpora import KINDS
+from gen.data.kinds import state_rule
 
 BLOCK = 1024
 
@@ -28,6 +30,10 @@ class MixturePart(Bounded):
     source: str
     weight: Positive
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        state_rule(self, KINDS)
 
 
 def block_shares(weights: Mapping[str, float]) -> dict[str, int]:

@@ -11,8 +11,9 @@ from typing import Any
 from gen import tokenizers
 from gen.bounds import Bounded, Count, Natural
 from gen.config import resumable
-from gen.data.catalog import open_source
+from gen.data.catalog import KINDS, open_source
 from gen.data.examples import CaptionedImage
+from gen.data.kinds import state_rule
 from gen.data.loader import Loader, Once
 from gen.data.source import Source, sampled
 from gen.tokenizers import Tokenizer
@@ -36,6 +37,10 @@ class DataConfig(Bounded):
     tokenizer: str | None = None
     seed: Natural = 0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        state_rule(self, KINDS)
 
 
 def make_tokenizer(cfg: DataConfig) -> Tokenizer | None:

@@ -25,10 +25,12 @@ import numpy as np
 from gen import rng
 from gen.bounds import Bounded, Natural
 from gen.data.chat import fitting
+from gen.data.conversations import KINDS as CONVERSATIONS
 from gen.data.conversations import open_conversations
 from gen.data.dialogue import Dialogue, dialogue, padded
+from gen.data.kinds import state_rule
 from gen.data.notes import told, which_of, within
-from gen.data.rankings import Ranking, open_rankings
+from gen.data.rankings import KINDS, Ranking, open_rankings
 from gen.data.rowset import Beside, BesideOnce, Row, RowLoader, RowOnce
 from gen.data.source import digest
 from gen.tokenizers import Tokenizer
@@ -51,6 +53,11 @@ class RankingConfig(Bounded):
     seed: Natural = 0
     demonstrations: str = ""
     demonstration_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        state_rule(self, KINDS)
+        state_rule(self, CONVERSATIONS, "demonstrations", "demonstration_options")
 
     def unused(self) -> dict[str, str]:
         alone = self.demonstration_options and not self.demonstrations

@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 
 from gen.bounds import Bounded, Count, Natural
-from gen.data.conversations import open_prompts
+from gen.data.conversations import KINDS, PROMPTS, open_prompts
 from gen.data.dialogue import Dialogue, dialogue, padded
+from gen.data.kinds import state_rule
 from gen.data.notes import told, which_of, within
 from gen.data.rowset import Beside, Grouped, Row, RowLoader, RowOnce
 from gen.data.source import digest
@@ -50,6 +51,10 @@ class PromptConfig(Bounded):
     seed: Natural = 0
     pretrain: TextConfig | None = None
     pretrain_rows: Count = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        state_rule(self, KINDS | PROMPTS)
 
     def unused(self) -> dict[str, str]:
         if self.pretrain is None:

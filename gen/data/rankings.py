@@ -1,9 +1,10 @@
 """Answers that a person has put in order, the best first, and one door to them.
 
-    preferences:PATH    JSON lines, one ranking each                options test_fraction, held_out
+    preferences:PATH    JSON lines, one ranking each                options test_fraction, split_by, held_out
     instructions        the right answer above a wrong one          options count, held_out, seed
 
-`held_out` of files is a file of its own for the test split.
+`held_out` of files is a file of its own for the test split; without one, `split_by` is "content", of the ranking, or
+"position", of file and line, as in version 0.1.0.
 
 The lines of a file, in which further keys are ignored; answers in an inner list are equally good:
 
@@ -27,6 +28,7 @@ from gen.data.entries import Entries, checked_text, divided, read_rows
 from gen.data.faults import Fault
 from gen.data.instructions import Instruction, instructions
 from gen.data.kinds import Kind, open_kind
+from gen.data.source import RowRule
 from gen.messages import short
 from gen.tokenizers.template import Message
 
@@ -96,9 +98,11 @@ def _tied(entry: Mapping[str, Any]) -> list[list[Any]]:
     return [tied if isinstance(tied, list) else [tied] for tied in ranked]
 
 
-def _preferences(place: str, split: str, test_fraction: float = 0.05, held_out: str = "") -> Entries[Ranking]:
+def _preferences(
+    place: str, split: str, test_fraction: float = 0.05, held_out: str = "", split_by: RowRule = "content"
+) -> Entries[Ranking]:
     if not held_out:
-        return divided(read_rows(place, "messages", _ranking), f"preferences:{place}", split, test_fraction)
+        return divided(read_rows(place, "messages", _ranking), f"preferences:{place}", split, test_fraction, split_by)
     if split not in ("train", "test"):
         raise ValueError(f'preferences:{place} has no split {split!r}; its splits are "train" and "test"')
     file = place if split == "train" else held_out

@@ -11,12 +11,16 @@ where "caption" holds every caption that fits, "name" tells a person which recor
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64, UInt64
 
 type Record = Mapping[str, Any]
+
+# Which hash puts a record into the train or the test split; the second of each is the rule of version 0.1.0.
+RowRule = Literal["content", "position"]
+FileRule = Literal["name", "spelling"]
 
 
 class Damaged(ValueError):
@@ -116,6 +120,8 @@ def _empty(marks_N: np.ndarray, split: str, fraction: float, where: str) -> str:
     empty = f"{where}: the {split} split of {len(marks_N)} records is empty with data.options.test_fraction={fraction}"
     if len(marks_N) < 2:
         return f"{empty}; add records, as each split needs one"
+    if marks_N.min() == marks_N.max():
+        return f"{empty}: all are equal, and equal records are in one split; add others"
     if split == "test":
         better = math.ceil(float(marks_N.min()) / 2.0**64 * 1000 + 1) / 1000
         return f"{empty}; set data.options.test_fraction={min(better, 1.0)} or more, or add records"

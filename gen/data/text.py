@@ -17,9 +17,10 @@ from typing import Annotated, Any
 from gen import tokenizers
 from gen.bounds import Bounded, Fraction, Natural, at_least, below
 from gen.config import resumable
-from gen.data.corpora import open_corpus
+from gen.data.corpora import KINDS, open_corpus
 from gen.data.corpus import Corpus, Document
 from gen.data.fim import NO_MARKS
+from gen.data.kinds import state_rule
 from gen.data.mixture import MixturePart, block_shares
 from gen.data.notes import told
 from gen.data.source import digest
@@ -49,6 +50,10 @@ class TextConfig(Bounded):
     seed: Natural = 0
     cache: str | None = resumable(None)
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        state_rule(self, KINDS)
 
 
 def make_text_tokenizer(cfg: TextConfig) -> Tokenizer:

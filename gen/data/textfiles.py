@@ -9,8 +9,11 @@ Each may be compressed, as letters.jsonl.gz, .bz2, .xz or .zst.
 
     TextFiles("/data/letters", "train", test_fraction=0.1, field="text", pattern="**/*")
 
-A hash of its name, as "letters.jsonl:7", puts a document into the train or the test split, whatever becomes of the
-others. Where there is one document alone, a single text file, the test split is its last part, from a new line on.
+A hash puts a document into the train or the test split, whatever becomes of the others: of a file that is a document
+that of its name, of a row that of its text, so that equal texts are in one split, wherever they stand and however they
+are written. By "position", the rule of version 0.1.0, a row goes by its name, as "letters.jsonl:7", and one that is put
+in at the top of a file moves those below. Where there is one document alone, a single text file, the test split is its
+last part, from a new line on.
 Hidden files are passed over; files of a folder that are neither text nor data are left out, and noted. Every fault is
 found before any is reported, each with its place.
 """
@@ -26,7 +29,7 @@ from gen.data.corpus import Document
 from gen.data.faults import SHOWN, Fault, Faults
 from gen.data.filekinds import FORMATS, TEXT, NotData, Unknown, kind_of
 from gen.data.notes import left_out
-from gen.data.source import digest, is_test
+from gen.data.source import RowRule, digest, is_test
 from gen.data.textrows import ROWS, text_of
 
 ADVICE = f"say what it is by options.format, one of {', '.join(FORMATS)}, or leave it out by options.pattern"
@@ -35,9 +38,18 @@ BY_ENDING = {".jsonl": "jsonl", ".parquet": "parquet"}  # what needs no word in 
 
 class TextFiles:
     """One split of the documents at `place`; `field` is the key of JSON and the column of tables, `format` what all
-    files are, "" where each says it itself. `notes` are for a person."""
+    files are, "" where each says it itself; `split_by` says what rows are divided by. `notes` are for a person."""
 
-    def __init__(self, place: str | Path, split: str, test_fraction: float, field: str, pattern: str, format: str = ""):
+    def __init__(
+        self,
+        place: str | Path,
+        split: str,
+        test_fraction: float,
+        field: str,
+        pattern: str,
+        format: str = "",
+        split_by: RowRule = "content",
+    ):
         """Raises ValueError when there is no file, no such split or format, or a fraction outside [0, 1]."""
         self.name = f"text:{place} ({split})"
         self.skipped: dict[str, str] = {}
@@ -48,6 +60,7 @@ class TextFiles:
         if format and format not in FORMATS:
             raise ValueError(f"text:{place}: data.options.format={format!r} does not exist; {nearest(format, FORMATS)}")
         self._test, self._fraction, self._field = split == "test", test_fraction, field
+        self._by_content = split_by == "content"
         self._root, self._files = _files(Path(place).expanduser(), pattern)
         if not self._files:
             raise ValueError(f"there is no text at {place}; expected a file, or a folder with files like {pattern}")
@@ -58,7 +71,10 @@ class TextFiles:
             raise ValueError(f"there is no text at {place}\n{listed}")
         self._one = [*self._kinds.values()] == [TEXT]
         contents = (part for name, kind in self._kinds.items() for part in self._print(name, kind))
-        self.fingerprint = digest("text", split, str(test_fraction), field, *contents)
+        # the rule of 0.1.0, and files that no rule divides, have the fingerprints that they had
+        rows = any(kind != TEXT for kind in self._kinds.values())
+        how = "text by content" if rows and self._by_content else "text"
+        self.fingerprint = digest(how, split, str(test_fraction), field, *contents)
 
     def __len__(self) -> int:
         return self._count
@@ -92,11 +108,23 @@ class TextFiles:
                     yield file_name, functools.partial(opened.text, file)
                 continue
             for number, row in ROWS[kind](file, self._field, alone=True):
-                if self._chosen(name := f"{file_name}:{number}"):
-                    yield name, functools.partial(text_of, row, self._field, kind)
+                name, read = f"{file_name}:{number}", functools.partial(text_of, row, self._field, kind)
+                if self._by_content:
+                    once = functools.cache(read)
+                    if self._has(once):
+                        yield name, once
+                elif self._chosen(name):
+                    yield name, read
 
-    def _chosen(self, name: str) -> bool:
-        return is_test(name, self._fraction) == self._test
+    def _has(self, read: Callable[[], str]) -> bool:
+        """Whether a row is in the split by its text; one without a text is a fault of both splits."""
+        try:
+            return self._chosen(read())
+        except Fault:
+            return True
+
+    def _chosen(self, key: str) -> bool:
+        return is_test(key, self._fraction) == self._test
 
     def _part(self, text: str) -> str:
         """A text that is alone, divided between the splits; any other as it is."""

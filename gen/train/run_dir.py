@@ -24,7 +24,7 @@ import jax
 
 from gen import tree
 from gen.messages import note, short
-from gen.train import files, identity, manifest, proof, restore
+from gen.train import files, identity, legacy, manifest, proof, restore
 from gen.train.config import covered
 from gen.train.identity import Identity
 from gen.train.lock import Lock, NoLocks
@@ -125,13 +125,15 @@ class RunDir:
             raise InUse(f"{self.path} is in use by another job{last}; wait for it, or choose another directory")
 
     def config(self) -> dict[str, Any]:
-        """The resolved config of the run. Raises NotReadable if it is missing or malformed."""
-        return files.read_json(self.config_json, Config)
+        """The resolved config of the run, with the keys that earlier versions did not write (gen.train.legacy). Raises
+        NotReadable if it is missing or malformed."""
+        return legacy.completed(files.read_json(self.config_json, Config))
 
     def identify(self, config: Mapping[str, Any], may_change: Sequence[str] = ()) -> None:
         """Gives the run an id if it has none, and records its config, which checkpoints are compared with; for process
         0 of a job that has taken the directory."""
-        what = manifest.config_digest({k: v for k, v in _flat(dict(config)).items() if not covered(k, may_change)})
+        flat = _flat(legacy.digested(config))
+        what = manifest.config_digest({k: v for k, v in flat.items() if not covered(k, may_change)})
         found = self._manifest()
         known = found.get("run")
         now = identity.with_config(known, what, self._origins() if known is None else [])

@@ -92,7 +92,8 @@ def put_together(args: Any, keys: Pairs) -> Sweep:
     name = "sweep" if args.sweep is None else f"sweep_{args.sweep}"
     trials = members.expand(args.config, name)
     base = config.to_dict(with_overrides(command.load_config(args.config), keys))
-    return Sweep(Path(args.workdir), args.config, name, list(keys), base, trials)
+    place = Path(args.workdir)
+    return Sweep(place, args.config, name, list(keys), base, trials, record.rules(place, base))
 
 
 def problem_of(sweep: Sweep, plan: bool, share: Mapping[str, str]) -> Callable[[str], str | None]:

@@ -8,12 +8,13 @@ DIR/index.html       the report, beside table.csv
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypedDict
 
 from gen import config
 from gen.messages import bare
 from gen.sweep import Overrides
-from gen.train import files
+from gen.train import files, legacy
 from gen.train.config import RunConfig
 from gen.train.run_dir import RunDir, differing
 from launch import catalog, output, stack
@@ -33,7 +34,7 @@ class _File(TypedDict):
 
 class Sweep(NamedTuple):
     """`config` is the file as it was named, `name` the function, `set` the overrides of all trials, `base` the config
-    with them."""
+    with them, and `kept` what trials of an earlier version leave to the others (`rules`)."""
 
     path: Path
     config: str
@@ -41,6 +42,7 @@ class Sweep(NamedTuple):
     set: list[tuple[str, str]]
     base: dict[str, Any]
     trials: dict[str, Overrides]
+    kept: Mapping[str, Any] = MappingProxyType({})
 
     def place(self, trial: str) -> Path:
         return self.path / "trials" / trial
@@ -50,7 +52,7 @@ class Sweep(NamedTuple):
 
     def data(self, trial: str) -> dict[str, Any]:
         """The config of a trial."""
-        return with_overrides(self.base, list(self.trials[trial].items()))
+        return with_overrides(self.base, [*self.kept.items(), *self.trials[trial].items()])
 
     def steps(self, trial: str) -> dict[str, int]:
         """How many steps a trial that is done has trained, by the name of its stage; "" where it is no stack."""
@@ -63,12 +65,23 @@ class Sweep(NamedTuple):
     def words(self, trial: str) -> list[str]:
         """The command of a trial, behind the interpreter."""
         flags = [f"--config.{key}={value}" for key, value in self.set]
-        flags += [f"--config.{key}={as_flag(value)}" for key, value in self.trials[trial].items()]
+        overrides = [*self.kept.items(), *self.trials[trial].items()]
+        flags += [f"--config.{key}={as_flag(value)}" for key, value in overrides]
         return ["-m", "launch.train", f"--config={self.config}", f"--workdir={self.place(trial)}", *flags]
 
     def command(self, trial: str, python: str = "python") -> str:
         """What a user would type."""
         return shlex.join([python, *self.words(trial)])
+
+
+def rules(path: Path, base: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted keys of `base` that mean other than in the trials of a sweep which an earlier version began: by them
+    all its trials have the same data held out."""
+    meant = resolved(base)
+    for place in sorted(path.glob("trials/*/config.json")):
+        taken = config.flatten(legacy.taken_over(base, meant, RunDir(place.parent).config()))
+        return {key: value for key, value in taken.items() if config.flatten(meant)[key] != value}
+    return {}
 
 
 def keep(sweep: Sweep) -> None:

@@ -113,7 +113,7 @@ def test_what_the_template_says_behind_the_last_end_is_left_out():
 
 
 def test_long_ones_are_left_out_and_told(tmp_path):
-    entries = [chat("u: x", f"a: {'y' * (80 if i in (3, 5) else 9)}") for i in range(30)]
+    entries = [chat(f"u: {chr(65 + i)}", f"a: {'y' * (80 if i in (3, 5) else 9)}") for i in range(30)]
     path = write(tmp_path / "a.jsonl", *entries)
     cfg = ChatConfig(f"chat:{path}", {"test_fraction": 0.0})
     size = 1 + len("User: x\nAssistant: ") + 80 + 1

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gen.data.labelled import labels_of, open_labelled
+from gen.data.entries import split_key
+from gen.data.labelled import Labelled, labels_of, open_labelled
+from gen.data.source import is_test
 from tests.data.test_conversations import write
 
 
@@ -55,10 +57,9 @@ def test_one_label_tells_nothing_apart(tmp_path):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_label_of_the_test_split_alone(tmp_path, split):
-    path = write(tmp_path / "a.jsonl", *(line("a", "xy"[i % 2]) for i in range(40)))
-    name = open_labelled(f"labelled:{path}", "test", test_fraction=0.3)[0].name
-    number = int(name.partition(":")[2]) - 1
-    write(path, *(line("a", "z" if i == number else "xy"[i % 2]) for i in range(40)))
+    number = next(i for i in range(40) if is_test(split_key(Labelled("", f"text {i}", "z"), "content"), 0.3))
+    name, label = f"a.jsonl:{number + 1}", lambda i: "z" if i == number else "xy"[i % 2]
+    path = write(tmp_path / "a.jsonl", *(line(f"text {i}", label(i)) for i in range(40)))
     with pytest.raises(ValueError, match=rf"the label 'z' \({name}\) is in the test split alone"):
         open_labelled(f"labelled:{path}", split, test_fraction=0.3)
 
