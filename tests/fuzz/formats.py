@@ -8,6 +8,7 @@ program has a sentence and an exit status; anything else is a fault.
 
 import contextlib
 import functools
+import gzip
 import io
 import json
 import shutil
@@ -131,8 +132,9 @@ class Shards:
 
 
 @format(
-    json="config.json manifest.json tokenizer.json checkpoints/0/proof/0.json checkpoints/0.files.json skips.json"
-    " upstream.json ancestry.json labels.json",
+    json="config.json manifest.json tokenizer.json checkpoints/0.files.json skips.json"
+    " upstream.json ancestry.json labels.json generation.json",
+    forged="checkpoints/0/proof/0.json",
     lines="metrics.jsonl",
     bytes="checkpoints/0/state/**/*",
 )
@@ -384,6 +386,30 @@ class Folder:
         list(source.captions())
 
 
+@format(lines="metadata.jsonl", bytes="alongside/*.txt alongside/*.jpg")
+class Metadata:
+    """Captions as Hugging Face's image folders have them, and in a text alongside each image."""
+
+    @staticmethod
+    def make(place: Path) -> None:
+        Folder.make(place / "listed")
+        lines = (place / "listed" / "captions.jsonl").read_text()
+        (place / "metadata.jsonl").write_text(lines.replace('"image"', '"file_name"').replace('"caption"', '"text"'))
+        (place / "listed" / "captions.jsonl").unlink()
+        for path in (place / "listed").iterdir():
+            path.rename(place / path.name)
+        shutil.copytree(place, place / "alongside")
+        (place / "alongside" / "metadata.jsonl").unlink()
+        for path in list((place / "alongside").glob("*.png")):
+            path.with_suffix(".txt").write_text(f"number {path.stem}\n")
+
+    @staticmethod
+    def read(place: Path) -> None:
+        refused = attempt([lambda: Folder.read(place), lambda: Folder.read(place / "alongside")])
+        if refused:
+            raise refused
+
+
 @format(bytes="captions.csv")
 class Table:
     @staticmethod
@@ -452,7 +478,30 @@ class Tfds:
 # ---- texts
 
 
-@format(lines="rows.jsonl", bytes="one.txt rows.parquet")
+@format(json="store.json", bytes="*.npy tokens.bin")
+class Store:
+    """A corpus as tokens on disk."""
+
+    @staticmethod
+    def make(place: Path) -> None:
+        from gen.data.corpora import open_corpus
+        from gen.data.tokens import prepare
+
+        text = place.with_name("text of store.txt")
+        text.write_text(WORDS)
+        prepare(open_corpus(f"text:{text}", "train", test_fraction=0.1), tokenizers.Bytes(), place.with_name("cache"))
+        (made,) = place.with_name("cache").glob("tokens/*")
+        made.rename(place)
+
+    @staticmethod
+    def read(place: Path) -> None:
+        from gen.data.tokens import TokenStore
+
+        store = TokenStore(place)
+        assert len(store.tokens) == store.offsets[-1]
+
+
+@format(lines="rows.jsonl", json="rows.json", bytes="one.txt rows.parquet rows.csv packed.txt.gz")
 class Texts:
     @staticmethod
     def make(place: Path) -> None:
@@ -462,6 +511,9 @@ class Texts:
         place.mkdir(parents=True)
         (place / "one.txt").write_text(WORDS)
         (place / "rows.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in WORDS.splitlines()[:9]))
+        (place / "rows.json").write_text(json.dumps([{"text": line} for line in WORDS.splitlines()[:9]]))
+        (place / "rows.csv").write_text("id,text\n" + "".join(f'{i},"{i} ""times"""\n' for i in range(9)))
+        (place / "packed.txt.gz").write_bytes(gzip.compress(WORDS.encode()))
         pyarrow.parquet.write_table(pyarrow.table({"text": WORDS.splitlines()[:9]}), place / "rows.parquet")
 
     @staticmethod

@@ -3,9 +3,11 @@
 damage(Path("run/config.json"), "json", np.random.default_rng(7))      # changes the file; returns a name for the damage
 
 A "json" file is also changed as JSON: a key that is gone, of another type, out of range, or nested without end. "lines"
-are files of such, "bytes" all others, and "safetensors" has JSON before its bytes.
+are files of such, "bytes" all others; "safetensors" has JSON before its bytes, and a "forged" file of JSON says its own
+SHA-256, which is made to fit again.
 """
 
+import hashlib
 import json
 import os
 import struct
@@ -38,7 +40,7 @@ def damage(path: Path, kind: str, draw: Draw) -> str:
     data = path.read_bytes()
     way: Callable[[bytes, Draw], tuple[bytes, str]] = as_bytes
     if kind != "bytes" and draw.random() < 0.75:
-        way = {"json": as_json, "lines": as_lines, "safetensors": as_safetensors}[kind]
+        way = {"json": as_json, "lines": as_lines, "safetensors": as_safetensors, "forged": as_forged}[kind]
     changed, name = way(data, draw)
     path.write_bytes(changed)
     return name
@@ -130,6 +132,18 @@ def as_safetensors(data: bytes, draw: Draw) -> tuple[bytes, str]:
     length = struct.unpack("<Q", data[:8])[0]
     header, name = as_json(data[8 : 8 + length], draw)
     return struct.pack("<Q", len(header)) + header + data[8 + length :], name
+
+
+def as_forged(data: bytes, draw: Draw) -> tuple[bytes, str]:
+    """JSON changed by somebody who knows how its own digest is made."""
+    changed, name = as_json(data, draw)
+    try:
+        value = json.loads(changed)
+        del value["sha256"]
+        sha256 = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+        return json.dumps({**value, "sha256": sha256}).encode(), f"forged: {name}"
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return changed, name
 
 
 def _places(value: Any, at: tuple[Any, ...]) -> Any:

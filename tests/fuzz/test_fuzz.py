@@ -10,7 +10,7 @@ import pytest
 
 WORKER = Path(__file__).with_name("worker.py")
 FORMATS = ("Run", "Hub", "Shards", "Stack", "Samples", "Tokenizer", "Folder", "Table", "Records", "Tar", "Tfds")
-FORMATS += ("Texts", "Lines")
+FORMATS += ("Metadata", "Store", "Texts", "Lines")
 LIMIT = 300  # seconds without a word from a worker
 
 
@@ -45,7 +45,7 @@ def check(done: list[dict]) -> None:
 
 
 def test_a_hundred_damaged_inputs():
-    check(run(FORMATS, seed=0, cases=104))
+    check(run(FORMATS, seed=0, cases=105))
 
 
 @pytest.mark.prove

@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 
 SECONDS = 10  # that one input may take
 MEMORY = 2 * 2**30  # bytes beyond those that a process has when all is imported
-LONGEST = 2000  # characters of a message
+LINES, LONGEST = 25, 1000  # of a message, and characters of a line
 
 
 class TooLong(BaseException):
@@ -81,8 +81,9 @@ def outcome(format, place: Path) -> dict[str, str]:
     except Exception as error:
         if command.exit_status(error) is None:
             return fault(f"{type(error).__name__}: {error}")
-        if len(str(error)) > LONGEST:
-            return fault(f"a message of {len(str(error))} characters")
+        lines = str(error).splitlines()
+        if len(lines) > LINES or max(map(len, lines), default=0) > LONGEST:
+            return fault(f"a message of {len(lines)} lines, {len(str(error))} characters")
         return {"outcome": "refused", "why": f"{type(error).__name__}: {error}"}
     except BaseException as error:
         return fault(
