@@ -246,7 +246,7 @@ def test_a_format_is_that_of_all_files(tmp_path):
     plain = texts(tmp_path, test_fraction=0.0, format="text")
     assert plain == {"a.xyz": "prose", "b.json": '{"name": "a"}', "c.data": LINES}
     assert [*texts(tmp_path / "c.data", test_fraction=0.0, format="jsonl").values()] == ["one", "two"]
-    with pytest.raises(ValueError, match="data.options.format='jsnl' is none; did you mean 'jsonl'"):
+    with pytest.raises(ValueError, match="data.options.format='jsnl' does not exist; did you mean 'jsonl'"):
         texts(tmp_path, format="jsnl")
 
 
