@@ -221,7 +221,7 @@ def test_a_disk_that_fills_up_while_saving_ends_the_run_in_one_sentence(tmp_path
     code, _, error, _ = program("launch.train", *args, largest_file=20_000)
     told = [line for line in error.splitlines() if line.startswith("error: ")]  # Orbax's threads have their own say
     assert code == 1 and len(told) == 1
-    assert re.search(rf"cannot write to {tmp_path}/checkpoints .*; make room or mend the permissions", told[0])
+    assert re.search(rf"cannot write to {tmp_path}/checkpoints .*; make room or correct the permissions", told[0])
     # with room, the same command trains
     code, output, error, _ = program("launch.train", *args)
     assert (code, error) == (0, "") and [row["step"] for row in metrics.read(tmp_path / "metrics.jsonl")] == [0, 1, 2]
