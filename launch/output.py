@@ -11,7 +11,6 @@ Raises ValueError where the user should name another place, CannotWrite where th
 """
 
 import itertools
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -20,7 +19,7 @@ from typing import Any
 
 from absl import flags
 
-from gen.jsonfile import open_regular
+from gen.jsonfile import NotReadable, open_regular, parse
 from gen.messages import note
 from gen.train import files
 from gen.train.files import CannotWrite
@@ -88,10 +87,10 @@ def appended(path: Path, key: str) -> Path:
     with open_regular(path) as found:
         first = found.readline(LINE)
     try:
-        kind = json.loads(first) if first.strip() else {key: None}
-    except (ValueError, RecursionError):
-        kind = None
-    if not isinstance(kind, dict) or key not in kind:
+        line = parse(first, dict[str, Any], str(path), finite=False, paired=False) if first.strip() else {key: None}
+    except NotReadable:
+        line = {}
+    if key not in line:
         raise ValueError(
             f"{path} does not hold lines of JSON with {key!r}, so nothing is added to it; name another place"
         )

@@ -99,7 +99,7 @@ def divided[T: Entry](
 
 
 def split_key(entry: Entry, split_by: RowRule) -> str:
-    """What the split of an entry goes by."""
+    """The key whose hash puts an entry into a split."""
     return entry.name if split_by == "position" else json.dumps(entry[1:])
 
 

@@ -204,7 +204,7 @@ def _introduce(place: Place, hello: Hello, key: bytes, deadline: float, heartbea
 
 
 def exit_status(code: int) -> int:
-    """The status that another process gives. Raises NoMessage for one that is none of a process that could not go on:
+    """The status that another process gives. Raises NoMessage for one that no process has which could not go on:
     with 0, or what the system cuts to 0, a run that did not finish would count as done."""
     if code not in range(1, 256):
         raise NoMessage("what came is no message of gen's")

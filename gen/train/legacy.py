@@ -30,8 +30,8 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def digested(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What digests cover of a config: not the keys that say what their absence does, so that the digests of runs of
-    earlier versions stay what they were."""
+    """The config without keys whose value is what their absence means, so that the digests of runs of earlier versions
+    stay as they were."""
     is_old = lambda kind, key, value: key == RULE and value == SPLIT_BY[kind]
     return _with_options(config, lambda kind, options: {k: v for k, v in options.items() if not is_old(kind, k, v)})
 
