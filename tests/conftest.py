@@ -1,11 +1,21 @@
-"""Set before jax is imported: eight fake devices on the CPU, quick compilation, and gen's types checked at run time."""
+"""Set before jax is imported: eight fake devices on the CPU, quick compilation, and gen's types checked at run time.
+
+The same program is compiled once by a process of a test run and all processes that it starts."""
 
 import os
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# level 0: tests compile much and compute little
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+# tests compile much and compute little: level 0, and without the one pass that costs more than it saves there
+QUICK = "--xla_backend_optimization_level=0 --xla_disable_hlo_passes=algsimp"
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK}"
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
+# programs that come again are compiled once by each process of a test run, and by those that it starts
+COMPILED = tempfile.TemporaryDirectory(prefix="gen-compiled-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 # encoded corpora, which all processes of a test run share, and the next run finds again
 os.environ["GEN_CACHE"] = os.path.join(tempfile.gettempdir(), f"gen-tests-{os.getuid()}")

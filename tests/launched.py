@@ -3,24 +3,16 @@
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 900  # seconds
 
 
-COMPILED = tempfile.TemporaryDirectory(prefix="gen-compiled-")  # programs that come again, as those of restarts
-
-
 def environment() -> dict[str, str]:
-    """Without the devices that tests give themselves; compiled quickly."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": COMPILED.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    return (
-        os.environ
-        | cache
-        | {"XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    )
+    """Without the devices that tests give themselves."""
+    own = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    return os.environ | own
 
 
 def start(processes: int, devices: int, *command: str, local: tuple[str, ...] = ()) -> subprocess.Popen:

@@ -29,23 +29,22 @@ def main(_):
     out = pathlib.Path(args.workdir)
     shape = json.loads(args.mesh)
     mesh = meshes.make(MeshConfig(**shape), jax.devices())
-    with small.quick_compilation(out.parent / "compiled"):
-        for family in args.families.split(","):
-            task = small.FAMILIES[family]()
-            data = small.Noise(task, 8)
-            how = {"optim": {"lr": args.lr, "ema": args.ema, "schedule": "constant"}, "checkpoint": {"every": 100}}
-            how |= {"evals": {"every": 1000, "batches": 0}}
-            for steps in (1, args.steps):  # what is saved after one step holds the gradient: Adam's first moment
-                cfg = small.config(train={"steps": steps, "batch_size": 8}, **how)
-                folder = out / family / str(steps)
-                folder.mkdir(parents=True, exist_ok=True)
-                assert small.train(task, cfg, folder, data, **shape) == 0
-            seen = [digest.digests(place(data.batch, position, 8, mesh)) for position in range(3)]
-            draw = lambda key: rng.normal(rng.per_example(key, np.arange(8, dtype=np.int32)), (5, 3))
-            noise = jax.jit(draw, out_shardings=meshes.batch_sharding(mesh))(rng.fold(jax.random.key(0), "noise", 7))
-            seen.append(digest.digests({"noise": noise}))
-            if jax.process_index() == 0:
-                (out / family / "seen.json").write_text(json.dumps(seen))
+    for family in args.families.split(","):
+        task = small.FAMILIES[family]()
+        data = small.Noise(task, 8)
+        how = {"optim": {"lr": args.lr, "ema": args.ema, "schedule": "constant"}, "checkpoint": {"every": 100}}
+        how |= {"evals": {"every": 1000, "batches": 0}}
+        for steps in (1, args.steps):  # what is saved after one step holds the gradient: Adam's first moment
+            cfg = small.config(train={"steps": steps, "batch_size": 8}, **how)
+            folder = out / family / str(steps)
+            folder.mkdir(parents=True, exist_ok=True)
+            assert small.train(task, cfg, folder, data, **shape) == 0
+        seen = [digest.digests(place(data.batch, position, 8, mesh)) for position in range(3)]
+        draw = lambda key: rng.normal(rng.per_example(key, np.arange(8, dtype=np.int32)), (5, 3))
+        noise = jax.jit(draw, out_shardings=meshes.batch_sharding(mesh))(rng.fold(jax.random.key(0), "noise", 7))
+        seen.append(digest.digests({"noise": noise}))
+        if jax.process_index() == 0:
+            (out / family / "seen.json").write_text(json.dumps(seen))
     hosts.part()
 
 

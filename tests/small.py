@@ -9,7 +9,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.compilation_cache import compilation_cache
 
 from gen import mesh as meshes
 from gen import rng, spec, tree
@@ -222,27 +221,6 @@ def origin(task: Task) -> dict:
 
 def params(task: Task, player: str = "model"):
     return draw(task.players[player].specs, 1)
-
-
-@contextlib.contextmanager
-def quick_compilation(cache):
-    """Compiles with few optimizations, and the same program once: `cache` is a directory."""
-    quick = {
-        "jax_disable_most_optimizations": True,
-        "jax_compilation_cache_dir": str(cache),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: jax.config.values[name] for name in quick}
-    try:
-        for name, value in quick.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
 
 
 def context(task: Task, players: dict) -> Context:

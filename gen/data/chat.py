@@ -28,7 +28,7 @@ from gen.data.conversations import KINDS, Conversation, open_conversations
 from gen.data.dialogue import Dialogue, dialogue, padded
 from gen.data.entries import Entries
 from gen.data.kinds import state_rule
-from gen.data.notes import told, which_of, within
+from gen.data.notes import merged, which_of, within
 from gen.data.rowset import Row, RowLoader, RowOnce
 from gen.data.source import digest
 from gen.tokenizers import Tokenizer
@@ -84,7 +84,7 @@ class ChatPipeline:
     def evaluate(self, batch_size: int) -> RowOnce:
         test = self.held_out
         dialogues, notes = fitting(test, self.cfg.template, self.tokenizer, self.length, which_of("test"))
-        self.notes = told(self.notes, notes)
+        self.notes = merged(self.notes, notes)
         return RowOnce(Single(test.name, dialogues, self.tokenizer, self.length), batch_size)
 
 

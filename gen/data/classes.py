@@ -22,7 +22,7 @@ from gen.data.dialogue import padded
 from gen.data.entries import Entries
 from gen.data.kinds import state_rule
 from gen.data.labelled import KINDS, Labelled, labels_of, open_labelled
-from gen.data.notes import told, which_of
+from gen.data.notes import merged, which_of
 from gen.data.rowset import Row, RowLoader, RowOnce
 from gen.data.source import digest
 from gen.tokenizers import Tokenizer
@@ -73,7 +73,7 @@ class LabelledPipeline:
 
     def evaluate(self, batch_size: int) -> RowOnce:
         texts = Texts(self.held_out, self.labels, self.tokenizer, self.length, which_of("test"))
-        self.notes = told(self.notes, texts.notes)
+        self.notes = merged(self.notes, texts.notes)
         return RowOnce(texts, batch_size)
 
 

@@ -12,7 +12,7 @@ def which_of(split: str) -> str:
     return "" if split == "train" else "held-out "
 
 
-def told(notes: list[str], more: list[str]) -> list[str]:
+def merged(notes: list[str], more: list[str]) -> list[str]:
     """The notes with those that are new."""
     return list(dict.fromkeys([*notes, *more]))
 

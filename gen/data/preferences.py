@@ -29,7 +29,7 @@ from gen.data.conversations import KINDS as CONVERSATIONS
 from gen.data.conversations import open_conversations
 from gen.data.dialogue import Dialogue, dialogue, padded
 from gen.data.kinds import state_rule
-from gen.data.notes import told, which_of, within
+from gen.data.notes import merged, which_of, within
 from gen.data.rankings import KINDS, Ranking, open_rankings
 from gen.data.rowset import Beside, BesideOnce, Row, RowLoader, RowOnce
 from gen.data.source import digest
@@ -103,12 +103,12 @@ class RankingPipeline:
     def evaluate(self, batch_size: int) -> RowOnce | BesideOnce:
         """Each ranking of the test split once; the demonstrations beside them begin anew as often as it takes."""
         ranked, notes, _ = self._held_out
-        self.notes = told(self.notes, notes)
+        self.notes = merged(self.notes, notes)
         once = RowOnce(ranked, batch_size)
         if self._shown is None:
             return once
         shown, notes, _ = self._demonstrations("test")
-        self.notes = told(self.notes, notes)
+        self.notes = merged(self.notes, notes)
         return BesideOnce(once, self._beside(shown, batch_size))
 
     def _beside(self, shown: "Demonstrations", batch_size: int) -> RowLoader:

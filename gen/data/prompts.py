@@ -27,7 +27,7 @@ from gen.bounds import Bounded, Count, Natural
 from gen.data.conversations import KINDS, PROMPTS, open_prompts
 from gen.data.dialogue import Dialogue, dialogue, padded
 from gen.data.kinds import state_rule
-from gen.data.notes import told, which_of, within
+from gen.data.notes import merged, which_of, within
 from gen.data.rowset import Beside, Grouped, Row, RowLoader, RowOnce
 from gen.data.source import digest
 from gen.data.text import TextConfig, TextPipeline
@@ -101,7 +101,7 @@ class PromptPipeline:
 
     def evaluate(self, batch_size: int) -> RowOnce:
         prompts, notes, _ = self._held_out
-        self.notes = told(self.notes, notes)
+        self.notes = merged(self.notes, notes)
         return RowOnce(prompts, batch_size)
 
     def _prompts(self, split: str) -> tuple["Prompts", list[str], str]:

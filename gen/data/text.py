@@ -22,7 +22,7 @@ from gen.data.corpus import Corpus, Document
 from gen.data.fim import NO_MARKS
 from gen.data.kinds import state_rule
 from gen.data.mixture import MixturePart, block_shares
-from gen.data.notes import told
+from gen.data.notes import merged
 from gen.data.source import digest
 from gen.data.text_loader import TextLoader, TextOnce
 from gen.data.tokens import TokenStore, prepare, stretches
@@ -126,7 +126,7 @@ class TextPipeline:
 
     def evaluate(self, batch_size: int) -> TextOnce:
         stores = [self._prepared(corpus) for corpus in self.held_out]
-        self.notes = told(self.notes, _notes(self.held_out, stores))
+        self.notes = merged(self.notes, _notes(self.held_out, stores))
         return TextOnce(stores, self.tokenizer, batch_size, self.length, self.cfg.overlap)
 
     def _prepared(self, corpus: Corpus) -> TokenStore:

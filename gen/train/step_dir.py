@@ -295,6 +295,9 @@ def _context(timeout: float | None = None) -> ocp.Context:
     # behind that wait twenty minutes for a directory nobody makes.
     context.async_options.create_directories_asynchronously = False
     context.pytree_options.loading.partial_load = True
+    # Replicas that share the writing of an array do so by slices, each shape of which is compiled. One process gains
+    # nothing by it: its disk is the same for all its devices.
+    context.array_options.saving.use_replica_parallel = jax.process_count() > 1
     return context
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gen.data.notes import told, which_of, within
+from gen.data.notes import merged, which_of, within
 
 
 def test_what_is_too_long_is_told():
@@ -17,5 +17,5 @@ def test_what_is_too_long_is_told():
 
 
 def test_nothing_is_told_twice():
-    assert told(["a", "b"], ["b", "c"]) == ["a", "b", "c"]
+    assert merged(["a", "b"], ["b", "c"]) == ["a", "b", "c"]
     assert (which_of("train"), which_of("test")) == ("", "held-out ")

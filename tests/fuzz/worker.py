@@ -41,7 +41,10 @@ def main() -> None:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
     import formats
+    import model_formats  # noqa: F401  each registers its formats
     import numpy as np
+    import picture_formats  # noqa: F401
+    import text_formats  # noqa: F401
 
     from launch import command
 

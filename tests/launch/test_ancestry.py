@@ -13,12 +13,6 @@ CONFIG = "configs/lm/gpt2.py:tiny"
 SMALL = [*small.LM_RUN, ("optim.schedule", "constant"), ("evals.samples", "0")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 def train(place, branch=None, steps=4, **more):
     overrides = [*SMALL, ("train.steps", str(steps)), ("checkpoint.every", "2"), *more.items()]
     return runs.train(runs.with_overrides(command.load_config(CONFIG), overrides), place, branch)

@@ -14,7 +14,6 @@ from gen.tokenizers.template import Message
 from gen.train import files, metrics
 from launch import command, ranking, runs, stack, trained
 from launch.assistant import measure, recipe, report
-from tests import small
 
 CONFIG = "configs/chat/assistant.py:tiny"
 
@@ -80,10 +79,9 @@ def test_the_table_has_means_and_where_seeds_lie():
 def test_the_whole_way(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_CACHE", str(tmp_path / "cache"))
     data = runs.with_overrides(command.load_config(CONFIG), [("mesh.data", "-1"), ("train.batch_size", "16")])
-    with small.quick_compilation(tmp_path / "compiled"):
-        assert recipe.train(data, tmp_path, [3, 4]) == status.DONE
-        assert recipe.train(data, tmp_path, [3, 4]) == status.DONE  # nothing is left to do
-        findings = {seed: measure.stack(recipe.place(tmp_path, seed), questions=14) for seed in (3, 4)}
+    assert recipe.train(data, tmp_path, [3, 4]) == status.DONE
+    assert recipe.train(data, tmp_path, [3, 4]) == status.DONE  # nothing is left to do
+    findings = {seed: measure.stack(recipe.place(tmp_path, seed), questions=14) for seed in (3, 4)}
     assert set(findings[3]) == {"base", "sft", "reward", "ppo", "longer", "dpo"}
     assert findings[3]["sft"]["kl"] == pytest.approx(0, abs=1e-3)
     assert set(findings[3]["ppo"]) == {"greedy", "drawn", "kl"}

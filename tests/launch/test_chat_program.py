@@ -12,16 +12,9 @@ from gen.tokenizers.template import Message, Template
 from launch import chat
 from launch.language import Language
 from launch.write import choice_of, write
-from tests import small
 from tests.sample.lm import MODEL, placed
 
 SHORT = Template(system="{content}|", user="{content}\n", assistant="> {content}{end}\n")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
 
 
 @pytest.fixture

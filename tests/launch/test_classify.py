@@ -15,12 +15,6 @@ from tests.launch.test_language import SMALL
 LETTERS = {"digits": "0123456789", "hum": "mn", "vowels": "aeiou"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A language model that has hardly seen anything."""

@@ -34,12 +34,13 @@ QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # and one device, w
 
 def program(*argv, largest_file: int = -1) -> tuple[int, str, str, bool]:
     """Exit status, standard output, standard error, and whether jax was imported."""
+    cached = {"JAX_ENABLE_COMPILATION_CACHE": str(largest_file < 0)}  # jax would keep half of a program
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(largest_file), *argv],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | QUICK,
+        env=os.environ | QUICK | cached,
     )
     *output, imported = done.stdout.splitlines()
     return done.returncode, "\n".join(output), done.stderr, imported == "True"

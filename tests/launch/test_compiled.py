@@ -3,14 +3,26 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from launch.compiled import PLACE, compiled_once
 
 KEPT = "jax_persistent_cache_min_compile_time_secs"
 
 
+@pytest.fixture(autouse=True)
+def no_place():
+    """Nothing is kept, as in a program; tests have a place for what they compile."""
+    before = jax.config.values[PLACE]
+    jax.config.update(PLACE, None)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update(PLACE, before)
+    compilation_cache.reset_cache()
+
+
 @pytest.fixture
-def hits(monkeypatch):
+def hits():
     """Names of events, of which jax records one for each program that it finds in its cache."""
     seen: list[str] = []
     listener = lambda event, **_: seen.append(event)
@@ -43,9 +55,6 @@ def test_the_same_program_is_compiled_once_within_and_anew_behind(hits):
 
 def test_a_place_that_the_user_chose_stays(tmp_path):
     jax.config.update(PLACE, str(tmp_path))
-    try:
-        with compiled_once():
-            assert jax.config.values[PLACE] == str(tmp_path)
+    with compiled_once():
         assert jax.config.values[PLACE] == str(tmp_path)
-    finally:
-        jax.config.update(PLACE, None)
+    assert jax.config.values[PLACE] == str(tmp_path)

@@ -34,12 +34,6 @@ SMALL = {
 LORA = {"lora.rank": "2", "lora.targets": "(query|value|in)/kernel", "lora.train": "final_norm"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")

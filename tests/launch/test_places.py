@@ -18,12 +18,6 @@ SMALL = [pair for pair in small.LM_RUN if pair[0] not in SOURCE]
 SMALL += [("evals.samples", "0"), ("checkpoint.every", "2"), ("optim.schedule", "constant")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 def train(place, data, steps=2, **more):
     overrides = [*SMALL, ("data.source", f"text:{data}"), ("train.steps", str(steps)), *more.items()]
     return runs.train(runs.with_overrides(command.load_config("configs/lm/gpt2.py:tiny"), overrides), place)

@@ -29,12 +29,6 @@ SMALL = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 def train(place, steps, **more):
     overrides = [*SMALL, ("train.steps", str(steps)), *more.items()]
     return runs.train(runs.with_overrides(command.load_config(CONFIG), overrides), place)

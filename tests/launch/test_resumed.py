@@ -45,15 +45,14 @@ def test_each_launch_is_replayed_as_it_was():
 @pytest.mark.prove  # compiles the programs that sample, of both launches
 def test_samples_of_each_launch_are_made_again(tmp_path):
     place = tmp_path / "run"
-    with small.quick_compilation(tmp_path / "compiled"):
-        assert runs.train(settings(), place) == status.DONE
-        before = config.flatten(files.read_json(place / "config.json"))
-        assert runs.train(settings(*OTHER, ("train.steps", "2")), place) == status.DONE
-        now = config.flatten(files.read_json(place / "config.json"))
-        assert {key for key in now if now[key] != before[key]} == {key for key, _ in OTHER} | {"train.steps"}
-        assert RunDir(place).launches()[0]["settings"]["task"]["sampler"]["temperature"] == 0.5
-        for step in (1, 2):  # by the samplers of either launch
-            assert evaluation.replay_texts(place / "samples" / f"{step:08d}.txt", place) == status.DONE
+    assert runs.train(settings(), place) == status.DONE
+    before = config.flatten(files.read_json(place / "config.json"))
+    assert runs.train(settings(*OTHER, ("train.steps", "2")), place) == status.DONE
+    now = config.flatten(files.read_json(place / "config.json"))
+    assert {key for key in now if now[key] != before[key]} == {key for key, _ in OTHER} | {"train.steps"}
+    assert RunDir(place).launches()[0]["settings"]["task"]["sampler"]["temperature"] == 0.5
+    for step in (1, 2):  # by the samplers of either launch
+        assert evaluation.replay_texts(place / "samples" / f"{step:08d}.txt", place) == status.DONE
     with pytest.raises(OtherConfig, match=r"optim.lr was 0\.\d+, now 0.02; give the same"):
         runs.train(settings(*OTHER, ("optim.lr", "0.02")), place)
 

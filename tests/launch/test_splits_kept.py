@@ -27,12 +27,6 @@ SMALL += [("evals.samples", "0"), ("checkpoint.every", "2"), ("optim.schedule", 
 RULE_KEY = f"data.options.{RULE}"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 @pytest.fixture(scope="module")
 def train(tmp_path_factory):
     """Trains a small run of letters, one a line."""

@@ -26,12 +26,6 @@ CONFIG = "configs/unclip/digits.py:tiny"
 PROMPT = "a handwritten seven in red ink on yellow paper"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("cache")):
-        yield
-
-
 def tiny(**overrides):
     # one device: batches of 8 would divide over the eight fake ones, but compile for longer
     return runs.with_overrides(command.load_config(CONFIG), [("mesh.data", "-1"), *overrides.items()])

@@ -35,12 +35,6 @@ SHORT = ("--config.train.steps=6", "--config.log.every=1", "--config.evals.every
 QUIET = (*SHORT, "--config.evals.samples=0", "--config.checkpoint.every=2", "--config.checkpoint.keep=1")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 @pytest.fixture
 def config_file(tmp_path):
     """Writes a config whose sweeps are given as Python."""

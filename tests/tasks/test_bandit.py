@@ -42,11 +42,9 @@ def learn(task, optim, steps):
 
 
 @pytest.fixture(autouse=True)
-def known_rewards(monkeypatch, tmp_path):
+def known_rewards(monkeypatch):
     """The reward model is a table."""
     monkeypatch.setattr(rollout, "reward", lambda params, offset, written, *_: REWARD[written.tokens_BT[:, 2]])
-    with small.quick_compilation(tmp_path):
-        yield
 
 
 def test_ppo_finds_the_policy_that_its_reward_and_reference_ask_for():

@@ -22,12 +22,6 @@ from tests.test_sharding import MESHES, mesh_of, one_step, worst
 KERNELS = (r"kernel$",)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 class Map(Task):
     """Least squares with a matrix, y = x W + bias, begun from another run."""
 

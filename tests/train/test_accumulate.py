@@ -27,12 +27,6 @@ TASKS = {
 BATCH, MICRO = 8, 4
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 class Matched(small.CLIPTask):
     """CLIP with matrices for towers: its way to accumulate, in less to compile."""
 

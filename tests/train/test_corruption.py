@@ -24,9 +24,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     place = tmp_path_factory.mktemp("run") / "lm"
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        cfg = small.config(train={"steps": 4, "batch_size": 8}, optim={"ema": 0.9}, evals={"every": 99, "batches": 0})
-        assert small.train(small.lm(), cfg, place, fsdp=2, tensor=2) == status.DONE
+    cfg = small.config(train={"steps": 4, "batch_size": 8}, optim={"ema": 0.9}, evals={"every": 99, "batches": 0})
+    assert small.train(small.lm(), cfg, place, fsdp=2, tensor=2) == status.DONE
     return place / "checkpoints"
 
 

@@ -27,12 +27,6 @@ class Holes:
         return self.data.batch(position, rows)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 def line(directory, data, **sections):
     return small.train(small.Line(), small.config(**sections), directory, data=data)
 

@@ -30,12 +30,6 @@ REST = [pair for pair in itertools.permutations(NAMES, 2) if pair not in RING]
 SAVED = 3  # steps before the checkpoint that is read
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 def config(steps):
     optim = {"lr": 1e-2, "schedule": "constant", "ema": 0.9}
     return small.config(train={"steps": steps, "batch_size": 8}, optim=optim, evals={"every": 99, "batches": 0})

@@ -10,12 +10,6 @@ STEPS = 5
 STOP = np.random.default_rng(20).integers(1, STEPS - 1, len(small.FAMILIES)).tolist()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 # compiling takes long; `make prove` has them all
 PROVED = ("clip", "prior", "decoder", "chat", "reward", "dpo", "grpo", "classify")
 CASES = [

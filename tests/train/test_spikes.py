@@ -54,12 +54,6 @@ def stopped():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with small.quick_compilation(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
 def train(directory, action, data, steps=STEPS, checkpoint=None, **how):
     rule = {"action": action, "window": WINDOW, "back": 4, "batches": 3} | how
     train = {"steps": steps, "spikes": rule}
