@@ -1,7 +1,8 @@
 """Plans of small configs against those that were recorded: a change of what a program needs, computes or sends must be
 seen, and meant.
 
-    XLA_FLAGS=--xla_backend_optimization_level=0 PYTHONPATH=. python tests/plan/test_golden.py      # records them anew
+    XLA_FLAGS="--xla_backend_optimization_level=0 --xla_disable_hlo_passes=algsimp" PYTHONPATH=. \
+        python tests/plan/test_golden.py                # records them anew, as tests compile
 """
 
 import json
