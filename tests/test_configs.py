@@ -83,7 +83,7 @@ def presets_of(file: str) -> dict[str, Preset]:
 PRESETS = presets()
 TINY = {name: preset for name, preset in PRESETS.items() if ":tiny" in name}
 # stacks are trained in tests/launch; compiling takes long, and `make prove` does what a neighbour has done
-SELDOM = r"lm/(gpt|mtnlg|bloom|lamda|palm)|/decoder$|chat/|classify/"
+SELDOM = r"lm/(gpt|mtnlg|bloom|lamda|palm)|/decoder$|chat/|classify/|up1024|karlo"
 TRAINED = [
     pytest.param(name, marks=pytest.mark.prove if re.search(SELDOM, name) else ())
     for name in TINY

@@ -9,13 +9,13 @@ evaluates a permutation at one point, without a table: there is no state to save
 
 import functools
 
-from grain.experimental import index_shuffle
-
 from gen import rng
 
 
 def record_at(place: int, n: int, seed: int) -> int:
     """The number, in [0, n), of the record at `place` >= 0 of the row that `seed` makes of n records."""
+    from grain.experimental import index_shuffle  # which takes a second, and a program's --plan has no data
+
     epoch, index = divmod(place, n)
     return index_shuffle(index, max_index=n - 1, seed=_epoch_seed(seed, epoch), rounds=4)
 

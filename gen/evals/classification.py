@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Real
-from matplotlib.figure import Figure
 
 from gen.evals import f1
 from gen.evals.interval import rate
@@ -45,6 +44,8 @@ def classification(confusion_CC: Real[np.ndarray, "C C"], labels: Sequence[str])
 
 def plot(result: dict[str, Any], path: Path) -> None:
     """Writes the confusion matrix as a picture: counts, on shades of their share of the row."""
+    from matplotlib.figure import Figure  # half a second, which programs that draw nothing need not wait
+
     labels, counts_CC = result["labels"], np.array(result["confusion"])
     share_CC = counts_CC / np.maximum(counts_CC.sum(1, keepdims=True), 1)
     side = 2.5 + 0.55 * len(labels)

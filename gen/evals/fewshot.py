@@ -19,8 +19,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from gen.bounds import Bounded, Count, Natural, Seed
 from gen.evals.interval import rate
 from gen.evals.puzzles import KINDS, Puzzle, puzzle
@@ -109,6 +107,8 @@ def _rates(right: dict[str, list[int]], questions: int) -> dict[str, list[dict[s
 
 def plot(result: dict[str, Any], path: Path) -> None:
     """Writes the curves of both measures as a picture: all kinds with their interval, each kind, and chance."""
+    from matplotlib.figure import Figure  # half a second, which programs that draw nothing need not wait
+
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     places = range(len(result["shots"]))
     names = {"choice": "the right answer is the likeliest", "exact": "the answer is written"}

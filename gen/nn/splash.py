@@ -3,10 +3,10 @@
 The kernel is one device's; rows and heads that a mesh cuts are handed to it device by device with `shard_map`.
 """
 
+from types import ModuleType
 from typing import Any
 
 import jax
-from jax.experimental.pallas.ops.tpu import splash_attention
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
@@ -27,7 +27,7 @@ def splash(
         kernel = _kernel(query_BTHK, key_BSGK, rule, interpret)
 
         def row(q_HTK, k_GSK, v_GSK, segments):
-            ids = None if segments is None else splash_attention.SegmentIds(*segments)
+            ids = None if segments is None else _kernels().SegmentIds(*segments)
             return kernel(q_HTK, k_GSK, v_GSK, ids)
 
         scaled_BHTK = heads_first(query_BTHK * query_BTHK.shape[-1] ** -0.5)
@@ -58,9 +58,17 @@ def splash_supports(query_BTHK: Any, key_BSGK: Any, rule: Rule, where: Where) ->
     return in_order and queries % LANES == 0 and rule.relative is None and (rule.causal or rule.window is None)
 
 
+def _kernels() -> ModuleType:
+    """Pallas takes half a second to import, which only TPUs wait for."""
+    from jax.experimental.pallas.ops.tpu import splash_attention
+
+    return splash_attention
+
+
 def _kernel(query_BTHK: Array, key_BSGK: Array, rule: Rule, interpret: bool):
     shape = query_BTHK.shape[1], key_BSGK.shape[1]
-    mask: splash_attention.Mask = splash_attention.FullMask(shape)
+    splash_attention = _kernels()
+    mask = splash_attention.FullMask(shape)
     if rule.window is not None:
         mask = splash_attention.LocalMask(shape, (rule.window - 1, 0), 0)
     elif rule.causal:

@@ -11,32 +11,35 @@ Exit status: 0; 1 where something is damaged (verify) or differs (diff); 4 where
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from absl import flags
 
+from gen.config import nearest
 from launch import command
+
+PLACES = {"list": 1, "verify": 1, "diff": 2, "export": 1, "gc": 1}  # at least so many; diff and export: no more
 
 
 def main(args, words: Sequence[str]) -> int:
+    if not words or words[0] not in PLACES:
+        said = nearest(words[0], PLACES) if words else f"there are {', '.join(PLACES)}"
+        raise ValueError(f"say what to do, as `list DIR`; {said}")
+    what, *places = words
+    least = PLACES[what]
+    if len(places) < least or (what in ("diff", "export") and len(places) > least):
+        raise ValueError(f"{what} takes {least} {'place' if least == 1 else 'places'}, as runs/lm or runs/lm@500")
+
     os.environ["JAX_PLATFORMS"] = "cpu"
-    from gen.config import nearest
     from launch.checkpoint import collect, compare, export, listing, verify
 
-    programs: dict[str, tuple[int, Callable[..., Any]]] = {
-        "list": (1, lambda places: listing.show(places)),
-        "verify": (1, lambda places: verify.verify(places)),
-        "diff": (2, lambda places: compare.compare(*places)),
-        "export": (1, lambda places: export.export(places[0], args.to, args.part, args.overwrite)),
-        "gc": (1, lambda places: collect.collect(places, args.keep, args.keep_every, args.dry_run)),
+    programs: dict[str, Callable[[], int]] = {
+        "list": lambda: listing.show(places),
+        "verify": lambda: verify.verify(places),
+        "diff": lambda: compare.compare(*places),
+        "export": lambda: export.export(places[0], args.to, args.part, args.overwrite),
+        "gc": lambda: collect.collect(places, args.keep, args.keep_every, args.dry_run),
     }
-    if not words or words[0] not in programs:
-        said = nearest(words[0], programs) if words else f"there are {', '.join(programs)}"
-        raise ValueError(f"say what to do, as `list DIR`; {said}")
-    least, program = programs[words[0]]
-    if len(words) - 1 < least or (words[0] in ("diff", "export") and len(words) - 1 > least):
-        raise ValueError(f"{words[0]} takes {least} {'place' if least == 1 else 'places'}, as runs/lm or runs/lm@500")
-    return program(list(words[1:]))
+    return programs[what]()
 
 
 if __name__ == "__main__":

@@ -90,10 +90,10 @@ def check(undisturbed: Path, workdir: Path, seen: Seen) -> None:
         assert not later or later[0] >= newest
 
 
-def test_a_few_signals(tmp_path):
-    train(tmp_path / "alone", 80)
-    seen = train(tmp_path / "disturbed", 80, signals=2, seed=1, pause=2.0)
-    assert len(seen.signals) == 2 and seen.resumed
+def test_a_signal(tmp_path):
+    train(tmp_path / "alone", 40)
+    seen = train(tmp_path / "disturbed", 40, signals=1, seed=1, pause=0.5)
+    assert len(seen.signals) == 1 and seen.resumed
     check(tmp_path / "alone", tmp_path / "disturbed", seen)
 
 

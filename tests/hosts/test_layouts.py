@@ -52,9 +52,8 @@ def assert_same_bits(one: Path, other: Path, family: str, steps: int) -> None:
 
 def test_two_processes_train_as_one_does(tmp_path):
     mesh = '{"fsdp": 2, "tensor": 2}'
-    alone, *together = (train(tmp_path, n, 4 // n, "lm", 10, mesh) for n in (1, 2, 2))
-    assert_same_training(alone, together[0], "lm", 10)
-    assert_same_bits(*together, "lm", 10)
+    alone, pair = (train(tmp_path, n, 4 // n, "lm", 5, mesh) for n in (1, 2))
+    assert_same_training(alone, pair, "lm", 5)
 
 
 FAMILIES = ("lm", "clip", "prior", "decoder", "ppo")

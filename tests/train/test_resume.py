@@ -11,7 +11,7 @@ STOP = np.random.default_rng(20).integers(1, STEPS - 1, len(small.FAMILIES)).tol
 
 
 # compiling takes long; `make prove` has them all
-PROVED = ("clip", "prior", "decoder", "chat", "reward", "dpo", "grpo", "classify")
+PROVED = ("clip", "decoder", "upsampler", "chat", "reward", "dpo", "grpo", "classify")
 CASES = [
     pytest.param(family, stop, marks=pytest.mark.prove if family in PROVED else ())
     for family, stop in zip(small.FAMILIES, STOP, strict=True)
