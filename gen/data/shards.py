@@ -17,6 +17,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 from jaxtyping import UInt64
 
+from gen.jsonfile import open_regular
 from gen.messages import short
 
 MAGIC = b"gennames"
@@ -64,7 +65,8 @@ def check(counts: Mapping[str, int]) -> None:
 
 @contextlib.contextmanager
 def _reader(file: str) -> Iterator[ArrayRecordReader]:
-    """Raises ValueError for what is not a whole file."""
+    """Raises ValueError for what is not a whole file, OSError where it cannot be read for now."""
+    open_regular(Path(file)).close()  # ArrayRecord would wait for who writes into a FIFO
     try:
         reader = ArrayRecordReader(file)
         try:

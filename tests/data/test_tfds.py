@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import sys
 import traceback
@@ -153,6 +154,15 @@ def test_a_shard_that_is_away_or_cut_is_no_traceback(prepared, tmp_path):
     assert "is not a whole ArrayRecord file" in refused_or_read(copy)
     shard.unlink()
     assert "No such file" in refused_or_read(copy)
+
+
+def test_a_shard_that_is_a_fifo_is_not_waited_for(prepared, tmp_path):
+    place = Path(shutil.copytree(prepared, tmp_path / "1.0.0"))
+    (shard, *_) = place.glob("*train.array_record*")
+    shard.unlink()
+    os.mkfifo(shard)
+    with pytest.raises(ValueError, match="train.array_record-00000-of-00001 is not a regular file"):
+        open_source(f"tfds:{place}", "train", size=4)
 
 
 def test_a_folder_above_lists_the_versions_below(prepared):

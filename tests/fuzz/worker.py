@@ -7,6 +7,7 @@ A line of JSON before each case and one after it, so that whoever reads them kno
 
 import argparse
 import contextlib
+import faulthandler
 import itertools
 import json
 import os
@@ -76,6 +77,7 @@ def outcome(format, place: Path) -> dict[str, str]:
     from launch import command
 
     signal.alarm(SECONDS)
+    faulthandler.dump_traceback_later(3 * SECONDS, exit=True)  # where a thread waits, which no signal ends
     try:
         with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
             warnings.simplefilter("error")
@@ -94,6 +96,7 @@ def outcome(format, place: Path) -> dict[str, str]:
         )
     finally:
         signal.alarm(0)
+        faulthandler.cancel_dump_traceback_later()
 
 
 def fault(why: str) -> dict[str, str]:

@@ -31,7 +31,8 @@ from launch import command, runs
 from launch.sweep import array, devices, fit, groups, local, members, outcome, pack, program, record, report
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("--config.train.steps=6", "--config.log.every=1", "--config.evals.every=3", "--config.evals.batches=1")
+SMALL = ("--config.data.source=instructions", "--config.data.options.documents=200", "--config.model.context=16")
+SHORT = (*SMALL, "--config.train.steps=6", "--config.log.every=1", "--config.evals.every=3", "--config.evals.batches=1")
 QUIET = (*SHORT, "--config.evals.samples=0", "--config.checkpoint.every=2", "--config.checkpoint.keep=1")
 
 
