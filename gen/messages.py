@@ -21,6 +21,11 @@ def harmless(text: str) -> str:
     return _SURROGATES.sub("\ufffd", _CONTROLS.sub(lambda match: _picture(ord(match[0])), text))
 
 
+def is_text(name: str) -> bool:
+    """Whether `name`, as of a file or on a command line, is UTF-8: libraries take no other, and records hold none."""
+    return not _SURROGATES.search(name)
+
+
 def short(value: Any, limit: int = LIMIT) -> str:
     """`repr(value)`, cut to `limit` characters; a longer string or collection is followed by its length."""
     if isinstance(value, str | bytes) and len(value) > limit:

@@ -21,7 +21,7 @@ from absl import app, flags
 
 from gen import hosts, status
 from gen.config import nearest
-from gen.messages import harmless, say_error
+from gen.messages import harmless, is_text, say_error
 from launch import memory
 from launch.executed import executed, plain
 
@@ -76,7 +76,12 @@ def load_module(where: str) -> ModuleType:
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
-    """absl's parsing with the exit statuses of gen: 0 after --help, 2 for a flag that does not exist."""
+    """absl's parsing with the exit statuses of gen: 0 after --help, 2 for a flag that does not exist and for words that
+    are not UTF-8, which neither records nor the libraries that read files can hold."""
+    for word in argv:
+        if not is_text(word):
+            say_error(f"{harmless(word)} is not UTF-8; rename the file or the folder")
+            sys.exit(status.USAGE)
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:

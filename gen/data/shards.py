@@ -18,7 +18,7 @@ from array_record.python.array_record_module import ArrayRecordReader
 from jaxtyping import UInt64
 
 from gen.jsonfile import open_regular
-from gen.messages import short
+from gen.messages import is_text, short
 
 MAGIC = b"gennames"
 THREADS = 16  # files that are opened at a time
@@ -67,6 +67,8 @@ def check(counts: Mapping[str, int]) -> None:
 def _reader(file: str) -> Iterator[ArrayRecordReader]:
     """Raises ValueError for what is not a whole file, OSError where it cannot be read for now."""
     open_regular(Path(file)).close()  # ArrayRecord would wait for who writes into a FIFO
+    if not is_text(file):
+        raise ValueError(f"{file} has a name that is not UTF-8, which ArrayRecord cannot open; rename it")
     try:
         reader = ArrayRecordReader(file)
         try:

@@ -290,3 +290,10 @@ def test_flipped_bits_damage_one_record_and_truncation_is_refused(tmp_path):
 def test_foreign_records_are_damaged(content):
     with pytest.raises(Damaged, match="not a captioned image"):
         records.decode(content)
+
+
+def test_a_file_whose_name_is_not_utf8_is_named(tmp_path):
+    convert([tar(tmp_path / "a.tar", numbered(0, 2))], tmp_path / "out")
+    (tmp_path / "out" / "a.array_record").rename(tmp_path / "out" / "\udcff.array_record")
+    with pytest.raises(ValueError, match="has a name that is not UTF-8, which ArrayRecord cannot open; rename it"):
+        open_source(f"array_record:{tmp_path / 'out'}", "train", size=8, test_fraction=0.0)
