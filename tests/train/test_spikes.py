@@ -19,6 +19,7 @@ from gen.train.spikes import SpikeConfig
 
 WINDOW = 8
 SPIKE = 23
+RARE = {"every": 5}  # steps between checkpoints
 STEPS = 40
 
 
@@ -60,6 +61,21 @@ def train(directory, action, data, steps=STEPS, checkpoint=None, **how):
     evals, optim = {"every": 1000, "batches": 1, "samples": 0}, {"lr": 0.01, "clip": 1.0, "schedule": "constant"}
     cfg = small.config(train=train, evals=evals, optim=optim, checkpoint={"every": 2, "keep": 99} | (checkpoint or {}))
     return small.train(small.Line(), cfg, directory, data=data)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that met the spike and was left alone."""
+    directory = tmp_path_factory.mktemp("runs") / "whole"
+    assert train(directory, "rewind", Spiky(SPIKE)) == status.DONE
+    return directory
+
+
+@pytest.fixture(scope="module")
+def rarely_saved(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "rarely"
+    assert train(directory, "rewind", Spiky(SPIKE), checkpoint=RARE) == status.DONE
+    return directory
 
 
 def rows(directory):
@@ -147,14 +163,12 @@ def test_a_rewind_leaves_out_the_batches_of_the_spike(tmp_path):
 
 
 @pytest.mark.parametrize("position", [25, 24, 40])
-def test_a_rewind_survives_being_killed(tmp_path, position):
+def test_a_rewind_survives_being_killed(whole, tmp_path, position):
     """Before the spike is seen, as the rewound run reads its first batch, or long after."""
-    assert train(tmp_path / "whole", "rewind", Spiky(SPIKE)) == status.DONE
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", "rewind", During(SPIKE, position, killed))
     assert train(tmp_path / "run", "rewind", Spiky(SPIKE)) == status.DONE
-    small.assert_equal(small.left(tmp_path / "run").state, small.left(tmp_path / "whole").state)
-    assert small.left(tmp_path / "run").metrics == small.left(tmp_path / "whole").metrics
+    assert_same(tmp_path / "run", whole)
 
 
 def assert_same(one, other):
@@ -163,18 +177,15 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("stop", [SPIKE - 1, SPIKE, SPIKE + 1])
-def test_a_rewind_survives_a_stop_at_the_spike(tmp_path, stop):
+def test_a_rewind_survives_a_stop_at_the_spike(rarely_saved, tmp_path, stop):
     """The state that the spike has made is never saved."""
-    rare = {"every": 5}
-    assert train(tmp_path / "whole", "rewind", Spiky(SPIKE), checkpoint=rare) == status.DONE
-    assert train(tmp_path / "run", "rewind", During(SPIKE, stop, stopped), checkpoint=rare) == status.PREEMPTED
-    assert train(tmp_path / "run", "rewind", Spiky(SPIKE), checkpoint=rare) == status.DONE
-    assert (tmp_path / "run" / "skips.json").read_text() == (tmp_path / "whole" / "skips.json").read_text()
-    assert_same(tmp_path / "run", tmp_path / "whole")
+    assert train(tmp_path / "run", "rewind", During(SPIKE, stop, stopped), checkpoint=RARE) == status.PREEMPTED
+    assert train(tmp_path / "run", "rewind", Spiky(SPIKE), checkpoint=RARE) == status.DONE
+    assert (tmp_path / "run" / "skips.json").read_text() == (rarely_saved / "skips.json").read_text()
+    assert_same(tmp_path / "run", rarely_saved)
 
 
-def test_a_rewind_that_is_killed_before_it_is_recorded_is_made_again(tmp_path, monkeypatch):
-    assert train(tmp_path / "whole", "rewind", Spiky(SPIKE)) == status.DONE
+def test_a_rewind_that_is_killed_before_it_is_recorded_is_made_again(whole, tmp_path, monkeypatch):
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -184,7 +195,7 @@ def test_a_rewind_that_is_killed_before_it_is_recorded_is_made_again(tmp_path, m
         train(tmp_path / "run", "rewind", Spiky(SPIKE))
     monkeypatch.undo()
     assert train(tmp_path / "run", "rewind", Spiky(SPIKE)) == status.DONE
-    assert_same(tmp_path / "run", tmp_path / "whole")
+    assert_same(tmp_path / "run", whole)
 
 
 def test_steps_that_a_later_launch_has_done_again_are_its_own(tmp_path):
@@ -236,7 +247,7 @@ def test_a_rewind_holds_one_state(tmp_path, monkeypatch):
     assert held == [before]
 
 
-def test_checkpoints_that_were_taken_back_are_not_resumed(tmp_path, monkeypatch):
+def test_checkpoints_that_were_taken_back_are_not_resumed(whole, tmp_path, monkeypatch):
     """Killed after the record is written and before they are removed."""
     keep_only = Checkpointer.keep_only
 
@@ -245,14 +256,13 @@ def test_checkpoints_that_were_taken_back_are_not_resumed(tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return keep_only(self, belongs)
 
-    assert train(tmp_path / "whole", "rewind", Spiky(SPIKE)) == status.DONE
     monkeypatch.setattr(Checkpointer, "keep_only", killed)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", "rewind", Spiky(SPIKE))
     monkeypatch.undo()
     assert max(restore.steps(tmp_path / "run" / "checkpoints")) == 22 and (tmp_path / "run" / "skips.json").exists()
     assert train(tmp_path / "run", "rewind", Spiky(SPIKE)) == status.DONE
-    small.assert_equal(small.left(tmp_path / "run").state, small.left(tmp_path / "whole").state)
+    small.assert_equal(small.left(tmp_path / "run").state, small.left(whole).state)
 
 
 def test_too_many_rewinds_are_divergence(tmp_path):
