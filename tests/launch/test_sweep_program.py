@@ -573,7 +573,7 @@ PACKED = """
     def sweep():
         return product(over("optim.weight_decay", 0.01, 0.2), over("optim.lr", 1e-3, 1e-2), over("seed", 0, 1))
 """
-KEYS = [word.removeprefix("--config.").split("=") for word in QUIET] + [("evals.samples", "2")]
+KEYS = [word.removeprefix("--config.").split("=") for word in QUIET]
 
 
 def together(made, left=None, new=True, most=0):
@@ -587,7 +587,8 @@ def packed(tmp_path_factory):
     (path / "swept.py").write_text(
         "from configs.lm.stdlib import VARIANTS, get_config\nfrom gen.sweep import *\n" + textwrap.dedent(PACKED)
     )
-    made = program.put_together(arguments(f"{path / 'swept.py'}:tiny", path / "sweep"), KEYS)
+    showing = [*KEYS, ("evals.samples", "2")]
+    made = program.put_together(arguments(f"{path / 'swept.py'}:tiny", path / "sweep"), showing)
     record.keep(made)
     told = {}
     due = together(made)
