@@ -110,10 +110,26 @@ def _jpeg(content: bytes) -> Parts:
     kept.append(content[at:])
     if size is None:
         raise NotAnImage("its size is missing or broken")
-    if content.count(b"\xff\xda", at) >= SCANS:
-        raise NotAnImage(f"its pixels come in more than {SCANS} scans")
-    ended = content.find(b"\xff\xd9", at) >= 0
+    ended = _ends(content, at)
     return Parts("JPEG", size, b"".join(kept), orientation or xmp, ended, single)
+
+
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # that is no part of the pixels
+
+
+def _ends(content: bytes, at: int) -> bool:
+    """Whether the end mark comes behind the scan at `at`; what comes behind it, as the film of a phone, is not looked
+    at. Raises NotAnImage for more than SCANS scans."""
+    scans = 1
+    for _ in _counted():
+        found = _MARKER.search(content, at)
+        if not found or found[0] == b"\xff\xd9":
+            return found is not None
+        at = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
+        scans += found[0] == b"\xff\xda"
+        if scans > SCANS:
+            raise NotAnImage(f"its pixels come in more than {SCANS} scans")
+    return False
 
 
 def _png(content: bytes) -> Parts:
@@ -170,6 +186,7 @@ def _whole_tRNS(content: bytes, at: int, data: bytes) -> bool:
 
 def _webp(content: bytes) -> Parts:
     kept, size, orientation, xmp, at = [], None, None, 1, 12
+    content = content[: 8 + int.from_bytes(content[4:8], "little")]  # what else is in the file is no part of it
     for _ in _counted():
         name, length = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
         data = content[at + 8 : at + 8 + length]

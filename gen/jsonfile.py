@@ -20,6 +20,7 @@ import os
 import stat
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn
 
@@ -187,10 +188,11 @@ def _encodes(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _integer(text: str) -> int | float:
-    if len(text) < 20 and -(2**63) <= int(text) < 2**63:
-        return int(text)
-    return _finite(text)
+def _integer(text: str, real: Callable[[str], float]) -> int | float:
+    """An integer where 64 bits hold it."""
+    if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**63:
+        return number
+    return real(text)
 
 
 def _finite(text: str) -> float:
@@ -204,8 +206,10 @@ def _constant(text: str) -> NoReturn:
 
 
 # made once, as they may decode a million lines
-_FINITE = json.JSONDecoder(parse_int=_integer, parse_float=_finite, parse_constant=_constant)
-_ANY = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 20 else float(text))
+_FINITE = json.JSONDecoder(
+    parse_int=functools.partial(_integer, real=_finite), parse_float=_finite, parse_constant=_constant
+)
+_ANY = json.JSONDecoder(parse_int=functools.partial(_integer, real=float))
 
 
 def _at(where: str, key: str) -> str:

@@ -80,7 +80,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     are not UTF-8, which neither records nor the libraries that read files can hold."""
     for word in argv:
         if not is_text(word):
-            say_error(f"{harmless(word)} is not UTF-8; rename the file or the folder")
+            say_error(f"{harmless(word)} is not UTF-8; write it so, and rename what it names")
             sys.exit(status.USAGE)
     try:
         return flags.FLAGS(argv)

@@ -130,9 +130,9 @@ def write_tokenizer(saved: Path, place: Path, tokenizer: "Tokenizer", framing: "
     from gen.interop import generation, huggingface
     from gen.tokenizers import Subword
     from gen.tokenizers.pieces import Pieces
-    from gen.train import files
+    from gen.tokenizers.saved import content_of
 
-    content: dict[str, Any] = files.read_json(saved)
+    content = content_of(saved)
     about = {
         "tokenizer_class": "LlamaTokenizer",
         "add_bos_token": bool(framing.before),

@@ -71,7 +71,9 @@ def open_for(args: Any, mesh: Mesh) -> Language:
         template_of(language, args.workdir)
     switched = args.add_bos is not None or args.add_eos is not None
     if switched and language.template is not None:
-        raise ValueError(f"{args.workdir} has a template, which says what stands around messages: leave --add_bos out")
+        raise ValueError(
+            f"{args.workdir} has a template, which says what stands around messages: leave --add_bos and --add_eos out"
+        )
     note_usage(language)
     return language.framed(language.framing.switched(language.tokenizer, args.add_bos, args.add_eos))
 

@@ -295,3 +295,11 @@ def test_files_are_read_within_bounds(tmp_path):
         imagefile.read(tmp_path)
     (tmp_path / "a.png").write_bytes(encoded(NOISE))
     np.testing.assert_array_equal(imagefile.decode(imagefile.read(tmp_path / "a.png")), NOISE)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+def test_what_comes_behind_a_picture_is_not_looked_at(form):
+    """As the film of a phone's moving photo: ten million bytes, among them marks of a hundred scans."""
+    film = b"\xff\xda\0\2" * 200 + bytes(10**7)
+    content = encoded(NOISE, form)
+    np.testing.assert_array_equal(imagefile.decode(content + film), imagefile.decode(content))

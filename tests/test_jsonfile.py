@@ -24,6 +24,7 @@ class Skip(TypedDict):
         ('"b"', Literal["a", "b"], "b"),
         ("1e308", float, 1e308),
         (str(2**63 - 1), int, 2**63 - 1),
+        (str(-(2**63)), int, -(2**63)),
         (str(10**30), Any, 1e30),
         (str(10**30), float, 1e30),
         (b"\xef\xbb\xbf[]", list[int], []),

@@ -102,6 +102,8 @@ def _items(folder: Path, caption: str, split_by: FileRule) -> tuple[list[Item], 
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
     found = [name for name in FILES if os.path.lexists(folder / name)]
+    captions = [name for name in found if name.startswith("captions.")]
+    found = captions or found  # gen's own come before those of Hugging Face
     if len(found) > 1:
         raise ValueError(f"{folder} holds {' and '.join(found)}; keep the one that has the captions")
     if found:

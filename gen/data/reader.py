@@ -6,16 +6,14 @@ away must stop a run, not thin out its data.
 """
 
 import threading
-import time
 
 from gen import rng
 from gen.data.examples import Example, Transform
-from gen.data.source import Damaged, Record, Source
+from gen.data.source import Damaged, Source, read_again
 from gen.messages import note
 
 SHOWN = 20  # damaged records that are noted one by one
 REPLACEMENTS = 8  # tried for one damaged record before the run ends
-PAUSES = (0.1, 0.5, 2.0)  # seconds before each new try of a failed read
 
 
 class Damage:
@@ -71,7 +69,7 @@ class Reader:
         for attempt in range(REPLACEMENTS + 1):
             name = f"record {candidate} of {self.source.name}"
             try:
-                record = self._read(candidate)
+                record = read_again(self.source, candidate)
                 name = f"{record['name']} ({name})"
                 return self.transform(record, rng.host(seed, "augment", *numbers))
             except Damaged as damage:
@@ -82,20 +80,6 @@ class Reader:
             f"record {index} of {self.source.name} and the {REPLACEMENTS} tried in its place are damaged; "
             f"check the data set, beginning with {reason}"
         )
-
-    def _read(self, index: int) -> Record:
-        for pause in PAUSES:
-            try:
-                return self.source[index]
-            except OSError:
-                time.sleep(pause)
-        try:
-            return self.source[index]
-        except OSError as error:
-            tries = 1 + len(PAUSES)
-            raise OSError(
-                f"record {index} of {self.source.name} cannot be read, tried {tries} times: {error}"
-            ) from error
 
 
 def replacement(index: int, attempt: int, n: int) -> int:

@@ -10,6 +10,7 @@ where "caption" holds every caption that fits, "name" tells a person which recor
 
 import hashlib
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -17,6 +18,8 @@ import numpy as np
 from jaxtyping import Int64, UInt64
 
 type Record = Mapping[str, Any]
+
+PAUSES = (0.1, 0.5, 2.0)  # seconds before each new try of a failed read
 
 # Which hash puts a record into the train or the test split; the second of each is the rule of version 0.1.0.
 RowRule = Literal["content", "position"]
@@ -67,18 +70,34 @@ def mark(key: str) -> int:
 
 def sampled(source: Source, count: int = 16) -> str:
     """A digest of `count` records, spread over the source: it notices content that changes throughout while names and
-    sizes stay, at the cost of as many reads. A record that cannot be read counts as such."""
+    sizes stay, at the cost of as many reads. A damaged record counts as such; one that cannot be read for now is tried
+    again, and raises OSError in the end."""
     parts: list[str | bytes] = []
     for index in dict.fromkeys(i * len(source) // count for i in range(count)):
         try:
-            record = source[index]
-        except (Damaged, OSError) as error:
+            record = read_again(source, index)
+        except Damaged as error:
             parts.append(type(error).__name__)
             continue
         for key in sorted(record):
             value = record[key]
             parts += [key, value if isinstance(value, bytes) else _plain(value)]
     return digest(*parts)
+
+
+def read_again(source: Source, index: int) -> Record:
+    """source[index], tried again after pauses where the file system does not answer. Raises OSError after the last."""
+    for pause in PAUSES:
+        try:
+            return source[index]
+        except OSError:
+            time.sleep(pause)
+    try:
+        return source[index]
+    except OSError as error:
+        raise OSError(
+            f"record {index} of {source.name} cannot be read, tried {1 + len(PAUSES)} times: {error}"
+        ) from error
 
 
 def _plain(value: Any) -> str | bytes:

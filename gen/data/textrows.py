@@ -51,7 +51,7 @@ def table(file: Path, key: str, alone: bool = False) -> Rows:
     Raises NoColumn where `key` is not among them, ValueError for quotes that do not match.
     """
     csv.field_size_limit(LONGEST)  # of the whole process, as the module has no other
-    decoded = (line.decode("utf-8-sig", "surrogateescape") for line in opened.lines(file))
+    decoded = (_decoded(file, line) for line in opened.lines(file))
     names, separator = _columns(file, next(decoded, ""), key, alone)
     rows = csv.reader(decoded, delimiter=separator, strict=True)
     while True:
@@ -64,6 +64,12 @@ def table(file: Path, key: str, alone: bool = False) -> Rows:
             return
         if row:
             yield number, functools.partial(_of_cells, names, row)
+
+
+def _decoded(file: Path, line: bytes) -> str:
+    if len(line) > opened.LONGEST:
+        raise ValueError(f"{file} has a line of more than {opened.LONGEST:,} bytes; cut its text")
+    return line.decode("utf-8-sig", "surrogateescape")
 
 
 def parquet(file: Path, key: str, alone: bool = False) -> Rows:

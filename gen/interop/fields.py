@@ -48,6 +48,7 @@ STEMS = tuple(
     prun theta freq parallel clip tie tied cache skip
     """.split()
 )
+INSIDE = tuple("attn norm rope rotary query glu ntk subln linear".split())  # stems that come within a word as well
 WORDS = frozenset("pos ln eps rms act cap dim q k v kv qk qkv ff moe swa group groups map".split())
 TRAINING = frozenset("dropout pdrop drop checkpointing initializer".split())  # words of what only training does
 LARGEST = 2**27  # of a size: numbers beyond are no model's, and products of them have no room in 64 bits
@@ -155,4 +156,5 @@ def may_compute(key: str, value: Any) -> bool:
         return False
     if isinstance(value, dict) and any(may_compute(name, one) for name, one in value.items()):
         return True
-    return bool(WORDS & set(words)) or any(word.startswith(STEMS) for word in words)
+    inside = any(stem in word for stem in INSIDE for word in words)
+    return inside or bool(WORDS & set(words)) or any(word.startswith(STEMS) for word in words)

@@ -259,7 +259,12 @@ def to_peer(found: Generation, tokenizer: Tokenizer) -> dict[str, Any]:
     sampler = {key: found.sampler[own] for key, own in SAMPLER.items() if found.sampler.get(own) is not None}
     if sampler:
         content["do_sample"] = sampler.get("temperature", 1.0) > 0
-        content |= sampler if content["do_sample"] else {k: v for k, v in sampler.items() if k == "repetition_penalty"}
+        # which transformers would fill in with 50
+        content |= (
+            {"top_k": 0} | sampler
+            if content["do_sample"]
+            else {k: v for k, v in sampler.items() if k == "repetition_penalty"}
+        )
     content |= {"max_new_tokens": found.new} if found.new is not None else {}
     return content | ({"stop_strings": [*found.stop]} if found.stop else {})
 

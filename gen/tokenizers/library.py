@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +22,7 @@ from gen.messages import short
 
 IDS = 2**24  # more than any vocabulary has: the library walks through all ids up to the largest
 NUMBERS = 2**31  # of any other number
+_REDIRECTED = threading.RLock()  # one at a time, as descriptor 2 is that of the whole process
 REASON = 300  # characters of the library's reasons
 
 
@@ -55,11 +56,17 @@ def errors(where: str, purpose: str) -> Iterator[None]:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keeps the report of a panic, which goes past Python to the standard error, from the user."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
-        own = os.dup(2)
-        os.dup2(kept.fileno(), 2)
+    with _REDIRECTED:
+        try:
+            own = os.dup(2)
+        except OSError:  # a daemon may have closed it
+            yield
+            return
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sys.stderr.flush()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
         try:
             yield
         finally:

@@ -14,16 +14,18 @@ CONTROL, PLAIN = 3, (1, 4)  # types of pieces; those that texts are made of: nor
 
 def as_control(model: bytes, pieces: Collection[int]) -> bytes:
     """The model with the types of these pieces, given by their ids, set to CONTROL where texts are made of them."""
-    changed = bytearray(model)
+    parts, copied = [], 0
     for i, (_, first, last) in enumerate(field for field in _fields(model, 0, len(model)) if field[0] == 1):
         if i not in pieces:
             continue
         kind = next((at for number, at, _ in _fields(model, first, last) if number == 3), None)
         if kind is None:  # the default, a normal piece: the field is added
-            return as_control(_with_kind(model, first, last), pieces)
-        if model[kind] in PLAIN:
-            changed[kind] = CONTROL
-    return bytes(changed)
+            parts += [model[copied : first - len(_varint(last - first))], _with_kind(model[first:last])]
+            copied = last
+        elif model[kind] in PLAIN:
+            parts += [model[copied:kind], bytes((CONTROL,))]
+            copied = kind + 1
+    return b"".join([*parts, model[copied:]])
 
 
 def denormalizes(model: bytes) -> bool:
@@ -33,11 +35,9 @@ def denormalizes(model: bytes) -> bool:
     )
 
 
-def _with_kind(model: bytes, first: int, last: int) -> bytes:
-    """The model with the type CONTROL written into the piece between two places."""
-    size = last - first
-    head = first - len(_varint(size))
-    return model[:head] + _varint(size + 2) + model[first:last] + bytes((3 << 3, CONTROL)) + model[last:]
+def _with_kind(piece: bytes) -> bytes:
+    """A piece with the type CONTROL added, behind its length."""
+    return _varint(len(piece) + 2) + piece + bytes((3 << 3, CONTROL))
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:

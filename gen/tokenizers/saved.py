@@ -40,7 +40,7 @@ def load(path: str | Path, start: str | None = None, end: str | None = None, pad
     path = Path(path)
     if path.suffix == ".model":
         return _pieces(_read(path), path)
-    content = _json(path)
+    content = content_of(path)
     try:
         match content.get("kind"):
             case "bytes":
@@ -59,7 +59,7 @@ def load(path: str | Path, start: str | None = None, end: str | None = None, pad
 
 def _marks(path: Path) -> dict[str, str | None]:
     """The names that a tokenizer_config.json gives, as far as there is one; without a start the end has its place."""
-    content = _json(path) if path.is_file() else {}
+    content = content_of(path) if path.is_file() else {}
     names = {mark: content.get(f"{mark}_token") for mark in ("bos", "eos", "pad")}
     names = {mark: name.get("content") if isinstance(name, dict) else name for mark, name in names.items()}
     for mark, name in names.items():
@@ -69,7 +69,8 @@ def _marks(path: Path) -> dict[str, str | None]:
     return {"start": bos or eos, "end": eos, "pad": pad}
 
 
-def _json(path: Path) -> dict[str, Any]:
+def content_of(path: Path) -> dict[str, Any]:
+    """The JSON of a tokenizer's file. Raises ValueError."""
     try:
         return jsonfile.read(path, size=SIZE, advice="take it from the model or the run again")
     except jsonfile.NotReadable as error:

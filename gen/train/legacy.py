@@ -40,6 +40,8 @@ def taken_over(data: Mapping[str, Any], meant: Mapping[str, Any], before: Mappin
     """The keys of `before`, a run's config, that `data`, a config as it is given to go on, leaves open, in their
     places; `meant` is `data` with every default filled in."""
     found: dict[str, Any] = {}
+    if any(_kind(before, source) != _kind(meant, source) for source in SOURCES):  # of data by another rule
+        return found
     for key in (key for key in before if key in meant):
         old, new, given = before[key], meant[key], data.get(key, {})
         if key == RULE and RULE not in data:
@@ -57,7 +59,12 @@ def _with_options(config: Mapping[str, Any], change: Callable[[str, Options], di
         key: _with_options(value, change) if isinstance(value, Mapping) else value for key, value in config.items()
     }
     for source, options in SOURCES.items():
-        kind = str(config.get(source, "")).partition(":")[0]
+        kind = _kind(config, source)
         if kind in SPLIT_BY and isinstance(given := changed.get(options, {}), Mapping):
             changed[options] = change(kind, given)
     return changed
+
+
+def _kind(config: Mapping[str, Any], source: str) -> str:
+    """The kind of the data set that `source` names."""
+    return str(config.get(source, "")).partition(":")[0]

@@ -148,11 +148,19 @@ def test_captions_of_another_name(birds):
         Folder(birds, "train", 0.0, caption="blip")
 
 
-def test_two_captions_files_are_refused(birds):
-    for file in ("captions.jsonl", "metadata.csv"):
+@pytest.mark.parametrize("kind", ["captions", "metadata"])
+def test_two_captions_files_are_refused(birds, kind):
+    for file in (f"{kind}.jsonl", f"{kind}.csv"):
         (birds / file).write_text("")
-    with pytest.raises(ValueError, match=r"holds captions\.jsonl and metadata\.csv; keep the one"):
+    with pytest.raises(ValueError, match=rf"holds {kind}\.jsonl and {kind}\.csv; keep the one"):
         Folder(birds, "train", 0.1)
+
+
+def test_captions_stand_before_the_metadata_of_others(birds):
+    jsonl(birds, {"image": "more/1.png", "caption": "a"})
+    before = Folder(birds, "train", 0.0).fingerprint
+    (birds / "metadata.csv").write_text("file_name,text\n")
+    assert Folder(birds, "train", 0.0).fingerprint == before
 
 
 def test_one_image_spelled_in_several_ways_is_one_record(birds):

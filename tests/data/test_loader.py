@@ -10,7 +10,7 @@ from gen.data.ahead import ReadAhead
 from gen.data.examples import CaptionedImage
 from gen.data.loader import Loader, Once
 from gen.data.order import record_at
-from gen.data.source import Damaged
+from gen.data.source import Damaged, sampled
 from gen.tokenizers import Bytes
 
 
@@ -182,7 +182,7 @@ def test_damage_everywhere_is_fatal_and_named():
 
 def test_failed_reads_are_tried_again_then_fatal(monkeypatch):
     pauses = []
-    monkeypatch.setattr(reader.time, "sleep", pauses.append)
+    monkeypatch.setattr("gen.data.source.time.sleep", pauses.append)
     source = Numbers(4, failures=3)
     loader = Loader(source, batch_size=1, seed=0, transform=WHOLE)
     assert loader.batch(0)["image"].shape == (1, 4, 4, 3)
@@ -190,6 +190,13 @@ def test_failed_reads_are_tried_again_then_fatal(monkeypatch):
     source.failures = 4
     with pytest.raises(OSError, match="of numbers cannot be read, tried 4 times: the disk is away"):
         loader.batch(0)
+
+
+def test_a_digest_waits_for_a_disk_that_is_away(monkeypatch):
+    monkeypatch.setattr("gen.data.source.time.sleep", lambda pause: None)
+    assert sampled(Numbers(4, failures=3)) == sampled(Numbers(4)) != sampled(Numbers(4, damaged=[1]))
+    with pytest.raises(OSError, match="record 0 of numbers cannot be read, tried 4 times"):
+        sampled(Numbers(4, failures=4))
 
 
 def test_an_evaluation_holds_each_record_once_and_weighs_the_rest_nothing():

@@ -10,6 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from gen.data import opened
 from gen.data.corpora import open_corpus
 from gen.data.source import digest
 
@@ -291,6 +292,13 @@ def test_tables(tmp_path, content, found):
 def test_faults_of_tables(tmp_path, content, message):
     write(tmp_path, a_csv=content.encode("latin1"))
     with pytest.raises(ValueError, match=message):
+        texts(tmp_path, test_fraction=0.0)
+
+
+def test_a_text_of_a_table_is_not_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(opened, "LONGEST", 50)
+    write(tmp_path, a_csv=b"id,text\n1," + b"x" * 60 + b"\n")
+    with pytest.raises(ValueError, match="a.csv has a line of more than 50 bytes; cut its text"):
         texts(tmp_path, test_fraction=0.0)
 
 

@@ -101,6 +101,8 @@ def test_both_forms_of_rotary_settings_are_read(changes, expected):
         ("llama", "hidden_act", "gelu_10", "hidden_act='gelu_10' cannot be used"),
         ("llama", "head_dim", 7, "head_dim=7 cannot be used; rotary positions need an even number"),
         ("llama", "attn_logit_softcapping", 50.0, "gen does not know what attn_logit_softcapping would change"),
+        ("llama", "use_qknorm", True, "gen does not know what use_qknorm would change"),
+        ("llama", "mrope_section", [1, 2], "gen does not know what mrope_section would change"),
         ("llama", "rope_parameters", [1], "rope_parameters=[1] cannot be used; a group of keys is needed"),
         (
             "llama",

@@ -59,7 +59,10 @@ def test_help_needs_no_jax(name):
     [
         (["--confg=x"], "Unknown command line flag 'confg'. Did you mean: config ?; see --help"),
         (["--workdir=x"], "--config is missing: the config file, as configs/unclip/digits.py"),
-        (["--config=x", "--workdir=a\udcff"], "--workdir=a\ufffd is not UTF-8; rename the file or the folder"),
+        (
+            ["--config=x", "--workdir=a\udcff"],
+            "--workdir=a\ufffd is not UTF-8; write it so, and rename what it names",
+        ),
         (["--config=nowhere.py", "--workdir=x"], "--config=nowhere.py: there is no file nowhere.py"),
         (
             ["--config=configs/unclip/digits.py:decodr", "--workdir=x"],

@@ -163,7 +163,16 @@ def test_how_tokens_are_chosen_is_a_default_that_flags_change(tmp_path, capsys):
         assert "--tokens=3" in said and ("--sampler.top_p=0.9" in said) == (place == hub)
     assert "gen writes without num_beams=4" in "".join(Language.open(hub, MESH).generation.notes)
     back = files.read_json(converted(run, tmp_path / "back") / "generation_config.json")
-    kept = ("do_sample", "temperature", "top_p", "repetition_penalty", "max_new_tokens", "stop_strings", "num_beams")
+    kept = (
+        "do_sample",
+        "temperature",
+        "top_p",
+        "top_k",
+        "repetition_penalty",
+        "max_new_tokens",
+        "stop_strings",
+        "num_beams",
+    )
     assert {key: back[key] for key in kept} == {key: stated[key] for key in kept}
     greedy = directory("llama", tmp_path / "greedy", generation_config={"do_sample": False, "temperature": 0.6})
     assert write.choice_of(Language.open(greedy, MESH), []) == Choice(temperature=0.0)

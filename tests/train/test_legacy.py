@@ -52,6 +52,9 @@ def test_what_is_given_stands_before_what_is_taken_over():
     }
     # what is now of a kind that has no rule takes none over
     assert legacy.taken_over({}, {"data": {"source": "stdlib", "options": {}}}, before) == {}
+    # nor what is of another kind, whose rules have other names
+    birds = legacy.completed({"data": {"source": "folder:/birds", "options": {}}})
+    assert legacy.taken_over({}, legacy.completed({"data": {"source": "text:/a", "options": {}}}), birds) == {}
 
 
 def test_a_run_of_an_earlier_version_keeps_the_digest_of_its_config(tmp_path):
