@@ -88,13 +88,15 @@ def _prompt(name: str, entry: Mapping[str, Any]) -> Conversation:
 
 
 def _chat(place: str, split: str, test_fraction: float = 0.05, split_by: RowRule = "content") -> Entries[Conversation]:
-    return divided(read_rows(place, "messages", _conversation), f"chat:{place}", split, test_fraction, split_by)
+    conversations = read_rows(place, "messages", _conversation, split_by)
+    return divided(conversations, f"chat:{place}", split, test_fraction, split_by)
 
 
 def _prompts(
     place: str, split: str, test_fraction: float = 0.05, split_by: RowRule = "content"
 ) -> Entries[Conversation]:
-    return divided(read_rows(place, "messages", _prompt), f"prompts:{place}", split, test_fraction, split_by)
+    prompts = read_rows(place, "messages", _prompt, split_by)
+    return divided(prompts, f"prompts:{place}", split, test_fraction, split_by)
 
 
 def _instructions(

@@ -62,13 +62,16 @@ class Entries[T: Entry]:
         return iter(self.entries)
 
 
-def read_rows[T: Entry](place: str | Path, key: str, parse: Callable[[str, Mapping[str, Any]], T]) -> Entries[T]:
+def read_rows[T: Entry](
+    place: str | Path, key: str, parse: Callable[[str, Mapping[str, Any]], T], split_by: RowRule
+) -> Entries[T]:
     """The entries of a file, or of those in a folder that have rows with `key`, hidden ones apart, in order.
 
-    A file alone, of whatever ending, is read as JSON lines unless it is something else (filekinds.py). Raises
+    A file alone, of whatever ending, is read as JSON lines unless it is something else (filekinds.py). Of a folder that
+    is divided by position, the rule of version 0.1.0, the .jsonl files alone are read, as in that version. Raises
     ValueError when there is no file or no row, and for all faulty rows at once.
     """
-    root, kinds, others = _kinds(Path(place).expanduser(), key)
+    root, kinds, others = _kinds(Path(place).expanduser(), key, split_by)
     found, faults = [], Faults(place)
     for file, kind in kinds.items():
         name = file.relative_to(root).as_posix()
@@ -116,7 +119,7 @@ def checked_text(text: object, what: str) -> str:
     return text
 
 
-def _kinds(place: Path, key: str) -> tuple[Path, dict[Path, str], dict[str, str]]:
+def _kinds(place: Path, key: str, split_by: RowRule) -> tuple[Path, dict[Path, str], dict[str, str]]:
     """A folder, {file within it: kind} in order of names, and {name: why not} of data that has no rows with `key`."""
     if place.is_file():
         try:
@@ -126,7 +129,8 @@ def _kinds(place: Path, key: str) -> tuple[Path, dict[Path, str], dict[str, str]
                 raise ValueError(f"{place}{fault}") from fault
             kind = TEXT
         return place.parent, {place: "jsonl" if kind == TEXT else kind}, {}
-    files = (path for path in place.rglob("*") if opened.ending(path) in ENDINGS and path.is_file())
+    is_read = lambda path: path.suffix == ".jsonl" if split_by == "position" else opened.ending(path) in ENDINGS
+    files = (path for path in place.rglob("*") if is_read(path) and path.is_file())
     names = {path.relative_to(place).as_posix(): path for path in files}
     kinds, others = {}, {}
     for name in sorted(names):

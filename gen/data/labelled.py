@@ -69,7 +69,7 @@ def _parsed(name: str, entry: Mapping[str, Any]) -> Labelled:
 
 
 def _files(place: str, split: str, test_fraction: float = 0.1, split_by: RowRule = "content") -> Entries[Labelled]:
-    where, texts = f"labelled:{place}", read_rows(place, "label", _parsed)
+    where, texts = f"labelled:{place}", read_rows(place, "label", _parsed, split_by)
     chosen = divided(texts, where, split, test_fraction, split_by)
     tests = {text.name for text in texts if is_test(split_key(text, split_by), test_fraction)}
     _checked((t for t in texts if t.name not in tests), (t for t in texts if t.name in tests), where)

@@ -102,11 +102,12 @@ def _preferences(
     place: str, split: str, test_fraction: float = 0.05, held_out: str = "", split_by: RowRule = "content"
 ) -> Entries[Ranking]:
     if not held_out:
-        return divided(read_rows(place, "messages", _ranking), f"preferences:{place}", split, test_fraction, split_by)
+        rankings = read_rows(place, "messages", _ranking, split_by)
+        return divided(rankings, f"preferences:{place}", split, test_fraction, split_by)
     if split not in ("train", "test"):
         raise ValueError(f'preferences:{place} has no split {split!r}; its splits are "train" and "test"')
     file = place if split == "train" else held_out
-    return dataclasses.replace(read_rows(file, "messages", _ranking), name=f"preferences:{file} ({split})")
+    return dataclasses.replace(read_rows(file, "messages", _ranking, split_by), name=f"preferences:{file} ({split})")
 
 
 def _instructions(place: str, split: str, count: int = 2000, held_out: int = 500, seed: int = 0) -> Entries[Ranking]:

@@ -18,6 +18,7 @@ Hidden files are passed over; files of a folder that are neither text nor data a
 found before any is reported, each with its place.
 """
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ from gen.data.faults import SHOWN, Fault, Faults
 from gen.data.filekinds import FORMATS, TEXT, NotData, Unknown, kind_of
 from gen.data.notes import left_out
 from gen.data.source import RowRule, digest, is_test
-from gen.data.textrows import ROWS, text_of
+from gen.data.textrows import ROWS, NoColumn, text_of
 
 ADVICE = f"say what it is by options.format, one of {', '.join(FORMATS)}, or leave it out by options.pattern"
 BY_ENDING = {".jsonl": "jsonl", ".parquet": "parquet"}  # what needs no word in a fingerprint, nor does text elsewhere
@@ -146,12 +147,28 @@ def _kinds(files: dict[str, Path], field: str, format: str) -> tuple[dict[str, s
     kinds, faults = {}, {}
     for name, file in files.items():
         try:
-            kinds[name] = format or kind_of(file, field)
+            kind = format or kind_of(file, field)
+            if lacking := _lacking(file, kind, field):
+                faults[name] = lacking
+            else:
+                kinds[name] = kind
         except Unknown as fault:
             faults[name] = f"{fault}; {ADVICE}"
         except NotData as fault:
             faults[name] = str(fault)
     return kinds, faults
+
+
+def _lacking(file: Path, kind: str, field: str) -> str:
+    """What a table says that has no column `field`; nothing for others, whose faults are told with their rows."""
+    if kind == TEXT:
+        return ""
+    with contextlib.suppress(ValueError), contextlib.closing(ROWS[kind](file, field, alone=True)) as rows:
+        try:
+            next(rows, None)
+        except NoColumn as fault:
+            return str(fault).removeprefix(str(file))
+    return ""
 
 
 def _files(place: Path, pattern: str) -> tuple[Path, dict[str, Path]]:

@@ -9,7 +9,7 @@ as well, rows of Parquet from 0. Where columns have names, one that differs by c
 
 import csv
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from gen.data.faults import Fault
 from gen.messages import bare
 
 type Row = Callable[[], Mapping[str, Any]]
-type Rows = Iterator[tuple[int, Row]]
+type Rows = Generator[tuple[int, Row]]
 
 LONGEST = 2**31 - 1  # characters of a cell; the limit of the csv module is meant for short ones
 

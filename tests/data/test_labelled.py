@@ -33,6 +33,14 @@ def test_a_table(tmp_path):
     assert found[3] == ("a.csv:5", "text; 3", "y") and len(found) == 9
 
 
+def test_a_folder_that_is_divided_by_position_has_the_files_that_it_had(tmp_path):
+    """As runs of version 0.1.0 read it: a table beside the lines would come twice, and into both splits."""
+    write(tmp_path / "a.jsonl", *(line(f"text {i}", "xy"[i % 2]) for i in range(40)))
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"text {i},{'xy'[i % 2]}\n" for i in range(40)))
+    count = lambda rule: sum(len(open_labelled(f"labelled:{tmp_path}", s, split_by=rule)) for s in ("train", "test"))
+    assert (count("position"), count("content")) == (40, 80)
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [

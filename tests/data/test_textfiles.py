@@ -242,6 +242,14 @@ def test_a_folder_leaves_out_what_is_neither_text_nor_data(tmp_path):
             open_corpus(f"text:{tmp_path / name}", "train")
 
 
+def test_a_table_without_texts_is_left_out_of_a_folder(tmp_path):
+    write(tmp_path, main_py="x = 1", points_csv="x,y\n1,2\n", more_csv="text\na\n")
+    corpus = open_corpus(f"text:{tmp_path}", "train", test_fraction=0.0)
+    assert [document.name for document in corpus.documents()] == ["main.py", "more.csv:2"]
+    (note,) = corpus.notes
+    assert "1 of 3 files is left out, the first points.csv has no column 'text'; set options.field" in note
+
+
 def test_a_format_is_that_of_all_files(tmp_path):
     write(tmp_path, a_xyz="prose", b_json='{"name": "a"}', c_data=LINES)
     plain = texts(tmp_path, test_fraction=0.0, format="text")
