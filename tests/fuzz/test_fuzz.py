@@ -41,7 +41,7 @@ def check(done: list[dict]) -> None:
     listed = "\n".join(f"case {case['case']} {case['format']}, {case['damage']}: {case['why']}" for case in faults)
     assert not faults, f"{len(faults)} of {len(done)}:\n{listed}"
     counts = collections.Counter(case["outcome"] for case in done)
-    assert counts["refused"] > len(done) // 4  # the damage is such that readers meet it
+    assert counts["refused"] > len(done) // 8  # the damage is such that readers meet it; pictures bear much of it
 
 
 def test_a_hundred_damaged_inputs():
