@@ -58,7 +58,7 @@ def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
         mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
         model = load_pretrained(source, mesh, vocab_multiple=vocab_multiple)
         usage = generation.read(source, tokenizer, model.cfg)
-        sampler = config.to_dict(Choice()) | dict(usage.sampler)
+        sampler = config.to_dict(config.build(Choice, dict(usage.sampler), str(source / generation.FILE)))
         data = {
             "task": {"name": "lm", "prompt": max(1, min(32, model.cfg.context // 2)), "sampler": sampler},
             "model": config.to_dict(model.cfg),

@@ -128,14 +128,18 @@ def texts(language: Language, record: Mapping[str, Any], show: Callable[[Piece],
 def choice_of(language: Language, overrides: Sequence[tuple[str, str]]) -> Choice:
     """How tokens are chosen: as the run shows its samples, or as published weights are meant to be used, with each
     --sampler.KEY=VALUE in place."""
-    if language.run is None:
-        start = config.build(Choice, language.generation.sampler, "generation_config.json")
+    if language.run is not None:
+        data: dict[str, Any] = config.to_dict(getattr(language.run.task, "sampler", Choice()))
     else:
-        start = getattr(language.run.task, "sampler", Choice())
-    data: dict[str, Any] = config.to_dict(start)
+        data = config.to_dict(Choice()) | dict(language.generation.sampler)
     for key, value in overrides:
         data = config.override(data, key, value)
-    return config.build(Choice, data, "sampler")
+    try:
+        return config.build(Choice, data, "sampler")
+    except config.ConfigError as error:
+        if language.run is not None:
+            raise
+        raise ValueError(f"{error}; --sampler.KEY stands before what the model's files say") from error
 
 
 def template_of(language: Language, workdir: str | Path) -> Template:

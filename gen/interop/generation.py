@@ -1,7 +1,8 @@
 """How a published model is meant to be used, from the files beside its weights.
 
 generation_config.json    which ids end a text, and how the next token is chosen
-config.json               its eos_token_id counts where generation_config.json has none
+config.json               its eos_token_id counts where generation_config.json has none, and all such keys where
+                          there is no such file, as transformers 4 wrote them
 tokenizer.json            its post-processor says what stands around a text
 tokenizer_config.json     add_bos_token and add_eos_token say so where there is only a tokenizer.model
 
@@ -12,6 +13,7 @@ to_peer(found, tokenizer)                             # what generation_config.j
 """
 
 import dataclasses
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
@@ -143,9 +145,10 @@ def read(directory: Path, tokenizer: Tokenizer, model: LMConfig) -> Generation:
 
     Raises NotReadable, naming the file and the key, for a value of another type than transformers writes.
     """
-    where = directory / FILE
-    settings: Settings = jsonfile.read(where, Settings, advice="fetch it again") if where.exists() else {}
-    config: Ends = jsonfile.read(directory / "config.json", Ends, advice="fetch it again")
+    own, older = directory / FILE, directory / "config.json"
+    where, kind = (own, Ends) if own.exists() else (older, Settings)
+    config = jsonfile.read(older, kind, advice="fetch it again")
+    settings: Settings = jsonfile.read(own, Settings, advice="fetch it again") if where == own else _of_config(config)
     framing, notes = _framing(directory, tokenizer)
     stated = settings.get("eos_token_id")
     stated = config.get("eos_token_id") if stated is None else stated
@@ -168,6 +171,11 @@ def read(directory: Path, tokenizer: Tokenizer, model: LMConfig) -> Generation:
         other,
         tuple(notes),
     )
+
+
+def _of_config(config: Settings) -> Settings:
+    """The settings among the keys of a config.json."""
+    return typing.cast(Settings, {key: value for key, value in config.items() if key in KEYS})
 
 
 def _framing(directory: Path, tokenizer: Tokenizer) -> tuple[Framing, list[str]]:

@@ -143,6 +143,25 @@ def test_ends_are_read_from_every_file_that_has_them(tmp_path, config, generatio
     assert bool(left_out) == (config["eos_token_id"] == [5, -1, 10**9])
 
 
+def test_settings_in_config_json_count_where_there_is_no_other_file(tmp_path):
+    older = {"do_sample": True, "temperature": 0.6, "num_beams": 4, "max_new_tokens": 9}
+    hub = directory("llama", tmp_path / "older", config=older, generation_config=None)
+    found = Language.open(hub, MESH).generation
+    assert found.sampler == {"temperature": 0.6} and found.new == 9 and "num_beams=4" in "".join(found.notes)
+    both = directory("llama", tmp_path / "both", config=older, generation_config={"top_p": 0.5})
+    assert Language.open(both, MESH).generation.sampler == {"top_p": 0.5}
+
+
+def test_a_setting_out_of_bounds_is_corrected_by_a_flag(tmp_path):
+    hub = directory("llama", tmp_path / "hub", generation_config={"do_sample": True, "top_k": -1})
+    language = Language.open(hub, MESH)
+    with pytest.raises(ValueError, match="sampler.top_k=-1 must be at least 1; --sampler.KEY stands before what the"):
+        write.choice_of(language, [])
+    assert write.choice_of(language, [("top_k", "50")]).top_k == 50
+    with pytest.raises(ValueError, match=f"{hub}/generation_config.json.top_k=-1 must be at least 1"):
+        converted(hub, tmp_path / "run")
+
+
 def test_how_tokens_are_chosen_is_a_default_that_flags_change(tmp_path, capsys):
     stated = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "top_k": 0, "repetition_penalty": 1.1}
     stated |= {"max_new_tokens": 3, "stop_strings": ["x"], "num_beams": 4, "max_length": 4096, "typical_p": 1.0}
