@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from gen.bounds import Bounded, Count, Natural, Seed, at_least
+from gen.bounds import Bounded, Count, Natural, at_least
 from gen.config import RESUMABLE, resumable
 from gen.mesh import MeshConfig
 from gen.train.optim import OptimConfig
@@ -85,7 +85,10 @@ class RunConfig(Bounded):
     evals: EvalConfig = resumable(EvalConfig())
     upstream: dict[str, str] = dataclasses.field(default_factory=dict, metadata=RESUMABLE)
     lora: Any = None
-    seed: Seed = 0
+    seed: Natural = 0
+
+    def unused(self) -> dict[str, str]:
+        return {} if self.seed < 2**32 else {"seed": "jax takes the low 32 bits alone; choose one below 4294967296"}
 
 
 # Keys that the digest of a run's config leaves out in the records of its samples, as in version 0.1.0.

@@ -44,7 +44,7 @@ class OptimConfig(Bounded):
     """
 
     name: Literal["adamw", "adafactor", "lion", "muon"] = "adamw"
-    lr: Positive = 1e-3
+    lr: NotNegative = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Natural = 0
     final: NotNegative = 0.0

@@ -71,11 +71,18 @@ def test_a_setting_that_cannot_be_is_corrected_in_place(tmp_path):
     assert files.read_json(run.config_json)["task"]["sampler"]["top_p"] == right
 
 
-def test_what_is_begun_with_a_setting_without_use_goes_on(tmp_path):
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("task.balance", "0.5", "the model has no experts"),
+        ("seed", "202401011234", "jax takes the low 32 bits alone; choose one below 4294967296"),
+    ],
+)
+def test_what_is_begun_with_a_setting_without_use_goes_on(tmp_path, key, value, why):
     """Which a new run is refused."""
-    run, silent = RunDir(tmp_path / "run"), settings(("task.balance", "0.5"))
-    with pytest.raises(ValueError, match="task.balance=0.5 acts on nothing: the model has no experts"):
+    run, silent = RunDir(tmp_path / "run"), settings((key, value))
+    with pytest.raises(ValueError, match=f"{key}={value} acts on nothing: {why}"):
         assemble(silent, run)
     run.make()
     run.config_json.write_text("{}")
-    assert assemble(silent, run).cfg.task.balance == 0.5
+    assert str(config.flatten(config.to_dict(assemble(silent, run).cfg))[key]) == value
