@@ -219,8 +219,8 @@ def test_a_curve_gives_the_peer_the_rates_and_the_rows_of_gen(peer, tmp_path):
 
 def test_memory_is_that_of_one_row_and_grows_with_it(model, monkeypatch):
     monkeypatch.setattr(memory, "LAYERS", 1)
-    short, long = memory.measure_memory(model.cfg.model, lengths=(32, 128))
-    assert (short.length, long.length) == (32, 128)
+    short, long = memory.measure_memory(model.cfg.model, lengths=(128, 512))
+    assert (short.length, long.length) == (128, 512)
     # in proportion at least: at this length all scores are held
     assert 4 * short.bytes <= long.bytes < 16 * short.bytes
 
