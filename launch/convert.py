@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # The data of a run that has not been trained here; launch.evaluate reads it.
 DATA = {"source": "stdlib", "tokenizer": "tokenizer.json"}
+MAX_SHARD_BYTES = 5 * 10**9  # of exported weights, as the hub has them
 
 
 def main(args, overrides) -> int:
@@ -31,10 +32,14 @@ def main(args, overrides) -> int:
     from launch.language import is_run
 
     if is_run(source):
-        return export(source, target, args.dtype or "float32", args.max_shard_bytes)
+        if args.vocab_multiple is not None:
+            raise ValueError(f"--vocab_multiple is for runs made of published weights, but {source} is a run already")
+        return export(source, target, args.dtype or "float32", args.max_shard_bytes or MAX_SHARD_BYTES)
     if args.dtype is not None:
         raise ValueError("--dtype is for exports: a run keeps its weights in float32; train with --config.model.dtype")
-    return to_run(source, target, args.vocab_multiple)
+    if args.max_shard_bytes is not None:
+        raise ValueError("--max_shard_bytes is for exports: a run keeps its weights in a checkpoint")
+    return to_run(source, target, args.vocab_multiple or 1)
 
 
 def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
@@ -165,6 +170,8 @@ if __name__ == "__main__":
     flags.DEFINE_string("from", None, "directory of the hub, or of a run")
     flags.DEFINE_string("to", None, "directory to make")
     flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "what exported weights are stored in; float32 by default")
-    flags.DEFINE_integer("max_shard_bytes", 5 * 10**9, "largest file of exported weights", lower_bound=1)
-    flags.DEFINE_integer("vocab_multiple", 1, "a run's embedding gets rows added up to a multiple", lower_bound=1)
+    flags.DEFINE_integer("max_shard_bytes", None, "largest file of exported weights; 5 GB by default", lower_bound=1)
+    flags.DEFINE_integer(
+        "vocab_multiple", None, "a run's embedding gets rows added up to a multiple; 1 by default", lower_bound=1
+    )
     command.run(main, **{"from": "a directory of the hub, or of a run", "to": "the directory to make"})

@@ -23,7 +23,7 @@ from tests.peers import recorded
 MESH = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
 
 
-def main(source, target, dtype=None, max_shard_bytes=10**9, vocab_multiple=1):
+def main(source, target, dtype=None, max_shard_bytes=None, vocab_multiple=None):
     flags = {"from": str(source), "to": str(target), "dtype": dtype}
     flags |= {"max_shard_bytes": max_shard_bytes, "vocab_multiple": vocab_multiple}
     return convert.main(types.SimpleNamespace(**flags), [])
@@ -144,6 +144,7 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(hub, tmp_path):
     refused("is not a directory; make it first", hub, tmp_path / "absent" / "new")
     refused("exists already; name a directory that does not", hub, hub)
     refused("--dtype is for exports", hub, new, dtype="bfloat16")
+    refused("--max_shard_bytes is for exports", hub, new, max_shard_bytes=10**9)
     weights = (hub / "model.safetensors").read_bytes()
     (hub / "model.safetensors").write_bytes(weights[:-1])
     refused("its bytes are not all there; fetch it again", hub, new)
@@ -171,3 +172,4 @@ def test_a_model_without_a_place_in_the_library_is_not_exported(run, tmp_path):
     config["model"]["transformer"]["window"] = 4
     files.write_json(run / "config.json", config)
     refused("transformers has no place for this model: .* model.transformer.window=4", run, tmp_path / "new")
+    refused("--vocab_multiple is for runs made of published weights", run, tmp_path / "new", vocab_multiple=8)

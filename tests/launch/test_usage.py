@@ -41,7 +41,7 @@ def directory(name, place, **changes):
 
 
 def converted(source, target):
-    flags = {"from": str(source), "to": str(target), "dtype": None, "max_shard_bytes": 10**9, "vocab_multiple": 1}
+    flags = {"from": str(source), "to": str(target), "dtype": None, "max_shard_bytes": None, "vocab_multiple": None}
     assert convert.main(types.SimpleNamespace(**flags), []) == 0
     return target
 

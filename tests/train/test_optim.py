@@ -40,6 +40,12 @@ def test_without_warmup_the_first_update_has_the_peak_rate():
     assert schedule(OptimConfig(lr=2.0), updates=50)(0) == 2.0
 
 
+def test_a_rate_of_zero_moves_nothing_and_one_below_it_is_refused():
+    assert all(np.all(np.asarray(leaf) == 0) for leaf in jax.tree.leaves(first_update(lr=0.0, weight_decay=0.1)))
+    with pytest.raises(ValueError, match=r"lr=-0\.1 must be at least 0"):
+        OptimConfig(lr=-0.1)
+
+
 def test_adamw_decays_all_but_biases_and_scales():
     decayed, plain = first_update(weight_decay=0.1), first_update()
     difference = jax.tree.map(lambda a, b: np.unique(np.round(a - b, 5)).tolist(), decayed, plain)
