@@ -85,6 +85,20 @@ def make(cfg: MeshConfig, devices: Sequence[jax.Device]) -> Mesh:
         return Mesh(cut, tuple(shape), axis_types=types)
 
 
+def taken(mesh: Mesh | None) -> Mesh:
+    """A mesh that somebody gives, with gen's axes: those that it lacks are added with one device; None means all
+    devices, along `data`. Raises ValueError for an axis that gen does not have."""
+    if mesh is None:
+        return make(MeshConfig(), jax.devices())
+    known = {field.name: 1 for field in dataclasses.fields(MeshConfig)}
+    if strange := [name for name in mesh.axis_names if name not in known]:
+        raise ValueError(f"the mesh has an axis {strange[0]!r}; gen's axes are {', '.join(known)}")
+    shape = {**known, **dict(mesh.shape)}
+    order = [name for name in known if name in mesh.axis_names]
+    devices = mesh.devices.transpose([mesh.axis_names.index(name) for name in order]).reshape(tuple(shape.values()))
+    return Mesh(devices, tuple(shape), axis_types=(AxisType.Auto,) * len(shape))
+
+
 def partition(axes: Sequence[str | None], shape: Sequence[int], mesh_shape: dict[str, int], name: str) -> P:
     """The PartitionSpec of one array.
 

@@ -15,22 +15,22 @@ import sys
 
 from absl import app, flags
 
-from launch import command, seconds
+from launch import cli, seconds
 
 
 def main(argv: list[str]) -> None:
-    from gen import status
-    from launch.local.attempt import Process
-    from launch.local.supervise import Rule, supervise
+    from gen import exit_codes
+    from gen.supervise.attempt import Process
+    from gen.supervise.supervise import RestartPolicy, supervise
 
     args = flags.FLAGS
     if len(argv) < 2:
         print("error: nothing to run: give a train command after --, see --help", file=sys.stderr)
-        sys.exit(status.USAGE)
-    stopped = (status.PREEMPTED, 128 + signal.SIGTERM) if args.stopped == "return" else ()
-    rule = Rule(args.grace, args.pause, args.idle_restarts, (*status.FINAL, *stopped))
+        sys.exit(exit_codes.USAGE)
+    stopped = (exit_codes.PREEMPTED, 128 + signal.SIGTERM) if args.stopped == "return" else ()
+    rule = RestartPolicy(args.grace, args.pause, args.idle_restarts, (*exit_codes.FINAL, *stopped))
     code = supervise(argv[1:], lambda: [Process(argv[1:])], rule, "launch.again")
-    sys.exit(status.PREEMPTED if code in stopped else code)
+    sys.exit(exit_codes.PREEMPTED if code in stopped else code)
 
 
 if __name__ == "__main__":
@@ -38,4 +38,4 @@ if __name__ == "__main__":
     seconds.define("grace", 600.0, "seconds from a signal until the command is killed")
     seconds.define("pause", 1.0, "seconds before the first restart after a crash; doubles")
     flags.DEFINE_integer("idle_restarts", 3, "restarts without a new checkpoint before giving up", lower_bound=0)
-    app.run(main, flags_parser=command.parse_flags)
+    app.run(main, flags_parser=cli.parse_flags)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from absl import flags
 
-from launch import command, output
+from gen.runs import output
+from launch import cli
 
 
 def main(args, overrides) -> int:
@@ -23,20 +24,19 @@ def main(args, overrides) -> int:
 
     from gen import mesh as meshes
     from gen.messages import note
+    from gen.pipelines.language import LanguageModel, sampling_params, template_of
     from gen.sample.conversation import Conversation
-    from launch.language import Language
-    from launch.talk import Ratings, Talk
-    from launch.write import choice_of, template_of
+    from launch.repl import Ratings, Talk
 
     path = Path(args.ratings or Path(args.workdir) / "ratings.jsonl")
     if args.ratings is None and (problem := output.refusal(path.parent)):
         note(f"{problem}; give --ratings=FILE to keep ratings")
     else:
         output.appended(path, "messages")
-    language = Language.open(args.workdir, meshes.make(meshes.MeshConfig(), jax.devices()))
-    template, choice = template_of(language, args.workdir), choice_of(language, overrides)
+    language = LanguageModel.open(args.workdir, meshes.make(meshes.MeshConfig(), jax.devices()))
+    template, choice = template_of(language, args.workdir), sampling_params(language, overrides)
     how = {"system": args.system, "new": args.new, "choice": choice, "seed": args.seed}
-    conversation = Conversation(language.writer, template, **how)
+    conversation = Conversation(language.generator, template, **how)
     ratings = Ratings(path)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     # bytes that are no text are refused message by message, not with the whole conversation
@@ -52,4 +52,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("new", 256, "how many tokens an answer has at most", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "another seed, other answers", 0, 2**32 - 1)
     flags.DEFINE_string("ratings", None, "where preferences are added; by default WORKDIR/ratings.jsonl")
-    command.run(main, prefix="sampler", workdir="the directory of a run that was trained on conversations")
+    cli.run(main, prefix="sampler", workdir="the directory of a run that was trained on conversations")

@@ -46,10 +46,10 @@ def join(args: Any, data: Mapping[str, Any]) -> None:
     if place is None:
         return
     known = secret.find(Path(args.workdir) if args.workdir else None, place.port, os.environ.pop(secret.VARIABLE, None))
-    from launch import preflight
+    from gen.runs import preflight
 
     how = {"limit": args.join_timeout, "heartbeat": args.heartbeat, "local_devices": local_devices}
-    for sentence in hosts.join(place, preflight.record(args, data), known, **how):
+    for sentence in hosts.join(place, preflight.record(args.workdir, args.heartbeat, data), known, **how):
         note(sentence)
     preflight.check_shared(Path(args.workdir), min(args.join_timeout, HIDDEN))
 
@@ -71,7 +71,7 @@ def share(args: Any) -> tuple[int, int]:
     return ALONE if place is None else (place.index, place.count)
 
 
-def find(args: Any) -> tuple[hosts.Place | None, list[int] | None]:
+def find(args: Any) -> tuple[hosts.ProcessSpec | None, list[int] | None]:
     """The hosts.Place of this process, None where it is alone, and which of its host's devices it has, None for all."""
     coordinator, count, index, local_devices = args.coordinator, args.processes, args.process, None
     if args.cluster == "auto" and None in (coordinator, count, index):
@@ -82,7 +82,7 @@ def find(args: Any) -> tuple[hosts.Place | None, list[int] | None]:
         raise ValueError("several processes need all of --coordinator=HOST:PORT, --processes and --process")
     check_coordinator(coordinator)
     check_index(index, count)
-    return (None, None) if count == 1 else (hosts.Place(index, count, coordinator, args.bind), local_devices)
+    return (None, None) if count == 1 else (hosts.ProcessSpec(index, count, coordinator, args.bind), local_devices)
 
 
 def check_coordinator(coordinator: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from launch import command
+from launch import cli
 
 if TYPE_CHECKING:
     from gen.tokenizers import Tokenizer
@@ -29,7 +29,7 @@ def main(args, overrides) -> int:
     if overrides:
         raise ValueError(f"--config.{overrides[0][0]} has no meaning here; change the config when you train")
     source, target = Path(getattr(args, "from")), Path(args.to)
-    from launch.language import is_run
+    from gen.pipelines.language import is_run
 
     if is_run(source):
         if args.vocab_multiple is not None:
@@ -46,15 +46,16 @@ def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
     """A directory of the hub as a run directory whose step 0 has its weights."""
     import jax
 
-    from gen import config
+    from gen import config, files
     from gen import mesh as meshes
+    from gen.checkpoint import step_dir
     from gen.interop import generation, huggingface
     from gen.interop.pretrained import find_tokenizer, load_pretrained
     from gen.messages import harmless, note
-    from gen.sample.choose import Choice
-    from gen.train import files, manifest, step_dir
-    from gen.train.run_dir import RunDir
-    from launch import catalog, feeds, trained
+    from gen.runs import inputs, reader, registry
+    from gen.sample.sampling_params import SamplingParams
+    from gen.training import manifest
+    from gen.training.run_dir import RunDir
 
     with huggingface.fresh_directory(target) as place:
         tokenizer = find_tokenizer(source)
@@ -63,19 +64,19 @@ def to_run(source: Path, target: Path, vocab_multiple: int) -> int:
         mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
         model = load_pretrained(source, mesh, vocab_multiple=vocab_multiple)
         usage = generation.read(source, tokenizer, model.cfg)
-        sampler = config.to_dict(config.build(Choice, dict(usage.sampler), str(source / generation.FILE)))
+        sampler = config.to_dict(config.build(SamplingParams, dict(usage.sampler), str(source / generation.FILE)))
         data = {
             "task": {"name": "lm", "prompt": max(1, min(32, model.cfg.context // 2)), "sampler": sampler},
             "model": config.to_dict(model.cfg),
             "data": DATA,
             "train": {"steps": 1, "batch_size": 8},
         }
-        cfg = catalog.resolve(data)
-        feeds.check_vocabulary(cfg, tokenizer)
+        cfg = registry.resolve(data)
+        inputs.check_vocabulary(cfg, tokenizer)
         run = RunDir(place)
         run.claim(config.to_dict(cfg), ())
-        tokenizer.save(place / trained.TOKENIZER)
-        files.write_json(place / trained.GENERATION, generation.keep(usage))
+        tokenizer.save(place / reader.TOKENIZER)
+        files.write_json(place / reader.GENERATION, generation.keep(usage))
         run.record_launch(manifest.launch(dict(mesh.shape), config.to_dict(cfg), data_fingerprint=""))
         run.checkpoints.mkdir()
         step = run.checkpoints / "0"
@@ -95,12 +96,12 @@ def export(source: Path, target: Path, dtype: str, max_shard_bytes: int) -> int:
     from gen.interop import generation, huggingface, pretrained
     from gen.messages import harmless
     from gen.models.lm import lm_spec
-    from launch import catalog
-    from launch.trained import GENERATION, TOKENIZER, Run
+    from gen.runs import family
+    from gen.runs.reader import GENERATION, TOKENIZER, Run
 
     with huggingface.fresh_directory(target) as place:
         run = Run.open(source)
-        if not catalog.FAMILIES[run.cfg.task.name].writes:
+        if not family.find(run.cfg.task.name).generates:
             raise ValueError(f"{source} holds a {run.cfg.task.name}; only language models are exported")
         pretrained.to_config(run.cfg.model)  # what has no place there is refused before anything is read
         mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
@@ -122,20 +123,22 @@ def export(source: Path, target: Path, dtype: str, max_shard_bytes: int) -> int:
 def sampler_of(task: Any) -> dict[str, Any]:
     """How a run's task chooses tokens, as far as it differs from drawing from the model as it is."""
     from gen import config
-    from gen.sample.choose import Choice
+    from gen.sample.sampling_params import SamplingParams
 
-    plain = config.to_dict(Choice())
+    plain = config.to_dict(SamplingParams())
     return {
-        key: value for key, value in config.to_dict(getattr(task, "sampler", Choice())).items() if value != plain[key]
+        key: value
+        for key, value in config.to_dict(getattr(task, "sampler", SamplingParams())).items()
+        if value != plain[key]
     }
 
 
 def write_tokenizer(saved: Path, place: Path, tokenizer: "Tokenizer", framing: "Framing") -> bool:
     """A run's tokenizer as the files that other programs read, if there are such; they frame texts as the run does."""
     from gen.interop import generation, huggingface
-    from gen.tokenizers import Subword
-    from gen.tokenizers.pieces import Pieces
-    from gen.tokenizers.saved import content_of
+    from gen.tokenizers import BPE
+    from gen.tokenizers.loading import content_of
+    from gen.tokenizers.sentencepiece import SentencePiece
 
     content = content_of(saved)
     about = {
@@ -150,7 +153,7 @@ def write_tokenizer(saved: Path, place: Path, tokenizer: "Tokenizer", framing: "
         case "sentencepiece":
             (place / "tokenizer.model").write_bytes(base64.b64decode(content["model"]))
         case _:
-            assert isinstance(tokenizer, Subword)
+            assert isinstance(tokenizer, BPE)
             inside = content["tokenizer"]
             before = inside.get("pre_tokenizer") or {}
             about |= {"tokenizer_class": "PreTrainedTokenizerFast"}
@@ -159,7 +162,7 @@ def write_tokenizer(saved: Path, place: Path, tokenizer: "Tokenizer", framing: "
             if (tokenizer.around() or ((), ())) != (framing.before, framing.after):
                 inside["post_processor"] = generation.post_processor(framing, tokenizer.name)
             (place / "tokenizer.json").write_text(json.dumps(inside, ensure_ascii=False))
-    assert isinstance(tokenizer, Subword | Pieces)
+    assert isinstance(tokenizer, BPE | SentencePiece)
     marks = {"bos_token": tokenizer.start, "eos_token": tokenizer.end, "pad_token": tokenizer.pad}
     about |= {key: tokenizer.name(token) for key, token in marks.items()}
     huggingface.write_json(place / generation.TOKENIZER_CONFIG, about)
@@ -174,4 +177,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer(
         "vocab_multiple", None, "a run's embedding gets rows added up to a multiple; 1 by default", lower_bound=1
     )
-    command.run(main, **{"from": "a directory of the hub, or of a run", "to": "the directory to make"})
+    cli.run(main, **{"from": "a directory of the hub, or of a run", "to": "the directory to make"})

@@ -14,56 +14,57 @@ from pathlib import Path
 
 from absl import flags
 
-from launch import command, output
+from gen.runs import config_file, output
+from launch import cli
 
 SAMPLED = 64  # batches that are searched for an end
 
 
 def main(args, overrides) -> int:
-    data = command.load_config(args.config)
+    data = config_file.load_config(args.config)
     if args.out is not None:
         output.file("--out", args.out, args.overwrite)
-    from gen.data.chat import ChatPipeline
-    from gen.data.pipeline import Pipeline
+    from gen import files
     from gen.messages import note
-    from gen.train import files
-    from launch import catalog, feeds, runs, sheet, trained
+    from gen.runs import batch_view, family, inputs, reader, registry, train
+    from gen.runs import evaluate as evaluation
 
-    data = runs.with_overrides(data, overrides)
+    data = train.with_overrides(data, overrides)
     if "stages" in data:
         file, first = args.config.partition(":")[0], next(iter(data["stages"]))
         raise ValueError(f"{args.config} is a stack, and each stage has its own batches: say --config={file}:{first}")
-    cfg = catalog.resolve(catalog.inherit(data, trained.config_of))
-    upstream = trained.open_upstream(cfg)
-    tokenizer = feeds.first_tokenizer(cfg, upstream)
-    task = catalog.make(cfg, {name: run.cfg.model for name, run in upstream.items()}, feeds.ids_of(tokenizer))
-    feed = feeds.open_feed(cfg, task, tokenizer)
+    cfg = registry.resolve(registry.inherit(data, reader.config_of))
+    upstream = reader.open_upstream(cfg)
+    tokenizer = inputs.first_tokenizer(cfg, upstream)
+    task = registry.make(cfg, {name: run.cfg.model for name, run in upstream.items()}, inputs.ids_of(tokenizer))
+    feed = inputs.open_feed(cfg, task, tokenizer)
     loader = feed.train(cfg.train.batch_size)
     batch = loader.batch(args.step)
-    for sentence in feeds.notes(cfg, feed, tokenizer):
+    for sentence in inputs.notes(cfg, feed, tokenizer):
         note(sentence)
-    runs.report_damage(loader, "training")
+    evaluation.report_damage(loader, "training")
     rows = len(next(iter(batch.values())))
 
     if args.rows and "weights" not in batch:
         raise ValueError(f"--rows={args.rows}: the tokens of this data have no weights to show; leave it out")
-    if isinstance(feed, Pipeline):
+    inputs_of = family.find(cfg.task.name).inputs
+    if inputs_of.rows is None:
         if args.out is None:
             raise ValueError("--out is missing: the file of the pictures, as grid.png")
         captions = [""] * rows
         if tokenizer is not None and "tokens" in batch:
             captions = [tokenizer.decode(tokens_T) for tokens_T in batch["tokens"]]
-        drawn = sheet.draw(batch["image"], [f"{row}  {caption}" for row, caption in enumerate(captions)])
+        drawn = batch_view.draw(batch["image"], [f"{row}  {caption}" for row, caption in enumerate(captions)])
         with files.replacing(Path(args.out)) as partial:
             drawn.save(partial, "PNG")
     else:
-        shown = sheet.text_of(feed, batch, args.rows, terminal=args.out is None and sys.stdout.isatty())
+        shown = batch_view.text_of(inputs_of, feed, batch, args.rows, terminal=args.out is None and sys.stdout.isatty())
         if args.out:
             files.write_text(Path(args.out), "".join(shown))
         else:
             sys.stdout.writelines(shown)
     print(f"step {args.step} of {args.config}, {rows} rows" + (f": {args.out}" if args.out else ""))
-    if isinstance(feed, ChatPipeline):
+    if cfg.task.name == "chat":
         check_ends(loader, feed.tokenizer.end, args.step)
     return 0
 
@@ -84,6 +85,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("config", None, "config file, FILE.py or FILE.py:VARIANT")
     flags.DEFINE_integer("step", 0, "the training step, from 0", lower_bound=0)
     flags.DEFINE_string("out", None, "the file to write: a PNG of pictures, or text, which else goes to the terminal")
-    output.define()
+    cli.define_overwrite()
     flags.DEFINE_integer("rows", 0, "texts: how many rows are also shown token by token", lower_bound=0)
-    command.run(main, config="the config file, as configs/unclip/digits.py:clip")
+    cli.run(main, config="the config file, as configs/unclip/digits.py:clip")

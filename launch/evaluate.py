@@ -6,9 +6,9 @@ python -m launch.evaluate --workdir=runs/birds --config.data.source=folder:/new/
 
 Losses and metrics of the task, and, where the task makes pictures of real ones, their peak signal-to-noise ratio in
 decibels; of a classifier also precision, recall and F1 of each label, and who is taken for whom. `--also` names
-further evaluations of a language model (launch/suite.py). Writes evaluation.json, and pictures into evaluation, in
-WORKDIR or the directory of each stage, or under --out; an evaluation of other weights that is there is kept under
-another name. A directory that cannot be written is evaluated too, and the results are shown alone.
+further evaluations of a language model (gen/pipelines/lm_evals.py). Writes evaluation.json, and pictures into
+evaluation, in WORKDIR or the directory of each stage, or under --out; an evaluation of other weights that is there is
+kept under another name. A directory that cannot be written is evaluated too, and the results are shown alone.
 
 Of a model in the Hugging Face layout, which has no data of its own, --also=fewshot can be measured. Exit status 3 says
 that a metric is not finite, as of a run that diverged.
@@ -19,26 +19,28 @@ from pathlib import Path
 
 from absl import flags
 
-from launch import command
+from launch import cli
 
 
 def main(args, overrides) -> int:
     import jax
 
+    from gen import exit_codes
     from gen import mesh as meshes
-    from gen import status
-    from launch import labels, places, results, runs, stack, suite, unclip
-    from launch.language import Language, is_run
-    from launch.write import note_usage
+    from gen.messages import note
+    from gen.pipelines import lm_evals, pictures
+    from gen.pipelines.language import LanguageModel, is_run
+    from gen.runs import class_names, data_paths, results, stack
+    from gen.runs import evaluate as evaluation
 
-    places.overridden({}, overrides)
-    suite.check(args.also)
+    data_paths.overridden({}, overrides)
+    lm_evals.check(args.also)
     root = Path(args.workdir)
-    stages = unclip.places(root) if (root / stack.STACK).exists() else {root.name: root}
+    stages = pictures.places(root) if (root / stack.STACK).exists() else {root.name: root}
     if root in stages.values() and not is_run(root):
-        suite.check_without_data(root, args.also)
+        lm_evals.check_without_data(root, args.also)
         stages = {}
-    stages = {name: place for name, place in stages.items() if runs.task_name(place)}  # some train nothing
+    stages = {name: place for name, place in stages.items() if evaluation.task_name(place)}  # some train nothing
     if not stages and not args.also:
         raise ValueError(f"{root} holds no stage that was trained, so there is nothing to evaluate")
     kept = {
@@ -47,12 +49,13 @@ def main(args, overrides) -> int:
     }
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     # before anything takes time: what is not a language model cannot be asked for more
-    language = Language.open(root, mesh, moved=overrides) if args.also else None
+    language = LanguageModel.open(root, mesh, moved=overrides) if args.also else None
     if language is not None:
-        note_usage(language)
+        for sentence in language.usage_notes():
+            note(sentence)
     finite = True
     for name, keeper in kept.items():
-        found = {} if name not in stages else runs.evaluate(stages[name], args.pictures, overrides)
+        found = {} if name not in stages else evaluation.evaluate(stages[name], args.pictures, overrides)
         if found:
             keeper.keep(found)
             show(f"{name}, step {found['step']}", {k: f"{v:.5g}" for k, v in found["metrics"].items()})
@@ -60,14 +63,14 @@ def main(args, overrides) -> int:
         else:
             found = dict(language.weights) if language is not None else {}
         if "classification" in found:
-            labels.show(name, found["classification"], None if keeper.problem else keeper.pictures)
+            class_names.show(name, found["classification"], None if keeper.problem else keeper.pictures)
         if language is not None:
             for also in args.also:
-                found[also], lines = suite.run(also, language, keeper.pictures)
+                found[also], lines = lm_evals.run(also, language, keeper.pictures)
                 keeper.keep(found)  # each, lest a later one takes it along
                 show(f"{name}, {also}", lines)
         keeper.tell()
-    return status.DONE if finite else status.DIVERGED
+    return exit_codes.DONE if finite else exit_codes.DIVERGED
 
 
 def show(title: str, lines: dict[str, str]) -> None:
@@ -88,4 +91,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("pictures", 64, "how many pictures are drawn and compared with the real ones", lower_bound=0)
     flags.DEFINE_list("also", [], "of a language model: compression, fewshot, syntax, embedding")
     flags.DEFINE_string("out", None, "where evaluation.json and its pictures go; by default the directory of the run")
-    command.run(main, workdir="the directory of a run or of a stack")
+    cli.run(main, workdir="the directory of a run or of a stack")

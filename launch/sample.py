@@ -25,7 +25,7 @@ from pathlib import Path
 
 from absl import flags
 
-from launch import cluster, command
+from launch import cli, cluster
 
 
 def main(args, overrides) -> int:
@@ -40,28 +40,30 @@ def main(args, overrides) -> int:
     import jax
 
     from gen import mesh as meshes
-    from gen.train import manifest
-    from launch import stack
+    from gen.runs import stack
+    from gen.training import manifest
 
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     made_with = {"made_with": manifest.surroundings(dict(mesh.shape))}
     workdir = Path(args.workdir)
     pictures = not (workdir / "config.json").exists() or (workdir / stack.STACK).exists()
     if not pictures:
-        from launch.label import holds_classifier, label
+        from gen.pipelines.classifier import holds_classifier
+        from launch.sampling.labels import label
 
         if holds_classifier(workdir):
             if place != cluster.ALONE:
                 raise ValueError(f"{workdir} is a classifier, whose labels one process writes: leave --processes out")
             return label(args, overrides, mesh, made_with)
     if args.prompts or args.seeds or args.vary or place != cluster.ALONE:
-        from launch.many import program
+        from launch.sampling import lists
 
-        many = program.draw if pictures else program.texts
+        many = lists.draw if pictures else lists.texts
         return many(args, overrides, mesh, made_with, place)
-    from launch import draw, write
+    from launch.sampling.pictures import draw
+    from launch.sampling.texts import write
 
-    show = draw.draw if pictures else write.write
+    show = draw if pictures else write
     return show(args, overrides, mesh, made_with)
 
 
@@ -91,4 +93,4 @@ def define() -> None:
 if __name__ == "__main__":
     define()
     where = "the directory of a trained stack, language model or classifier"
-    command.run(main, prefix="sampler", workdir=where)
+    cli.run(main, prefix="sampler", workdir=where)

@@ -10,25 +10,26 @@ or many train together where a cluster starts them, or with --coordinator, --pro
 
 from absl import flags
 
-from launch import cluster, command
+from gen.runs import config_file
+from launch import cli, cluster
 
 
 def main(args, overrides) -> int:
-    data = command.load_config(args.config)
-    from launch import runs, stack
+    data = config_file.load_config(args.config)
+    from gen.runs import stack, train
 
-    data = runs.with_overrides(data, overrides)
+    data = train.with_overrides(data, overrides)
     cluster.join(args, data)
     if args.plan:
-        from launch.plan import show
+        from gen.plan import report
 
-        show.check_fits_here(data)
+        report.check_fits_here(data)
     branch = getattr(args, "from")
     if "stages" in data:
         if branch is not None:
             raise ValueError("--from is for one run: choose a stage, FILE.py:STAGE")
         return stack.train(data, args.workdir)
-    return runs.train(data, args.workdir, branch)
+    return train.train(data, args.workdir, branch)
 
 
 def define() -> None:
@@ -41,4 +42,4 @@ def define() -> None:
 
 if __name__ == "__main__":
     define()
-    command.run(main, config="the config file, as configs/unclip/digits.py", workdir="the directory of the run")
+    cli.run(main, config="the config file, as configs/unclip/digits.py", workdir="the directory of the run")

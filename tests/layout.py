@@ -8,12 +8,12 @@ import pathlib
 
 from absl import app, flags
 
-from launch import cluster, command
+from launch import cli, cluster
 
 
 def main(_):
     args = flags.FLAGS
-    command.quiet()
+    cli.quiet()
 
     import jax
     import numpy as np
@@ -21,9 +21,9 @@ def main(_):
 
     from gen import hosts, rng
     from gen import mesh as meshes
+    from gen.checkpoint import digest
     from gen.mesh import MeshConfig
-    from gen.train import digest
-    from gen.train.feed import place
+    from gen.training.global_batch import make_global_batch
 
     cluster.join(args, {})
     out = pathlib.Path(args.workdir)
@@ -39,13 +39,13 @@ def main(_):
             folder = out / family / str(steps)
             folder.mkdir(parents=True, exist_ok=True)
             assert small.train(task, cfg, folder, data, **shape) == 0
-        seen = [digest.digests(place(data.batch, position, 8, mesh)) for position in range(3)]
+        seen = [digest.digests(make_global_batch(data.batch, position, 8, mesh)) for position in range(3)]
         draw = lambda key: rng.normal(rng.per_example(key, np.arange(8, dtype=np.int32)), (5, 3))
         noise = jax.jit(draw, out_shardings=meshes.batch_sharding(mesh))(rng.fold(jax.random.key(0), "noise", 7))
         seen.append(digest.digests({"noise": noise}))
         if jax.process_index() == 0:
             (out / family / "seen.json").write_text(json.dumps(seen))
-    hosts.part()
+    hosts.shutdown()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from gen.interop import safetensors
-from gen.models.clip import CLIPConfig, TextConfig, VisionConfig
+from gen.models.clip import CLIPConfig, CLIPTextConfig, VisionConfig
 from gen.models.decoder import DecoderConfig
 from gen.models.prior import PriorConfig
 from gen.models.unet import UNetConfig
@@ -21,7 +21,7 @@ FOLDER = pathlib.Path(__file__).parent.parent / "third_party" / "parity"
 CLIP = CLIPConfig(
     embed=20,
     image=VisionConfig(12, 4, TransformerConfig(width=32, layers=2, heads=2, mlp=52, activation="quick_gelu")),
-    text=TextConfig(
+    text=CLIPTextConfig(
         99, 9, TransformerConfig(width=24, layers=3, heads=3, mlp=40, activation="quick_gelu", causal=True)
     ),
 )

@@ -1,4 +1,4 @@
-"""Small tasks of each family, data for them, and runs of the loop on them, for the tests of gen/tasks and gen/train."""
+"""Small tasks of each family, data for them, and runs of the loop on them, for tests of tasks and training."""
 
 import contextlib
 import dataclasses
@@ -12,10 +12,11 @@ import numpy as np
 
 from gen import mesh as meshes
 from gen import rng, spec, tree
+from gen.checkpoint import restore
 from gen.config import build
 from gen.diffusion.process import Process
 from gen.mesh import MeshConfig
-from gen.models.clip import CLIPConfig, TextConfig, VisionConfig
+from gen.models.clip import CLIPConfig, CLIPTextConfig, VisionConfig
 from gen.models.decoder import CaptionConfig, DecoderConfig
 from gen.models.lm import LMConfig
 from gen.models.prior import PriorConfig
@@ -24,7 +25,7 @@ from gen.nn.rotary import Rotary
 from gen.nn.transformer import TransformerConfig
 from gen.sample.unclip import SamplerConfig
 from gen.spec import Spec
-from gen.tasks.base import Context, Player, Task, mean_of
+from gen.tasks.base import LossContext, Player, Task, mean_of
 from gen.tasks.chat import ChatTask, ChatTaskConfig
 from gen.tasks.classify import ClassifyTask, ClassifyTaskConfig
 from gen.tasks.clip import CLIPTask, CLIPTaskConfig
@@ -37,9 +38,9 @@ from gen.tasks.prior import PriorTask, PriorTaskConfig
 from gen.tasks.reward import RewardTask, RewardTaskConfig
 from gen.tasks.rollout import RolloutConfig
 from gen.tasks.upsampler import UpsamplerTask, UpsamplerTaskConfig
-from gen.train import loop, restore
-from gen.train.config import RunConfig
-from gen.train.run_dir import RunDir
+from gen.training import loop
+from gen.training.config import RunConfig
+from gen.training.run_dir import RunDir
 
 SIZE, CONTEXT, VOCAB, EMBED = 8, 5, 12, 8
 STEPS = 10  # of diffusion
@@ -65,7 +66,7 @@ LM_RUN = (
 
 TOWER = TransformerConfig(width=8, layers=1, heads=2)
 CAUSAL = dataclasses.replace(TOWER, causal=True)
-CLIP = CLIPConfig(EMBED, VisionConfig(SIZE, 4, TOWER), TextConfig(VOCAB, CONTEXT, CAUSAL))
+CLIP = CLIPConfig(EMBED, VisionConfig(SIZE, 4, TOWER), CLIPTextConfig(VOCAB, CONTEXT, CAUSAL))
 PRIOR = PriorConfig(EMBED, CONTEXT, CAUSAL, states=8)
 UNET = UNetConfig(
     channels=4, multipliers=(1,), blocks=1, resolution=SIZE, middle_attention=False, groups=2, dropout=0.3
@@ -223,9 +224,9 @@ def params(task: Task, player: str = "model"):
     return draw(task.players[player].specs, 1)
 
 
-def context(task: Task, players: dict) -> Context:
+def context(task: Task, players: dict) -> LossContext:
     step = jnp.int32(3)
-    return Context(players, frozen(task), draw(task.extra, 2), jax.random.key(4), step, training=step)
+    return LossContext(players, frozen(task), draw(task.extra, 2), jax.random.key(4), step, training=step)
 
 
 def batch(task: Task, size: int) -> dict:
@@ -280,17 +281,17 @@ def train(task: Task, cfg: RunConfig, directory, data=None, show=None, branch=la
 def train_on(task: Task, cfg: RunConfig, directory, mesh, data=None, show=None, branch=lambda *_: None) -> int:
     """The same on a mesh."""
     directory.mkdir(exist_ok=True)
-    around = loop.Surroundings(
+    around = loop.RunContext(
         mesh=mesh,
         data=data or Noise(task, cfg.train.batch_size),
         held_out=Noise(task, cfg.train.batch_size, seed=1),
         frozen=frozen(task),
-        origin=lambda: origin(task),
+        init_from=lambda: origin(task),
         branch=branch,
         run=RunDir(directory),
-        ahead=contextlib.nullcontext,
-        show=show or Pictures(),
-        once=task,
+        prefetch=contextlib.nullcontext,
+        write_samples=show or Pictures(),
+        flops_task=task,
     )
     return loop.train(task, cfg, around)
 

@@ -1,7 +1,7 @@
 import jax
 import pytest
 
-from gen import chips
+from gen import hardware
 
 
 @pytest.mark.parametrize(
@@ -24,18 +24,18 @@ from gen import chips
     ],
 )
 def test_chips_are_told_by_the_kind_that_jax_reports(kind, teraflops, gigabytes):
-    found = chips.chip(kind)
+    found = hardware.chip(kind)
     assert (found.flops, round(found.memory / 1e9, 2)) == (teraflops * 1e12, gigabytes)
     assert found.flops > 100 * found.bandwidth > 100 * found.link > 0
 
 
 @pytest.mark.parametrize("kind", ["TPU v4 lite", "NVIDIA GH200 480GB", "NVIDIA GeForce GTX 1080", "cpu"])
 def test_other_kinds_are_unknown(kind):
-    assert chips.chip(kind) is None
+    assert hardware.chip(kind) is None
 
 
 def test_peaks_of_devices_add_up(monkeypatch):
     devices = jax.devices("cpu")
-    assert chips.peak_flops(devices) == 0
-    monkeypatch.setitem(chips.CHIPS, "cpu", chips.Chip(2e12, 1, 1, 1))
-    assert chips.peak_flops(devices) == 2e12 * len(devices)
+    assert hardware.peak_flops(devices) == 0
+    monkeypatch.setitem(hardware.CHIPS, "cpu", hardware.Chip(2e12, 1, 1, 1))
+    assert hardware.peak_flops(devices) == 2e12 * len(devices)

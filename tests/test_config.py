@@ -8,7 +8,7 @@ import pytest
 
 from gen import config
 from gen.config import ConfigError
-from gen.train.config import RunConfig
+from gen.training.config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,16 +19,17 @@ import numpy as np
 import pytest
 
 from gen import config, flops, mesh, spec
+from gen.runs import config_file, inputs, registry, stack
+from gen.runs import family as families
+from gen.runs.recipe import check_all, described
+from gen.runs.train import with_overrides
 from gen.spec import Spec
-from gen.tasks.base import Context, Task, Upstream
+from gen.sweep import trials as members
+from gen.tasks.base import LossContext, Task, WeightRef
 from gen.tokenizers import Tokenizer
-from gen.train import state as states
-from gen.train import step
-from gen.train.config import RunConfig
-from launch import catalog, command, feeds, stack
-from launch.plan.described import check_all, described
-from launch.runs import with_overrides
-from launch.sweep import members
+from gen.training import state as states
+from gen.training import step
+from gen.training.config import RunConfig
 
 FILES = sorted(map(str, pathlib.Path("configs").rglob("*.py")))
 
@@ -39,12 +40,12 @@ class Preset(NamedTuple):
 
     @property
     def task(self) -> Task:
-        return catalog.make(self.cfg, {name: preset.cfg.model for name, preset in self.upstream.items()})
+        return registry.make(self.cfg, {name: preset.cfg.model for name, preset in self.upstream.items()})
 
     def tokenizer(self) -> Tokenizer | None:
         """Its own, or that of the runs that it reads."""
         read = (preset.tokenizer() for preset in self.upstream.values())
-        return feeds.new_tokenizer(self.cfg) or next(filter(None, read), None)
+        return families.find(self.cfg.task.name).inputs.new_tokenizer(self.cfg) or next(filter(None, read), None)
 
 
 def presets() -> dict[str, Preset]:
@@ -58,7 +59,7 @@ def presets_of(file: str) -> dict[str, Preset]:
     found, siblings = {}, {}
     module = runpy.run_path(file)
     for variant in ("", *module.get("VARIANTS", ())):
-        data, name = command.load_config(f"{file}:{variant}"), f"{file}:{variant}"
+        data, name = config_file.load_config(f"{file}:{variant}"), f"{file}:{variant}"
         if "stages" in data:
             stages, places = stack.stage_configs(data, pathlib.Path())
             siblings = {}
@@ -70,8 +71,8 @@ def presets_of(file: str) -> dict[str, Preset]:
         if "BASE" in module:
             bases = presets_of(module["BASE"])
             known["BASE"] = bases.get(f"{module['BASE']}:{variant}", bases[f"{module['BASE']}:"])
-            data = {**data, "upstream": dict.fromkeys(catalog.FAMILIES[data["task"]["name"]].upstream, "BASE")}
-        cfg = catalog.resolve(catalog.inherit(data, lambda place, known=known: config.to_dict(known[place].cfg)))
+            data = {**data, "upstream": dict.fromkeys(families.find(data["task"]["name"]).upstream, "BASE")}
+        cfg = registry.resolve(registry.inherit(data, lambda place, known=known: config.to_dict(known[place].cfg)))
         upstream = {key: known[place] for key, place in cfg.upstream.items()}
         if "reward" in upstream:  # a reward model that was trained on the same model as the policy, with its context
             judge = upstream["reward"]
@@ -144,7 +145,7 @@ def test_it_samples_at_full_size(name):
         assert x.shape == ((size, cfg.model.context) if kind == "text" else (size, x.shape[1], x.shape[1], 3))
 
 
-def shapes_of(reads: dict[str, Upstream]) -> dict[str, Any]:
+def shapes_of(reads: dict[str, WeightRef]) -> dict[str, Any]:
     """Weights of other runs, in shapes alone."""
     return {name: spec.abstract(read.specs) for name, read in reads.items()}
 
@@ -156,7 +157,7 @@ def abstractly(cfg: RunConfig, task: Task):
     state = jax.eval_shape(lambda key, origin: states.init(task, cfg.optim, cfg.train.steps, key, origin), key, origin)
 
     def started(state, frozen, batch):
-        context = Context(states.weights(state), frozen, state.extra, key, state.step, state.step)
+        context = LossContext(states.weights(state), frozen, state.extra, key, state.step, state.step)
         batch = {**batch, "row": jnp.arange(cfg.train.batch_size, dtype=jnp.int32)}
         return batch, context
 
@@ -259,7 +260,7 @@ def test_its_docstring_states_sizes_that_there_are(file):
 @pytest.mark.parametrize("file", FILES)
 def test_a_variant_that_does_not_exist_is_an_error_that_names_others(file):
     with pytest.raises(ValueError, match=f"{file}:tinny: there is no variant 'tinny'; (did you mean|known)"):
-        command.load_config(f"{file}:tinny")
+        config_file.load_config(f"{file}:tinny")
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -273,7 +274,7 @@ def test_it_takes_its_steps_in_small(name):
 
     init = lambda origin: states.init(task, cfg.optim, steps, key, origin)
     state, frozen = anything(jax.eval_shape(init, shapes_of(task.origin))), anything(shapes_of(task.frozen))
-    batches = feeds.open_feed(cfg, task, PRESETS[name].tokenizer()).train(cfg.train.batch_size)
+    batches = inputs.open_feed(cfg, task, PRESETS[name].tokenizer()).train(cfg.train.batch_size)
     step_fn = jax.jit(step.make(task, cfg.optim, steps, cfg.train.accumulate))
     for now in range(steps):
         state, metrics = step_fn(state, frozen, batches.batch(now), key)
@@ -297,13 +298,13 @@ def test_fine_tuning_continued_computes_no_less_than_ppo():
 
 
 SWEPT = {"configs/lm/stdlib.py": "tiny"}
-SWEEPS = [(file, name) for file in FILES for name in vars(command.load_module(file)) if members.is_sweep(name)]
+SWEEPS = [(file, name) for file in FILES for name in vars(config_file.load_module(file)) if members.is_sweep(name)]
 
 
 @pytest.mark.parametrize(("file", "name"), SWEEPS)
 def test_every_trial_of_a_sweep_can_run(file, name):
     """As its docstring tells: of the variant that it is for."""
-    data = command.load_config(f"{file}:{SWEPT[file]}")
+    data = config_file.load_config(f"{file}:{SWEPT[file]}")
     trials = members.expand(file, name)
     for trial in trials.values():
         check_all(described(with_overrides(data, list(trial.items()))))

@@ -16,8 +16,10 @@ import pytest
 from gen import bounds, config
 from gen.bounds import Bounded, OutOfBounds
 from gen.config import ConfigError
-from gen.train.config import RunConfig
-from launch import catalog, command, ranking
+from gen.pipelines import preferences
+from gen.runs import config_file, registry
+from gen.runs import family as families
+from gen.training.config import RunConfig
 
 
 def bounded() -> set[type]:
@@ -46,11 +48,11 @@ def reached() -> set[type]:
         for inner in typing.get_args(kind):
             visit(inner)
 
-    for family in catalog.FAMILIES.values():
-        for kind in (family.task, family.model, family.data):
+    for family in map(families.find, families.names()):
+        for kind in (family.task, family.model, family.inputs.config):
             visit(kind)
     visit(RunConfig)
-    visit(ranking.RankStage)
+    visit(preferences.RankStage)
     return found
 
 
@@ -170,6 +172,6 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("key", "value", "file", "message"), EXAMPLES)
 def test_a_config_with_it_is_refused_by_its_key(key, value, file, message):
-    data = config.override(command.load_config(file), key, value)
+    data = config.override(config_file.load_config(file), key, value)
     with pytest.raises(ConfigError, match=message):
-        catalog.resolve(data)
+        registry.resolve(data)

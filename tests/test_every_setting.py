@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 
 from gen import config, spec
+from gen.runs import family as families
+from gen.runs import inputs, registry
 from gen.sample.unclip import draw_embedding
-from gen.tasks.base import Context
+from gen.tasks.base import LossContext
 from gen.tasks.prior import PriorTask, moments, read_caption
 from gen.tokenizers.bytes import Bytes
-from gen.train import state as states
-from gen.train import step
-from gen.train.optim import moving, optimizer
-from launch import catalog, feeds
+from gen.training import state as states
+from gen.training import step
+from gen.training.optim import moving, optimizer
 
 TOWER = {"width": 8, "layers": 1, "heads": 2}
 LM = {"vocab": 259, "context": 64, "transformer": {**TOWER, "causal": True, "rotary": {}, "dropout": 0.1}}
@@ -188,15 +189,15 @@ class Seen:
 
     def __init__(self, name: str, data: Mapping[str, Any]):
         """Raises ValueError where a new run would be refused."""
-        self.cfg = catalog.resolve(data)
+        self.cfg = registry.resolve(data)
         upstream = {run: catalog_model(run, model) for run, model in READS.get(name, {}).items()}
-        catalog.check_upstream(self.cfg, upstream)
-        self.task = catalog.make(self.cfg, upstream, feeds.ids_of(Bytes()))
+        registry.check_upstream(self.cfg, upstream)
+        self.task = registry.make(self.cfg, upstream, inputs.ids_of(Bytes()))
         states.check_optimizers(self.cfg.optim, self.task, self.cfg.train.steps)
-        catalog.check_used(self.cfg, self.task)
+        registry.check_used(self.cfg, self.task)
         if self.task.rows(self.cfg.train.batch_size) % self.cfg.train.accumulate:
             raise ValueError("micro-batches do not divide")
-        feeds.check_vocabulary(self.cfg, Bytes())
+        inputs.check_vocabulary(self.cfg, Bytes())
         self._found: dict[str, str] = {}
 
     def part(self, name: str) -> str:
@@ -236,7 +237,7 @@ class Seen:
             if not training and "weights" not in batch:
                 batch["weight"] = jnp.ones(size)
             now = state.step if training else None
-            context = Context(states.weights(state), frozen, state.extra, jax.random.key(0), state.step, now)
+            context = LossContext(states.weights(state), frozen, state.extra, jax.random.key(0), state.step, now)
             return method(context.others, batch, context)
 
         return self._traced(program, *self.abstract)
@@ -286,7 +287,7 @@ class Seen:
 
     def _batches(self) -> str:
         size, digest = self.cfg.train.batch_size, hashlib.sha256()
-        feed = feeds.open_feed(self.cfg, self.task, Bytes())
+        feed = inputs.open_feed(self.cfg, self.task, Bytes())
         for loader in (feed.train(size), feed.evaluate(size)):
             for name, x in sorted(loader.batch(0, np.arange(size)).items()):
                 digest.update(name.encode() + np.ascontiguousarray(x).tobytes())
@@ -306,7 +307,7 @@ def constants(closed: Any) -> Iterator[str]:
 
 
 def catalog_model(run: str, model: dict[str, Any]) -> Any:
-    kind = catalog.FAMILIES["clip" if run == "clip" else "lm"].model
+    kind = families.find("clip" if run == "clip" else "lm").model
     return config.build(kind, model, "model")
 
 
@@ -325,8 +326,8 @@ def data_of(name: str) -> dict[str, Any]:
 def walked(name: str) -> list[tuple[str, Any, Any]]:
     """The settings that are changed: those of all tasks with the language model, else the task's own, and the model
     where it is not that of the run that is trained further."""
-    cfg = catalog.resolve(data_of(name))
-    sections = ["task", "data"] if catalog.FAMILIES[name].tunes else ["task", "model", "data"]
+    cfg = registry.resolve(data_of(name))
+    sections = ["task", "data"] if families.find(name).tunes else ["task", "model", "data"]
     own = [leaf for section in sections for leaf in leaves(getattr(cfg, section), section)]
     if name == "lm":
         own += [leaf for leaf in leaves(cfg, "") if leaf[0].split(".")[0] not in sections]

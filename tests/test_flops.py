@@ -7,9 +7,9 @@ from jax.sharding import PartitionSpec as P
 from gen import flops, spec
 from gen import mesh as meshes
 from gen.mesh import MeshConfig
-from gen.nn.attend import cudnn
+from gen.nn.attention import cudnn
+from gen.nn.attention_mask import MaskConfig
 from gen.nn.conv import large_convolution, plain_convolution
-from gen.nn.sight import Rule
 from gen.nn.splash import splash
 from gen.nn.transformer import TransformerConfig, transformer, transformer_spec
 
@@ -107,7 +107,7 @@ PRODUCT = 2 * BATCH * HEADS * TOKENS**2 * WIDTH
 def of_attention(attend):
     """Products of queries by keys that attention and its gradient count."""
     x = jax.ShapeDtypeStruct((BATCH, TOKENS, HEADS, WIDTH), jnp.bfloat16)
-    forward = lambda *qkv: attend(*qkv, Rule(causal=True))
+    forward = lambda *qkv: attend(*qkv, MaskConfig(causal=True))
     gradient = jax.grad(lambda *qkv: forward(*qkv).astype(jnp.float32).sum(), argnums=(0, 1, 2))
     return [flops.count(f, x, x, x).flops / PRODUCT for f in (forward, gradient)]
 

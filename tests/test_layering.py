@@ -9,7 +9,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted((ROOT / "gen").rglob("*.py"))
 
-GROUND = {"spec", "tree", "mesh", "config", "rng", "bounds", "messages", "jsonfile", "imageparts", "imagefile"}
+GROUND = {"spec", "tree", "mesh", "config", "rng", "bounds", "messages", "jsonfile", "imageparts", "imagefile", "files"}
+MODELS = GROUND | {"nn", "models", "diffusion", "losses", "sample", "tasks", "tokenizers", "data", "evals", "interop"}
+RUN = MODELS | {"hosts", "checkpoint", "training", "exit_codes", "flops", "hardware"}
 
 # room -> what its files may import of gen, beside the room itself
 MAY_IMPORT = {
@@ -20,12 +22,13 @@ MAY_IMPORT = {
     "bounds": {"messages"},
     "imageparts": set(),
     "imagefile": {"imageparts", "jsonfile", "messages"},
+    "files": {"jsonfile"},
     "config": {"bounds", "messages", "jsonfile"},
     "spec": {"tree", "rng", "messages"},
     "mesh": {"tree", "spec", "bounds"},
     "flops": set(),
-    "status": set(),
-    "chips": set(),
+    "exit_codes": set(),
+    "hardware": set(),
     "nn": GROUND,
     "models": GROUND | {"nn"},
     "diffusion": GROUND,
@@ -34,11 +37,17 @@ MAY_IMPORT = {
     "tasks": GROUND | {"nn", "models", "diffusion", "losses", "sample", "evals.f1"},
     "tokenizers": GROUND,
     "data": GROUND | {"tokenizers"},
-    "hosts": {"status", "messages", "jsonfile"},
-    "train": GROUND | {"tasks.base", "flops", "chips", "hosts", "status"},
-    "plan": GROUND | {"flops", "chips"},
+    "hosts": GROUND | {"exit_codes"},
+    "checkpoint": GROUND | {"hosts"},
+    "training": GROUND | {"tasks.base", "flops", "hardware", "hosts", "exit_codes", "checkpoint"},
     "evals": GROUND | {"nn", "models", "sample", "tokenizers", "data"},
     "interop": GROUND | {"nn", "models", "tokenizers"},
+    "runs": RUN,
+    "pipelines": RUN | {"runs"},
+    "plan": RUN | {"runs"},
+    "replay": RUN | {"runs", "pipelines"},
+    "supervise": GROUND | {"hosts", "training", "exit_codes"},
+    "sweep": RUN | {"runs", "plan", "supervise"},
 }
 
 # The core runs wherever these are.
@@ -58,14 +67,14 @@ CORE = (
     "losses",
     "tasks",
     "sample.unclip",
-    "sample.text",
-    "sample.choose",
+    "sample.generate",
+    "sample.sampling_params",
     "evals.f1",
-    "train.config",
-    "train.spikes",
-    "train.optim",
-    "train.state",
-    "train.step",
+    "training.config",
+    "training.spikes",
+    "training.optim",
+    "training.state",
+    "training.step",
 )
 
 
@@ -104,6 +113,27 @@ def test_imports_go_one_way(path):
 @pytest.mark.parametrize("path", FILES, ids=module)
 def test_nothing_imports_programs_recipes_or_tests(path):
     assert not {name.split(".")[0] for name in imports(path)} & {"launch", "configs", "tests", "third_party"}
+
+
+PROGRAMS = sorted((ROOT / "launch").glob("*.py")) + sorted((ROOT / "launch").glob("*/__main__.py"))
+SHARED = {
+    "cli",
+    "cluster",
+    "seconds",
+    "repl",
+}  # what programs have in common; a folder without a program is shared as well
+
+
+def program_of(path: pathlib.Path) -> str:
+    """launch/sweep/report.py as "sweep"."""
+    return path.relative_to(ROOT / "launch").with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "launch").rglob("*.py")), ids=lambda path: path.name)
+def test_no_program_imports_a_program(path):
+    programs = {program_of(program) for program in PROGRAMS} - SHARED - {"__init__"}
+    imported = {name.split(".")[1] for name in imports(path) if name.startswith("launch.")}
+    assert not imported & programs - {program_of(path)}
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if within(module(p), CORE)], ids=module)

@@ -16,11 +16,11 @@ from jax.sharding import PartitionSpec as P
 from gen import mesh as meshes
 from gen import spec, tree
 from gen.mesh import MeshConfig
-from gen.nn import attention, conv, linear, mlp, norms, resnet, transformer
-from gen.train import state as states
-from gen.train import step
-from gen.train.feed import place
-from gen.train.optim import OptimConfig
+from gen.nn import conv, linear, mlp, norms, projections, resnet, transformer
+from gen.training import state as states
+from gen.training import step
+from gen.training.global_batch import make_global_batch
+from gen.training.optim import OptimConfig
 from tests import small
 
 MESHES = [{"data": 8}, {"fsdp": 4, "tensor": 2}, {"data": 2, "fsdp": 2, "tensor": 2}]
@@ -49,7 +49,7 @@ LAYERS = {
     "linear": (linear.linear_spec(16, 8), linear.linear, TOKENS),
     "layer_norm": (norms.norm_spec(16), norms.layer_norm, TOKENS),
     "group_norm": (norms.norm_spec(16), functools.partial(norms.group_norm, groups=4), IMAGE),
-    "attention": (attention.attention_spec(16, 4), attention.attention, TOKENS),
+    "attention": (projections.attention_layer_spec(16, 4), projections.attention_layer, TOKENS),
     "mlp": (mlp.mlp_spec(16, 32), functools.partial(mlp.mlp, activation="gelu"), TOKENS),
     "transformer": (transformer.transformer_spec(TOWER), lambda p, x: transformer.transformer(p, x, TOWER), TOKENS),
     "conv_1x1": (conv.conv_spec(16, 8, size=1), conv.conv, IMAGE),
@@ -111,7 +111,7 @@ def one_step(task, mesh):
         state = state.replace(players={name: p.replace(params=params[name]) for name, p in state.players.items()})
         whole = NamedSharding(mesh, P())
         frozen = jax.device_put(small.frozen(task), whole)
-        batch = place(small.Noise(task, size).batch, 3, size, mesh)
+        batch = make_global_batch(small.Noise(task, size).batch, 3, size, mesh)
         new, metrics = jax.jit(step.make(task, optim, 10, 1), out_shardings=(placed, None))(
             state, frozen, batch, jax.random.key(1)
         )

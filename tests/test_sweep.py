@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gen.sweep import chain, choice, draws, log_uniform, over, product, uniform, zipped
+from gen.sweep.space import chain, choice, draws, log_uniform, over, product, uniform, zipped
 
 
 def test_product_is_every_combination_and_the_last_varies_fastest():

@@ -17,7 +17,7 @@ takes two steps; its sweep, 24 trials of 600 steps as two programs, takes a minu
 
 from ml_collections import ConfigDict
 
-from gen.sweep import over, product
+from gen.sweep.space import over, product
 
 VARIANTS = ("gpu", "tiny")
 

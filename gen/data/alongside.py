@@ -1,7 +1,7 @@
 """The caption in a text that stands alongside an image, in a folder or in a tar."""
 
 from gen.data import opened
-from gen.data.source import Damaged
+from gen.data.source import CorruptRecord
 
 LONGEST = 2**20  # bytes
 
@@ -12,9 +12,9 @@ def caption_in(content: bytes) -> tuple[str, ...]:
     Raises Damaged for what is no text, or has more than LONGEST bytes.
     """
     if len(content) > LONGEST:
-        raise Damaged(f"its caption has more than {LONGEST:,} bytes")
+        raise CorruptRecord(f"its caption has more than {LONGEST:,} bytes")
     try:
         text = opened.decoded(content).strip()
     except opened.Undecodable as fault:
-        raise Damaged(f"its caption cannot be read{fault}") from fault
+        raise CorruptRecord(f"its caption cannot be read{fault}") from fault
     return (text,) if text else ()

@@ -12,7 +12,7 @@ from gen.data.order import record_at
 from gen.data.rows import Batch, Rows, row_numbers, stack
 
 
-class Shuffled(abc.ABC):
+class ShuffledLoader(abc.ABC):
     """Shuffled batches of `count` examples without end, for training."""
 
     def __init__(self, count: int, batch_size: int, seed: int):
@@ -33,7 +33,7 @@ class Shuffled(abc.ABC):
     def _example(self, index: int, position: int, row: int) -> dict[str, np.ndarray]: ...
 
 
-class Each(abc.ABC):
+class EvalLoader(abc.ABC):
     """Each of `count` examples once, for evaluation; `len()` batches, the last one filled up to full size.
 
     The order is shuffled, the same for everyone, so that the first batches stand for the whole split. Batches have one

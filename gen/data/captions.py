@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from gen.data import jsonlines
 from gen.data.entries import checked_text
-from gen.data.faults import Fault, Faults
+from gen.data.faults import ParseError, ParseErrors
 from gen.data.placed import Placed
 from gen.messages import short
 
@@ -56,7 +56,7 @@ def read_captions(path: Path, caption: str = "") -> Mapping[str, Captioned]:
 
 @functools.lru_cache(maxsize=2)  # stages of a stack, and the splits of each, read one file
 def _read(path: Path, caption: str, _state: tuple[int, ...]) -> Mapping[str, Captioned]:
-    faults, placed = Faults(path), Placed(path.parent)
+    faults, placed = ParseErrors(path), Placed(path.parent)
     found: dict[str, Captioned] = {}
     names = (caption,) if caption else CAPTIONS
     read = _csv if path.suffix == ".csv" else _jsonl
@@ -65,7 +65,7 @@ def _read(path: Path, caption: str, _state: tuple[int, ...]) -> Mapping[str, Cap
             texts = tuple(_checked(captions if isinstance(captions, list) else [captions]))
             spelled = checked_text(image, "the image")
             placed.check(spelled)
-        except Fault as fault:
+        except ParseError as fault:
             faults.add(f"{path}:{number}{fault}")
             continue
         name = PurePosixPath(spelled).as_posix()
@@ -77,31 +77,31 @@ def _read(path: Path, caption: str, _state: tuple[int, ...]) -> Mapping[str, Cap
 
 def _checked(captions: Sequence[object]) -> Iterator[str]:
     if not captions:
-        raise Fault(": the image has no caption; write one, or remove the line")
+        raise ParseError(": the image has no caption; write one, or remove the line")
     for caption in captions:
         text = checked_text(caption, "the caption")
         if "\0" in text:
-            raise Fault(": the caption holds NUL, which is not part of a text")
+            raise ParseError(": the caption holds NUL, which is not part of a text")
         yield text
 
 
-def _jsonl(path: Path, names: Sequence[str], faults: Faults) -> Iterator[_Line]:
+def _jsonl(path: Path, names: Sequence[str], faults: ParseErrors) -> Iterator[_Line]:
     for number, line in jsonlines.lines(path):
         try:
             entry = jsonlines.parse(line)
             yield _Line(number, _first(entry, IMAGES), _first(entry, names))
-        except Fault as fault:
+        except ParseError as fault:
             faults.add(f"{path}:{number}{fault}")
 
 
 def _first(entry: Mapping[str, Any], names: Sequence[str]) -> Any:
     found = next((name for name in names if name in entry), None)
     if found is None:
-        raise Fault(f": the object has no {_either(names)}")
+        raise ParseError(f": the object has no {_either(names)}")
     return entry[found]
 
 
-def _csv(path: Path, names: Sequence[str], faults: Faults) -> Iterator[_Line]:
+def _csv(path: Path, names: Sequence[str], faults: ParseErrors) -> Iterator[_Line]:
     lines = jsonlines.every_line(path)
     _, first = next(lines, (1, b""))
     head = _head(first, names)

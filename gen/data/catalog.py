@@ -5,13 +5,14 @@
     folder:DIR              images, with captions or without        splits train, test
     array_record:PATH       what `webdataset.convert` writes        splits train, test
     tfds:DIR                a data set that TFDS has prepared       the splits of the data set, as "train[:90%]"
+    python:NAME             a sequence that Python gives (gen.data.python_data)         splits train, test
 
 Paths are those of this machine; nothing is fetched.
 
     source = open_source("folder:/data/birds", "train", size=64)
 """
 
-from gen.data.kinds import Kind, open_kind
+from gen.data.kinds import SourceKind, open_kind
 from gen.data.source import FileRule, Source
 
 # Each opener imports what it needs: nobody waits for TFDS to read a folder.
@@ -49,12 +50,19 @@ def _tfds(place: str, split: str, size: int, image: str = "image", caption: str 
     return Tfds(place, split, image, caption)
 
 
-KINDS: dict[str, Kind[Source]] = {
-    "digits": Kind("digits", _digits),
-    "photos": Kind("photos", _photos),
-    "folder": Kind("folder:DIR", _folder),
-    "array_record": Kind("array_record:PATH", _array_record),
-    "tfds": Kind("tfds:DIR", _tfds),
+def _python(place: str, split: str, size: int) -> Source:
+    from gen.data.python_data import PythonSource, find
+
+    return PythonSource(f"python:{place}", find(place, split))
+
+
+KINDS: dict[str, SourceKind[Source]] = {
+    "digits": SourceKind("digits", _digits),
+    "photos": SourceKind("photos", _photos),
+    "folder": SourceKind("folder:DIR", _folder),
+    "array_record": SourceKind("array_record:PATH", _array_record),
+    "tfds": SourceKind("tfds:DIR", _tfds),
+    "python": SourceKind("python:NAME", _python),
 }
 
 

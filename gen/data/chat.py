@@ -18,25 +18,26 @@ A row of evaluation holds one conversation, and besides
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from gen import rng
 from gen.bounds import Bounded, Natural
-from gen.data.conversations import KINDS, Conversation, open_conversations
+from gen.data.conversations import KINDS, ChatRecord, open_conversations
 from gen.data.dialogue import Dialogue, dialogue, padded
-from gen.data.entries import Entries
+from gen.data.entries import InMemoryDataset
 from gen.data.kinds import state_rule
 from gen.data.notes import merged, which_of, within
-from gen.data.rowset import Row, RowLoader, RowOnce
+from gen.data.rowset import DatasetEvalLoader, DatasetLoader, Row
 from gen.data.source import digest
 from gen.tokenizers import Tokenizer
 from gen.tokenizers.template import Template
 
 
 @dataclasses.dataclass(frozen=True)
-class ChatConfig(Bounded):
+class ChatDataConfig(Bounded):
     """`source` is a kind in gen.data.conversations, `options` that kind's options.
 
     `tokenizer` is "bytes", the path of a file, or None for the one of the model that is trained further. `seed` packs
@@ -57,7 +58,9 @@ class ChatConfig(Bounded):
 class ChatPipeline:
     """The data of one run; `notes` is what a person should be told, a sentence each."""
 
-    def __init__(self, cfg: ChatConfig, tokenizer: Tokenizer, length: int):
+    labels: Sequence[str] = ()
+
+    def __init__(self, cfg: ChatDataConfig, tokenizer: Tokenizer, length: int):
         """`length` is the number of tokens in a row.
 
         Raises ValueError when no conversation of the training split fits.
@@ -70,26 +73,26 @@ class ChatPipeline:
             "chat", train.fingerprint, repr(cfg.template), tokenizer.fingerprint, length, cfg.seed
         )
 
-    def train(self, batch_size: int) -> RowLoader:
-        return RowLoader(self._train, batch_size, self.cfg.seed)
+    def train(self, batch_size: int) -> DatasetLoader:
+        return DatasetLoader(self._train, batch_size, self.cfg.seed)
 
     @functools.cached_property
-    def held_out(self) -> Entries[Conversation]:
+    def held_out(self) -> InMemoryDataset[ChatRecord]:
         return open_conversations(self.cfg.source, "test", **self.cfg.options)
 
     @property
     def fingerprints(self) -> dict[str, str]:
         return {"held-out data": self.held_out.fingerprint}
 
-    def evaluate(self, batch_size: int) -> RowOnce:
+    def evaluate(self, batch_size: int) -> DatasetEvalLoader:
         test = self.held_out
         dialogues, notes = fitting(test, self.cfg.template, self.tokenizer, self.length, which_of("test"))
         self.notes = merged(self.notes, notes)
-        return RowOnce(Single(test.name, dialogues, self.tokenizer, self.length), batch_size)
+        return DatasetEvalLoader(Single(test.name, dialogues, self.tokenizer, self.length), batch_size)
 
 
 def fitting(
-    conversations: Entries[Conversation], template: Template, tokenizer: Tokenizer, length: int, which: str = ""
+    conversations: InMemoryDataset[ChatRecord], template: Template, tokenizer: Tokenizer, length: int, which: str = ""
 ) -> tuple[list[Dialogue], list[str]]:
     """The conversations of at most `length` tokens, and a note about the others."""
     named = [(one.name, dialogue(one.messages, template, tokenizer)) for one in conversations]

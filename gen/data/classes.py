@@ -19,17 +19,17 @@ import numpy as np
 
 from gen.bounds import Bounded, Natural
 from gen.data.dialogue import padded
-from gen.data.entries import Entries
+from gen.data.entries import InMemoryDataset
 from gen.data.kinds import state_rule
 from gen.data.labelled import KINDS, Labelled, labels_of, open_labelled
 from gen.data.notes import merged, which_of
-from gen.data.rowset import Row, RowLoader, RowOnce
+from gen.data.rowset import DatasetEvalLoader, DatasetLoader, Row
 from gen.data.source import digest
 from gen.tokenizers import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledConfig(Bounded):
+class ClassifyDataConfig(Bounded):
     """`source` is a kind in gen.data.labelled, `options` that kind's options.
 
     `tokenizer` is "bytes", the path of a file, or None for the one of the model that is trained further. `seed`
@@ -49,7 +49,7 @@ class LabelledConfig(Bounded):
 class LabelledPipeline:
     """The data of one run; `labels` are the classes, by number; `notes` are told to a person."""
 
-    def __init__(self, cfg: LabelledConfig, tokenizer: Tokenizer, length: int):
+    def __init__(self, cfg: ClassifyDataConfig, tokenizer: Tokenizer, length: int):
         """`length` is the number of tokens in a row. Raises ValueError when it cannot hold start, text and end."""
         if length < 3:
             raise ValueError(f"a row of {length} tokens cannot hold start, text and end; use 3 or more")
@@ -60,28 +60,33 @@ class LabelledPipeline:
         self.notes = self._train.notes
         self.fingerprint = digest("labelled", train.fingerprint, tokenizer.fingerprint, length, cfg.seed)
 
-    def train(self, batch_size: int) -> RowLoader:
-        return RowLoader(self._train, batch_size, self.cfg.seed)
+    def train(self, batch_size: int) -> DatasetLoader:
+        return DatasetLoader(self._train, batch_size, self.cfg.seed)
 
     @functools.cached_property
-    def held_out(self) -> Entries[Labelled]:
+    def held_out(self) -> InMemoryDataset[Labelled]:
         return open_labelled(self.cfg.source, "test", **self.cfg.options)
 
     @property
     def fingerprints(self) -> dict[str, str]:
         return {"held-out data": self.held_out.fingerprint}
 
-    def evaluate(self, batch_size: int) -> RowOnce:
+    def evaluate(self, batch_size: int) -> DatasetEvalLoader:
         texts = Texts(self.held_out, self.labels, self.tokenizer, self.length, which_of("test"))
         self.notes = merged(self.notes, texts.notes)
-        return RowOnce(texts, batch_size)
+        return DatasetEvalLoader(texts, batch_size)
 
 
 class Texts:
     """Rows of one text."""
 
     def __init__(
-        self, texts: Entries[Labelled], labels: tuple[str, ...], tokenizer: Tokenizer, length: int, which: str = ""
+        self,
+        texts: InMemoryDataset[Labelled],
+        labels: tuple[str, ...],
+        tokenizer: Tokenizer,
+        length: int,
+        which: str = "",
     ):
         self.name = texts.name
         numbers = {label: number for number, label in enumerate(labels)}

@@ -11,7 +11,7 @@ Paths are those of this machine; nothing is fetched.
 """
 
 from gen.data.corpus import Corpus
-from gen.data.kinds import Kind, open_kind
+from gen.data.kinds import SourceKind, open_kind
 from gen.data.source import RowRule
 
 # Each opener imports what it needs: nobody waits for TFDS to read a folder.
@@ -57,11 +57,11 @@ def _instructions(
     return Solved(split, documents, seed, mistakes, marked, struck)
 
 
-KINDS: dict[str, Kind[Corpus]] = {
-    "stdlib": Kind("stdlib", _stdlib),
-    "text": Kind("text:PATH", _text),
-    "tfds": Kind("tfds:DIR", _tfds),
-    "instructions": Kind("instructions", _instructions),
+KINDS: dict[str, SourceKind[Corpus]] = {
+    "stdlib": SourceKind("stdlib", _stdlib),
+    "text": SourceKind("text:PATH", _text),
+    "tfds": SourceKind("tfds:DIR", _tfds),
+    "instructions": SourceKind("instructions", _instructions),
 }
 
 

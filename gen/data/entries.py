@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from gen.data import opened
-from gen.data.faults import Fault, Faults
+from gen.data.faults import ParseError, ParseErrors
 from gen.data.filekinds import DATA, TEXT, NotData, kind_of
 from gen.data.notes import left_out
 from gen.data.source import RowRule, digest, train_or_test
@@ -40,7 +40,7 @@ class Entry(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Entries[T: Entry]:
+class InMemoryDataset[T: Entry]:
     """The entries of one split."""
 
     name: str  # what a person typed to get it, for messages
@@ -64,7 +64,7 @@ class Entries[T: Entry]:
 
 def read_rows[T: Entry](
     place: str | Path, key: str, parse: Callable[[str, Mapping[str, Any]], T], split_by: RowRule
-) -> Entries[T]:
+) -> InMemoryDataset[T]:
     """The entries of a file, or of those in a folder that have rows with `key`, hidden ones apart, in order.
 
     A file alone, of whatever ending, is read as JSON lines unless it is something else (filekinds.py). Of a folder that
@@ -72,14 +72,14 @@ def read_rows[T: Entry](
     ValueError when there is no file or no row, and for all faulty rows at once.
     """
     root, kinds, others = _kinds(Path(place).expanduser(), key, split_by)
-    found, faults = [], Faults(place)
+    found, faults = [], ParseErrors(place)
     for file, kind in kinds.items():
         name = file.relative_to(root).as_posix()
         try:
             for number, row in ROWS[kind](file, key):
                 try:
                     found.append(parse(f"{name}:{number}", row()))
-                except Fault as fault:
+                except ParseError as fault:
                     faults.add(f"{file}:{number}{fault}")
         except NoColumn as fault:
             others[name] = str(fault).removeprefix(str(file))
@@ -90,15 +90,15 @@ def read_rows[T: Entry](
             f"there is nothing in {place}; expected JSON lines or other rows, in a file or in files of a folder{listed}"
         )
     total = len({file.relative_to(root).as_posix() for file in kinds} | others.keys())
-    return Entries(str(place), tuple(found), tuple(left_out(str(place), others, total)))
+    return InMemoryDataset(str(place), tuple(found), tuple(left_out(str(place), others, total)))
 
 
 def divided[T: Entry](
-    entries: Entries[T], where: str, split: str, test_fraction: float, split_by: RowRule
-) -> Entries[T]:
+    entries: InMemoryDataset[T], where: str, split: str, test_fraction: float, split_by: RowRule
+) -> InMemoryDataset[T]:
     """The entries of `split`, "train" or "test". Raises ValueError for another split, or one that holds nothing."""
     chosen = train_or_test([split_key(entry, split_by) for entry in entries], split, test_fraction, where)
-    return Entries(f"{where} ({split})", tuple(entries[i] for i in chosen), entries.notes)
+    return InMemoryDataset(f"{where} ({split})", tuple(entries[i] for i in chosen), entries.notes)
 
 
 def split_key(entry: Entry, split_by: RowRule) -> str:
@@ -109,13 +109,13 @@ def split_key(entry: Entry, split_by: RowRule) -> str:
 def checked_text(text: object, what: str) -> str:
     """`text`, as it is. Raises Fault when it is no text, or nothing but white space."""
     if not isinstance(text, str):
-        raise Fault(f": {what} must be a text, got {type(text).__name__}")
+        raise ParseError(f": {what} must be a text, got {type(text).__name__}")
     if not text.strip():
-        raise Fault(f": {what} is empty; remove it or write something")
+        raise ParseError(f": {what} is empty; remove it or write something")
     try:
         text.encode()
     except UnicodeEncodeError as error:  # half a surrogate pair, which JSON can spell
-        raise Fault(f": {what} is not text in UTF-8") from error
+        raise ParseError(f": {what} is not text in UTF-8") from error
     return text
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gen.data import images
-from gen.data.source import Damaged, Record
+from gen.data.source import CorruptRecord, Record
 from gen.tokenizers.base import Tokenizer, fit
 
 type Example = dict[str, np.ndarray]
@@ -57,5 +57,5 @@ class CaptionedImage:
 
     def _caption(self, captions: tuple[str, ...], generator: np.random.Generator) -> str:
         if not captions:
-            raise Damaged("it has no caption")
+            raise CorruptRecord("it has no caption")
         return captions[generator.integers(len(captions))]

@@ -8,11 +8,11 @@ faults.check()          # raises ValueError: /data/chats has 1 faults; correct t
 SHOWN = 20  # spelled out in one message
 
 
-class Fault(ValueError):
+class ParseError(ValueError):
     """A fault of a document or a line, in words that follow its name."""
 
 
-class Faults:
+class ParseErrors:
     """The faults found at `place` so far, of which the first are kept."""
 
     def __init__(self, place: object):

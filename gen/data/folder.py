@@ -23,9 +23,9 @@ from gen import imagefile, jsonfile
 from gen.data import images
 from gen.data.alongside import LONGEST, caption_in
 from gen.data.captions import FILES, read_captions
-from gen.data.faults import Fault, Faults
+from gen.data.faults import ParseError, ParseErrors
 from gen.data.placed import Placed
-from gen.data.source import Damaged, FileRule, Record, digest_of, train_or_test
+from gen.data.source import CorruptRecord, FileRule, Record, digest_of, train_or_test
 
 type Item = tuple[str, tuple[str, ...] | None]  # an image, and its captions where one file has those of all
 
@@ -60,7 +60,7 @@ class Folder:
         try:
             content = imagefile.read(self._folder / image)
         except imagefile.NotAnImage as error:
-            raise Damaged(str(error)) from error
+            raise CorruptRecord(str(error)) from error
         except jsonfile.NotReadable as error:  # it was there when the folder was opened
             raise OSError(str(error)) from error
         return {"image": content, "caption": self._alongside(image) if captions is None else captions, "name": image}
@@ -69,7 +69,7 @@ class Folder:
         for image, captions in self._items:
             try:
                 yield from self._alongside(image) if captions is None else captions
-            except Damaged:
+            except CorruptRecord:
                 continue  # the loader will meet it, replace it and report it
 
     def _alongside(self, image: str) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def _items(folder: Path, caption: str, split_by: FileRule) -> tuple[list[Item], 
 
 def _images(folder: Path) -> Iterable[str]:
     """The image files below a folder, by their paths within it; not hidden ones, nor those behind links to folders."""
-    faults, placed, found = Faults(folder), Placed(folder), []
+    faults, placed, found = ParseErrors(folder), Placed(folder), []
     for place, below, files in os.walk(folder):
         below[:] = [name for name in below if not name.startswith(".")]
         inner = os.path.relpath(place, folder)
@@ -130,7 +130,7 @@ def _images(folder: Path) -> Iterable[str]:
                 try:
                     placed.check(name)
                     found.append(name)
-                except Fault as fault:
+                except ParseError as fault:
                     faults.add(f"{folder}{fault}")
     faults.check()
     return found

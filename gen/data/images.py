@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from gen import imagefile
-from gen.data.source import Damaged
+from gen.data.source import CorruptRecord
 from gen.imagefile import MAX_PIXELS
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")  # of the names of image files, in small letters
@@ -21,7 +21,7 @@ def check_header(content: bytes) -> None:
     try:
         imagefile.check_header(content)
     except imagefile.NotAnImage as error:
-        raise Damaged(str(error)) from error
+        raise CorruptRecord(str(error)) from error
 
 
 def decode(content: bytes) -> UInt8[np.ndarray, "Y X 3"]:
@@ -29,7 +29,7 @@ def decode(content: bytes) -> UInt8[np.ndarray, "Y X 3"]:
     try:
         return imagefile.decode(content)
     except imagefile.NotAnImage as error:
-        raise Damaged(str(error)) from error
+        raise CorruptRecord(str(error)) from error
 
 
 def resize(image_YXC: UInt8[np.ndarray, "Y X 3"], height: int, width: int) -> UInt8[np.ndarray, "y x 3"]:
@@ -51,7 +51,7 @@ def resize_shorter(
         return image_YXC
     height, width = whole(height * size / shorter), whole(width * size / shorter)
     if height * width > MAX_PIXELS:
-        raise Damaged(f"its sides are too unequal: resized it would have {height * width:,} pixels")
+        raise CorruptRecord(f"its sides are too unequal: resized it would have {height * width:,} pixels")
     return resize(image_YXC, height, width)
 
 

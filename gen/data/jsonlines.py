@@ -13,7 +13,7 @@ from typing import Any
 
 from gen import jsonfile
 from gen.data import opened
-from gen.data.faults import Fault
+from gen.data.faults import ParseError
 from gen.data.opened import LONGEST
 
 
@@ -36,13 +36,13 @@ def every_line(file: Path) -> Iterator[tuple[int, bytes]]:
 def text(line: bytes) -> str:
     """A line as text, without its end and a byte order mark. Raises Fault for what is too long or not UTF-8."""
     if len(line) > LONGEST:
-        raise Fault(f": the line has more than {LONGEST:,} bytes")
+        raise ParseError(f": the line has more than {LONGEST:,} bytes")
     try:
         return line.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         letters = len(line[: error.start].decode("utf-8-sig"))
         what = f"byte 0x{line[error.start]:02x} at character {letters + 1} is not UTF-8"
-        raise Fault(f": {what}; save the file as UTF-8") from error
+        raise ParseError(f": {what}; save the file as UTF-8") from error
 
 
 def parse(line: bytes, paired: bool = True) -> dict[str, Any]:
@@ -51,4 +51,4 @@ def parse(line: bytes, paired: bool = True) -> dict[str, Any]:
     try:
         return jsonfile.parse(text(line), dict[str, Any], "the line", finite=False, paired=paired)
     except jsonfile.NotReadable as error:
-        raise Fault(f": {error}; write one JSON object a line") from error
+        raise ParseError(f": {error}; write one JSON object a line") from error

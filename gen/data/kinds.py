@@ -15,7 +15,7 @@ RULE = "split_by"  # the option of openers that names what puts a record into th
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind[T]:
+class SourceKind[T]:
     """A kind of data set: how a person writes it, and what opens it: opener(place, *given, **options)."""
 
     form: str
@@ -23,7 +23,7 @@ class Kind[T]:
 
 
 def open_kind[T](
-    kinds: Mapping[str, Kind[T]], noun: str, spec: str, given: tuple[Any, ...], options: Mapping[str, Any]
+    kinds: Mapping[str, SourceKind[T]], noun: str, spec: str, given: tuple[Any, ...], options: Mapping[str, Any]
 ) -> T:
     """What `spec` names among `kinds`, opened with `given` and with `options` as their annotations say.
 
@@ -51,7 +51,9 @@ def open_kind[T](
     return opener(place, *given, **typed)
 
 
-def state_rule(cfg: Any, kinds: Mapping[str, Kind[Any]], source: str = "source", options: str = "options") -> None:
+def state_rule(
+    cfg: Any, kinds: Mapping[str, SourceKind[Any]], source: str = "source", options: str = "options"
+) -> None:
     """Fills in by which rule the data of a config is split, where the kind of its `source` has one: a run then keeps
     its split, whatever later versions split by. For the `__post_init__` of a config."""
     kind = kinds.get(getattr(cfg, source).partition(":")[0])

@@ -20,9 +20,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gen.data.corpus import Document
-from gen.data.entries import Entries, checked_text, divided, read_rows, split_key
-from gen.data.faults import Fault
-from gen.data.kinds import Kind, open_kind
+from gen.data.entries import InMemoryDataset, checked_text, divided, read_rows, split_key
+from gen.data.faults import ParseError
+from gen.data.kinds import SourceKind, open_kind
 from gen.data.source import RowRule, digest, is_test
 from gen.messages import short
 
@@ -36,7 +36,7 @@ class Labelled(NamedTuple):
     label: str
 
 
-def open_labelled(spec: str, split: str, **options) -> Entries[Labelled]:
+def open_labelled(spec: str, split: str, **options) -> InMemoryDataset[Labelled]:
     """The texts that `spec` names, as in the table above, of the split "train" or "test".
 
     Raises ValueError when a kind, option or place is unknown or missing, for all faults of files at once, for fewer
@@ -45,7 +45,7 @@ def open_labelled(spec: str, split: str, **options) -> Entries[Labelled]:
     return open_kind(KINDS, "set of labelled texts", spec, (split,), options)
 
 
-def labels_of(texts: Entries[Labelled]) -> tuple[str, ...]:
+def labels_of(texts: InMemoryDataset[Labelled]) -> tuple[str, ...]:
     """The labels in order of their names; the classes are numbered so."""
     return tuple(sorted({text.label for text in texts}))
 
@@ -64,11 +64,13 @@ def _checked(train: Iterable[Labelled], test: Iterable[Labelled], where: str) ->
 
 def _parsed(name: str, entry: Mapping[str, Any]) -> Labelled:
     if not {"text", "label"} <= entry.keys():
-        raise Fault(': not an object with "text" and "label"')
+        raise ParseError(': not an object with "text" and "label"')
     return Labelled(name, checked_text(entry["text"], "the text"), checked_text(entry["label"], "the label"))
 
 
-def _files(place: str, split: str, test_fraction: float = 0.1, split_by: RowRule = "content") -> Entries[Labelled]:
+def _files(
+    place: str, split: str, test_fraction: float = 0.1, split_by: RowRule = "content"
+) -> InMemoryDataset[Labelled]:
     where, texts = f"labelled:{place}", read_rows(place, "label", _parsed, split_by)
     chosen = divided(texts, where, split, test_fraction, split_by)
     tests = {text.name for text in texts if is_test(split_key(text, split_by), test_fraction)}
@@ -78,7 +80,7 @@ def _files(place: str, split: str, test_fraction: float = 0.1, split_by: RowRule
 
 def _stdlib(
     place: str, split: str, test_fraction: float = 0.25, packages: int = 8, pieces: int = 500
-) -> Entries[Labelled]:
+) -> InMemoryDataset[Labelled]:
     from gen.data.stdlib import Stdlib
 
     if split not in ("train", "test"):
@@ -89,7 +91,7 @@ def _stdlib(
     chosen = _largest([document for part in documents.values() for document in part], packages)
     texts = {name: _few((p for d in part for p in _pieces(d)), chosen, pieces) for name, part in documents.items()}
     _checked(texts["train"], texts["test"], "stdlib")
-    return Entries(f"stdlib ({split})", texts[split])
+    return InMemoryDataset(f"stdlib ({split})", texts[split])
 
 
 def _largest(documents: list[Document], packages: int) -> set[str]:
@@ -131,7 +133,7 @@ def _few(texts: Iterable[Labelled], labels: set[str], most: int) -> tuple[Labell
     return tuple(sorted(chosen))
 
 
-KINDS: dict[str, Kind[Entries[Labelled]]] = {
-    "labelled": Kind("labelled:PATH", _files),
-    "stdlib": Kind("stdlib", _stdlib),
+KINDS: dict[str, SourceKind[InMemoryDataset[Labelled]]] = {
+    "labelled": SourceKind("labelled:PATH", _files),
+    "stdlib": SourceKind("stdlib", _stdlib),
 }

@@ -9,13 +9,13 @@ all, so hosts read what their devices hold, and neither host count, mesh nor res
     loader.batch(1000, rows=slice(32, 64))["image"]         # its second half
 """
 
-from gen.data.batches import Each, Shuffled
+from gen.data.batches import EvalLoader, ShuffledLoader
 from gen.data.examples import Example, Transform
-from gen.data.reader import Reader
+from gen.data.reader import RecordReader
 from gen.data.source import Source
 
 
-class Loader(Shuffled):
+class Loader(ShuffledLoader):
     """Shuffled batches without end, for training.
 
     `records` are those before any replacement; `damage` says which of them this process found damaged.
@@ -24,14 +24,14 @@ class Loader(Shuffled):
     def __init__(self, source: Source, batch_size: int, seed: int, transform: Transform):
         super().__init__(len(source), batch_size, seed)
         self.source = source
-        self._reader = Reader(source, transform)
+        self._reader = RecordReader(source, transform)
         self.damage = self._reader.damage
 
     def _example(self, index: int, position: int, row: int) -> Example:
         return self._reader.example(index, self.seed, position, row, position=position)
 
 
-class Once(Each):
+class Once(EvalLoader):
     """Each record of a split once, for evaluation.
 
     A caption, where several fit, is drawn once and for all per record.
@@ -40,7 +40,7 @@ class Once(Each):
     def __init__(self, source: Source, batch_size: int, transform: Transform):
         super().__init__(source.name, len(source), batch_size)
         self.source = source
-        self._reader = Reader(source, transform)
+        self._reader = RecordReader(source, transform)
         self.damage = self._reader.damage
 
     def _example(self, index: int) -> Example:

@@ -6,6 +6,7 @@ pipeline.train(batch_size=64).batch(1000)              # {"image": uint8 (64, 16
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from gen import tokenizers
@@ -20,7 +21,7 @@ from gen.tokenizers import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig(Bounded):
+class ImageDataConfig(Bounded):
     """`source` is one of the kinds in gen.data.catalog, `options` that kind's options.
 
     Pictures come as squares of `resolution` pixels, cropped at random or in the centre and `flip`ped half of the time
@@ -43,7 +44,7 @@ class DataConfig(Bounded):
         state_rule(self, KINDS)
 
 
-def make_tokenizer(cfg: DataConfig) -> Tokenizer | None:
+def make_tokenizer(cfg: ImageDataConfig) -> Tokenizer | None:
     """The tokenizer that the config names, trained if need be. Raises ValueError for one that does not exist."""
     if cfg.tokenizer is None:
         return None
@@ -51,7 +52,7 @@ def make_tokenizer(cfg: DataConfig) -> Tokenizer | None:
     return tokenizers.named(cfg.tokenizer, learn, example=512)
 
 
-def open_split(cfg: DataConfig, split: str) -> Source:
+def open_split(cfg: ImageDataConfig, split: str) -> Source:
     return open_source(cfg.source, split, cfg.resolution, **cfg.options)
 
 
@@ -65,7 +66,10 @@ def captioned(source: Source) -> Source:
 class Pipeline:
     """The data of one run."""
 
-    def __init__(self, cfg: DataConfig, tokenizer: Tokenizer | None, context: int | None):
+    labels: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    def __init__(self, cfg: ImageDataConfig, tokenizer: Tokenizer | None, context: int | None):
         """`context` is the model's length of captions in tokens, None for a model without captions.
 
         Raises ValueError when the model reads captions and there is no tokenizer, or no caption.

@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-from gen.data.faults import Fault
+from gen.data.faults import ParseError
 from gen.messages import short
 
 # of a name that no file can have, or that leads nowhere; other errors are of the disk
@@ -28,20 +28,20 @@ class Placed:
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise Fault(f": the name {short(name)} is not UTF-8; rename the file") from error
+            raise ParseError(f": the name {short(name)} is not UTF-8; rename the file") from error
         if os.path.isabs(name) or ".." in name.split("/"):
-            raise Fault(f": {short(name)} leads out of the folder")
+            raise ParseError(f": {short(name)} leads out of the folder")
         try:
             inside = self._inside(name)
         except ValueError as error:  # NUL
-            raise Fault(f": {short(name)} is not the name of a file: {error}") from error
+            raise ParseError(f": {short(name)} is not the name of a file: {error}") from error
         except OSError as error:
             if error.errno not in _NOWHERE:
                 raise
             why = "" if error.errno == errno.ENOENT else f": {os.strerror(error.errno)}"
-            raise Fault(f": there is no image {short(name)}{why}") from error
+            raise ParseError(f": there is no image {short(name)}{why}") from error
         if not inside:
-            raise Fault(f": {short(name)} leads out of the folder")
+            raise ParseError(f": {short(name)} leads out of the folder")
 
     def _inside(self, name: str) -> bool:
         path = os.path.join(self._root, name)
@@ -55,7 +55,7 @@ class Placed:
                 self._within[folder] = self._contains(folder)
             inside = self._within[folder]
         if inside and not stat.S_ISREG(mode):
-            raise Fault(f": {short(name)} is not a regular file")
+            raise ParseError(f": {short(name)} is not a regular file")
         return inside
 
     def _contains(self, path: str) -> bool:

@@ -18,6 +18,7 @@ With `demonstrations`, every row has a conversation beside it, in a shuffled ord
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,14 @@ from gen.data.dialogue import Dialogue, dialogue, padded
 from gen.data.kinds import state_rule
 from gen.data.notes import merged, which_of, within
 from gen.data.rankings import KINDS, Ranking, open_rankings
-from gen.data.rowset import Beside, BesideOnce, Row, RowLoader, RowOnce
+from gen.data.rowset import DatasetEvalLoader, DatasetLoader, EvalZip, Row, Zip
 from gen.data.source import digest
 from gen.tokenizers import Tokenizer
 from gen.tokenizers.template import Message, Template
 
 
 @dataclasses.dataclass(frozen=True)
-class RankingConfig(Bounded):
+class RankingDataConfig(Bounded):
     """`source` is a kind in gen.data.rankings, `demonstrations` nothing or a kind in gen.data.conversations; each with
     its options.
 
@@ -67,7 +68,9 @@ class RankingConfig(Bounded):
 class RankingPipeline:
     """The data of one run; `notes` is what a person should be told, a sentence each."""
 
-    def __init__(self, cfg: RankingConfig, tokenizer: Tokenizer, length: int):
+    labels: Sequence[str] = ()
+
+    def __init__(self, cfg: RankingDataConfig, tokenizer: Tokenizer, length: int):
         """`length` is the number of tokens in a row.
 
         Raises ValueError when no ranking or no demonstration of the training split fits, and for options of
@@ -88,9 +91,9 @@ class RankingPipeline:
         """The most answers that a ranking of the training split has."""
         return self._train.most
 
-    def train(self, batch_size: int) -> RowLoader | Beside:
-        ranked = RowLoader(self._train, batch_size, self.cfg.seed)
-        return ranked if self._shown is None else Beside(ranked, self._beside(self._shown, batch_size))
+    def train(self, batch_size: int) -> DatasetLoader | Zip:
+        ranked = DatasetLoader(self._train, batch_size, self.cfg.seed)
+        return ranked if self._shown is None else Zip(ranked, self._beside(self._shown, batch_size))
 
     @functools.cached_property
     def _held_out(self) -> tuple["Ranked", list[str], str]:
@@ -100,20 +103,20 @@ class RankingPipeline:
     def fingerprints(self) -> dict[str, str]:
         return {"held-out data": self._held_out[2]}
 
-    def evaluate(self, batch_size: int) -> RowOnce | BesideOnce:
+    def evaluate(self, batch_size: int) -> DatasetEvalLoader | EvalZip:
         """Each ranking of the test split once; the demonstrations beside them begin anew as often as it takes."""
         ranked, notes, _ = self._held_out
         self.notes = merged(self.notes, notes)
-        once = RowOnce(ranked, batch_size)
+        once = DatasetEvalLoader(ranked, batch_size)
         if self._shown is None:
             return once
         shown, notes, _ = self._demonstrations("test")
         self.notes = merged(self.notes, notes)
-        return BesideOnce(once, self._beside(shown, batch_size))
+        return EvalZip(once, self._beside(shown, batch_size))
 
-    def _beside(self, shown: "Demonstrations", batch_size: int) -> RowLoader:
+    def _beside(self, shown: "Demonstrations", batch_size: int) -> DatasetLoader:
         # the same order as that of as many rankings would pair the same ones in every epoch
-        return RowLoader(shown, batch_size, int(rng.host(self.cfg.seed, "demonstrations").integers(2**31)))
+        return DatasetLoader(shown, batch_size, int(rng.host(self.cfg.seed, "demonstrations").integers(2**31)))
 
     def _ranked(self, split: str) -> tuple["Ranked", list[str], str]:
         rankings = open_rankings(self.cfg.source, split, **self.cfg.options)

@@ -28,15 +28,15 @@ from gen.data.conversations import KINDS, PROMPTS, open_prompts
 from gen.data.dialogue import Dialogue, dialogue, padded
 from gen.data.kinds import state_rule
 from gen.data.notes import merged, which_of, within
-from gen.data.rowset import Beside, Grouped, Row, RowLoader, RowOnce
+from gen.data.rowset import Batched, DatasetEvalLoader, DatasetLoader, Row, Zip
 from gen.data.source import digest
-from gen.data.text import TextConfig, TextPipeline
+from gen.data.text import TextDataConfig, TextPipeline
 from gen.tokenizers import Tokenizer
 from gen.tokenizers.template import Message, Template
 
 
 @dataclasses.dataclass(frozen=True)
-class PromptConfig(Bounded):
+class PromptDataConfig(Bounded):
     """`source` is a kind of prompts in gen.data.conversations, `options` that kind's options.
 
     `tokenizer` is "bytes", the path of a file, or None for the one of the model that is trained further; the text of
@@ -49,7 +49,7 @@ class PromptConfig(Bounded):
     template: Template = Template()
     tokenizer: str | None = None
     seed: Natural = 0
-    pretrain: TextConfig | None = None
+    pretrain: TextDataConfig | None = None
     pretrain_rows: Count = 1
 
     def __post_init__(self) -> None:
@@ -59,7 +59,7 @@ class PromptConfig(Bounded):
     def unused(self) -> dict[str, str]:
         if self.pretrain is None:
             return {} if self.pretrain_rows == 1 else {"pretrain_rows": "there is no text; set pretrain"}
-        plain = TextConfig()
+        plain = TextDataConfig()
         own = [key for key in ("eval_split", "overlap") if getattr(self.pretrain, key) != getattr(plain, key)]
         return {f"pretrain.{key}": "this text is trained on, not evaluated" for key in own}
 
@@ -67,7 +67,9 @@ class PromptConfig(Bounded):
 class PromptPipeline:
     """The data of one run; `notes` is what a person should be told, a sentence each."""
 
-    def __init__(self, cfg: PromptConfig, tokenizer: Tokenizer, length: int, new: int):
+    labels: Sequence[str] = ()
+
+    def __init__(self, cfg: PromptDataConfig, tokenizer: Tokenizer, length: int, new: int):
         """`length` is the number of tokens in a row, prompt and answer together; `new` of them are for the answer.
 
         Raises ValueError when they leave no room for a prompt, or no conversation of the training split fits.
@@ -84,12 +86,12 @@ class PromptPipeline:
             parts += [self._pretrain.fingerprint, cfg.pretrain_rows, cfg.pretrain.seed, str(cfg.pretrain.fim)]
         self.fingerprint = digest(*parts)
 
-    def train(self, batch_size: int) -> RowLoader | Beside:
-        prompts = RowLoader(self._train, batch_size, self.cfg.seed)
+    def train(self, batch_size: int) -> DatasetLoader | Zip:
+        prompts = DatasetLoader(self._train, batch_size, self.cfg.seed)
         if self._pretrain is None:
             return prompts
         each = self.cfg.pretrain_rows
-        return Beside(prompts, Grouped(self._pretrain.train(batch_size * each), batch_size, each, "pretrain"))
+        return Zip(prompts, Batched(self._pretrain.train(batch_size * each), batch_size, each, "pretrain"))
 
     @functools.cached_property
     def _held_out(self) -> tuple["Prompts", list[str], str]:
@@ -99,10 +101,10 @@ class PromptPipeline:
     def fingerprints(self) -> dict[str, str]:
         return {"held-out data": self._held_out[2]}
 
-    def evaluate(self, batch_size: int) -> RowOnce:
+    def evaluate(self, batch_size: int) -> DatasetEvalLoader:
         prompts, notes, _ = self._held_out
         self.notes = merged(self.notes, notes)
-        return RowOnce(prompts, batch_size)
+        return DatasetEvalLoader(prompts, batch_size)
 
     def _prompts(self, split: str) -> tuple["Prompts", list[str], str]:
         """Rows of those whose prompt and answer fit, notes about the others, and what the fingerprint is made of."""

@@ -24,10 +24,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gen.data.conversations import parse_messages
-from gen.data.entries import Entries, checked_text, divided, read_rows
-from gen.data.faults import Fault
+from gen.data.entries import InMemoryDataset, checked_text, divided, read_rows
+from gen.data.faults import ParseError
 from gen.data.instructions import Instruction, instructions
-from gen.data.kinds import Kind, open_kind
+from gen.data.kinds import SourceKind, open_kind
 from gen.data.source import RowRule
 from gen.messages import short
 from gen.tokenizers.template import Message
@@ -42,7 +42,7 @@ class Ranking(NamedTuple):
     ranks: tuple[int, ...]
 
 
-def open_rankings(spec: str, split: str, **options) -> Entries[Ranking]:
+def open_rankings(spec: str, split: str, **options) -> InMemoryDataset[Ranking]:
     """The rankings that `spec` names, as in the table above, of the split "train" or "test".
 
     Raises ValueError when a kind, option or place is unknown or missing, and for all faults of files at once.
@@ -66,7 +66,7 @@ def to_line(messages: Sequence[Message], answers: Sequence[str], ranks: Sequence
         entry["ranked"] = [answers[0] if len(answers) == 1 else answers for answers in tied]
     try:
         _ranking("", entry)
-    except Fault as fault:
+    except ParseError as fault:
         raise ValueError(f"these answers are no ranking{fault}") from fault
     return json.dumps(entry) + "\n"
 
@@ -74,15 +74,17 @@ def to_line(messages: Sequence[Message], answers: Sequence[str], ranks: Sequence
 def _ranking(name: str, entry: Mapping[str, Any]) -> Ranking:
     messages = parse_messages(entry)
     if messages[-1].role != "user":
-        raise Fault(f": the messages end with the {messages[-1].role}'s; end them with the user's that is answered")
+        raise ParseError(
+            f": the messages end with the {messages[-1].role}'s; end them with the user's that is answered"
+        )
     ranked = [(rank, answer) for rank, tied in enumerate(_tied(entry)) for answer in tied]
     ranks, answers = zip(*ranked, strict=True) if ranked else ((), ())
     for number, answer in enumerate(answers, 1):
         checked_text(answer, f"answer {number}")
     if twice := next((answer for answer in answers if answers.count(answer) > 1), None):
-        raise Fault(f": the answer {short(twice)} stands twice; keep one")
+        raise ParseError(f": the answer {short(twice)} stands twice; keep one")
     if not ranks or ranks[-1] == 0:
-        raise Fault(": all answers are equally good, so there is nothing to prefer; rank two or more")
+        raise ParseError(": all answers are equally good, so there is nothing to prefer; rank two or more")
     return Ranking(name, messages, answers, ranks)
 
 
@@ -92,15 +94,15 @@ def _tied(entry: Mapping[str, Any]) -> list[list[Any]]:
     if len(pair) == 2 and "ranked" not in entry:
         return [[answer] for answer in pair]
     if pair or not isinstance(ranked, list):
-        raise Fault(': write either "chosen" and "rejected", or "ranked", a list of answers from best to worst')
+        raise ParseError(': write either "chosen" and "rejected", or "ranked", a list of answers from best to worst')
     if [] in ranked:
-        raise Fault(": a rank has no answers; remove it")
+        raise ParseError(": a rank has no answers; remove it")
     return [tied if isinstance(tied, list) else [tied] for tied in ranked]
 
 
 def _preferences(
     place: str, split: str, test_fraction: float = 0.05, held_out: str = "", split_by: RowRule = "content"
-) -> Entries[Ranking]:
+) -> InMemoryDataset[Ranking]:
     if not held_out:
         rankings = read_rows(place, "messages", _ranking, split_by)
         return divided(rankings, f"preferences:{place}", split, test_fraction, split_by)
@@ -110,15 +112,17 @@ def _preferences(
     return dataclasses.replace(read_rows(file, "messages", _ranking, split_by), name=f"preferences:{file} ({split})")
 
 
-def _instructions(place: str, split: str, count: int = 2000, held_out: int = 500, seed: int = 0) -> Entries[Ranking]:
+def _instructions(
+    place: str, split: str, count: int = 2000, held_out: int = 500, seed: int = 0
+) -> InMemoryDataset[Ranking]:
     def ranking(name: str, one: Instruction) -> Ranking:
         return Ranking(name, (Message("user", one.prompt),), (one.answer, one.wrong), (0, 1))
 
     asked = instructions(split, count, held_out, seed)
-    return Entries(f"instructions ({split})", tuple(ranking(name, one) for name, one in asked))
+    return InMemoryDataset(f"instructions ({split})", tuple(ranking(name, one) for name, one in asked))
 
 
-KINDS: dict[str, Kind[Entries[Ranking]]] = {
-    "preferences": Kind("preferences:PATH", _preferences),
-    "instructions": Kind("instructions", _instructions),
+KINDS: dict[str, SourceKind[InMemoryDataset[Ranking]]] = {
+    "preferences": SourceKind("preferences:PATH", _preferences),
+    "instructions": SourceKind("instructions", _instructions),
 }

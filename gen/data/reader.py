@@ -9,14 +9,14 @@ import threading
 
 from gen import rng
 from gen.data.examples import Example, Transform
-from gen.data.source import Damaged, Source, read_again
+from gen.data.source import CorruptRecord, Source, read_again
 from gen.messages import note
 
 SHOWN = 20  # damaged records that are noted one by one
 REPLACEMENTS = 8  # tried for one damaged record before the run ends
 
 
-class Damage:
+class ReplacementLog:
     """The damaged records that this process has met: each is noted when it is met first, whatever the reason says then.
 
     `named` holds {record: what it is called and its fault}, in the order in which they were met.
@@ -50,13 +50,13 @@ class Damage:
         return f"{count} damaged {'file' if count == 1 else 'files'} gave way to others" if count else ""
 
 
-class Reader:
+class RecordReader:
     """Reads records of `source` and makes examples of them by `transform`."""
 
     def __init__(self, source: Source, transform: Transform):
         self.source = source
         self.transform = transform
-        self.damage = Damage()
+        self.damage = ReplacementLog()
 
     def example(self, index: int, seed: int, *numbers: int, position: int) -> Example:
         """The example of record `index`, or of its replacement, augmented by the draws of (seed, *numbers), for the
@@ -72,7 +72,7 @@ class Reader:
                 record = read_again(self.source, candidate)
                 name = f"{record['name']} ({name})"
                 return self.transform(record, rng.host(seed, "augment", *numbers))
-            except Damaged as damage:
+            except CorruptRecord as damage:
                 reason = f"{name}: {damage}"
                 self.damage.add(candidate, reason, position)
             candidate = replacement(index, attempt, len(self.source))

@@ -27,7 +27,7 @@ from grain.sources import ArrayRecordDataSource, RandomAccessDataSource
 
 from gen import jsonfile
 from gen.data import shards
-from gen.data.source import Damaged, Record, chosen, digest, mark
+from gen.data.source import CorruptRecord, Record, chosen, digest, mark
 from gen.messages import short
 
 FORMAT = 2
@@ -60,7 +60,7 @@ def parse(content: bytes) -> tuple[Header, int]:
         (length,) = struct.unpack_from("<I", content)
         return jsonfile.parse(content[4 : 4 + length], Header, "the header"), 4 + length
     except (struct.error, jsonfile.NotReadable) as error:
-        raise Damaged(f"not a captioned image as gen writes them: {error}") from error
+        raise CorruptRecord(f"not a captioned image as gen writes them: {error}") from error
 
 
 def write(path: str | Path, records: Iterable[Record]) -> int:
@@ -92,7 +92,7 @@ def read(data: RandomAccessDataSource, index: int) -> Any:
         return data[index]
     except RuntimeError as error:
         if "Corrupted" in str(error):
-            raise Damaged(short(str(error))[1:-1]) from error
+            raise CorruptRecord(short(str(error))[1:-1]) from error
         raise OSError(str(error)) from error
 
 
@@ -108,7 +108,7 @@ class ArrayRecords:
             raise ValueError(f"there is no ArrayRecord file at {path}; expected a file, or a folder of *.array_record")
         opened = shards.opened(files)
         self._records = ArrayRecordDataSource(opened)
-        self._chosen_N = chosen(_marks(opened), split, test_fraction, f"array_record:{path}")
+        self._chosen_N = chosen(_split_marks(opened), split, test_fraction, f"array_record:{path}")
         # Sizes stand for contents, which would take as long to read as an epoch; where names are listed, so do these.
         about = (f"{file.name} {file.stat().st_size}{one.digest}" for file, one in zip(files, opened, strict=True))
         self.fingerprint = digest("array_record", split, str(test_fraction), len(self._records), *about)
@@ -123,11 +123,11 @@ class ArrayRecords:
         for i in range(len(self)):
             try:
                 yield from self[i]["caption"]
-            except Damaged:
+            except CorruptRecord:
                 continue  # the loader will meet it, replace it and report it
 
 
-def _marks(opened: Iterable[shards.Shard]) -> np.ndarray:
+def _split_marks(opened: Iterable[shards.Shard]) -> np.ndarray:
     """The split key of each record: its name, or in files of version 0.1.0 its number among those."""
     marks, before = [np.zeros(0, np.uint64)], 0
     for shard in opened:

@@ -9,14 +9,14 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from gen.data.batches import Each, Shuffled
+from gen.data.batches import EvalLoader, ShuffledLoader
 from gen.data.rows import Batch, Rows, row_numbers
 
 type Row = dict[str, np.ndarray]
 
 
 @runtime_checkable
-class RowSet(Protocol):
+class Dataset(Protocol):
     """The rows of one split."""
 
     name: str  # what a person typed to get it, for messages
@@ -33,10 +33,10 @@ class BatchAt(Protocol):
     def batch(self, position: int, rows: Rows = None) -> Batch: ...
 
 
-class RowLoader(Shuffled):
+class DatasetLoader(ShuffledLoader):
     """Shuffled batches without end, for training."""
 
-    def __init__(self, rows: RowSet, batch_size: int, seed: int):
+    def __init__(self, rows: Dataset, batch_size: int, seed: int):
         super().__init__(len(rows), batch_size, seed)
         self._rows = rows
 
@@ -44,10 +44,10 @@ class RowLoader(Shuffled):
         return self._rows.row(index)
 
 
-class RowOnce(Each):
+class DatasetEvalLoader(EvalLoader):
     """Each row once, for evaluation; in filling also the "weights" of tokens, where there are such, are 0."""
 
-    def __init__(self, rows: RowSet, batch_size: int):
+    def __init__(self, rows: Dataset, batch_size: int):
         super().__init__(rows.name, len(rows), batch_size)
         self._rows = rows
 
@@ -61,7 +61,7 @@ class RowOnce(Each):
         return self._rows.row(index)
 
 
-class Beside:
+class Zip:
     """The arrays of several loaders, whose names differ, as one batch."""
 
     def __init__(self, *loaders: BatchAt):
@@ -72,10 +72,10 @@ class Beside:
         return {name: array for part in parts for name, array in part.items()}
 
 
-class BesideOnce(Beside):
+class EvalZip(Zip):
     """The same for an evaluation: as many batches as the first has."""
 
-    def __init__(self, once: Each, *loaders: BatchAt):
+    def __init__(self, once: EvalLoader, *loaders: BatchAt):
         super().__init__(once, *loaders)
         self._count = len(once)
 
@@ -83,7 +83,7 @@ class BesideOnce(Beside):
         return self._count
 
 
-class Grouped:
+class Batched:
     """A loader of rows whose batch is R times as large, as R rows for each one: arrays (B, R, ...), named PREFIX/...
 
     Row b has the rows b R to b R + R - 1 of the other's batch at the same position, and only they are read.

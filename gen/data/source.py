@@ -26,7 +26,7 @@ RowRule = Literal["content", "position"]
 FileRule = Literal["name", "spelling"]
 
 
-class Damaged(ValueError):
+class CorruptRecord(ValueError):
     """A record whose content cannot be used; the loader takes another in its place and counts it."""
 
 
@@ -76,7 +76,7 @@ def sampled(source: Source, count: int = 16) -> str:
     for index in dict.fromkeys(i * len(source) // count for i in range(count)):
         try:
             record = read_again(source, index)
-        except Damaged as error:
+        except CorruptRecord as error:
             parts.append(type(error).__name__)
             continue
         for key in sorted(record):

@@ -30,7 +30,7 @@ from gen.tokenizers import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
-class TextConfig(Bounded):
+class TextDataConfig(Bounded):
     """Either `source`, a kind in gen.data.corpora with that kind's `options`, or a `mixture` of several, by name.
 
     `tokenizer` is "bpe:SIZE" (trained on the training split), "bytes", or the path of a tokenizer.json or a
@@ -56,7 +56,7 @@ class TextConfig(Bounded):
         state_rule(self, KINDS)
 
 
-def make_text_tokenizer(cfg: TextConfig) -> Tokenizer:
+def make_text_tokenizer(cfg: TextDataConfig) -> Tokenizer:
     """The tokenizer that the config names, trained if need be. Raises ValueError for one that does not exist."""
 
     def learn(size: int) -> Tokenizer:
@@ -67,12 +67,12 @@ def make_text_tokenizer(cfg: TextConfig) -> Tokenizer:
     return tokenizers.named(cfg.tokenizer, learn, example=4096)
 
 
-def open_corpora(cfg: TextConfig, split: str) -> dict[str, Corpus]:
+def open_corpora(cfg: TextDataConfig, split: str) -> dict[str, Corpus]:
     """The corpora of one split by the name of their part; that of a single source is ""."""
     return {name: open_corpus(part.source, split, **part.options) for name, part in _parts(cfg).items()}
 
 
-def documents(cfg: TextConfig, split: str) -> Iterator[Document]:
+def documents(cfg: TextDataConfig, split: str) -> Iterator[Document]:
     """The documents of a split as they are, of all parts of a mixture in turn; nothing is encoded."""
     for name, corpus in open_corpora(cfg, split).items():
         for document in corpus.documents():
@@ -82,7 +82,9 @@ def documents(cfg: TextConfig, split: str) -> Iterator[Document]:
 class TextPipeline:
     """The data of one run; corpora are encoded on first use and kept in the cache."""
 
-    def __init__(self, cfg: TextConfig, tokenizer: Tokenizer, length: int):
+    labels: Sequence[str] = ()
+
+    def __init__(self, cfg: TextDataConfig, tokenizer: Tokenizer, length: int):
         """`length` is the number of tokens in a row.
 
         Raises ValueError for a config that contradicts itself, marks that the tokenizer lacks, a weight too small, or
@@ -142,11 +144,11 @@ def _notes(corpora: Sequence[Corpus], stores: Sequence[TokenStore]) -> list[str]
     return [*(note for corpus in corpora for note in corpus.notes), *damaged]
 
 
-def cache_folder(cfg: TextConfig) -> Path:
+def cache_folder(cfg: TextDataConfig) -> Path:
     return Path(cfg.cache or os.environ.get("GEN_CACHE") or "~/.cache/gen").expanduser()
 
 
-def _parts(cfg: TextConfig) -> dict[str, MixturePart]:
+def _parts(cfg: TextDataConfig) -> dict[str, MixturePart]:
     if bool(cfg.source) == bool(cfg.mixture):
         both = "both data.source and data.mixture are" if cfg.source else "neither data.source nor data.mixture is"
         raise ValueError(f"{both} set; set one of them, for example data.source=stdlib")
@@ -155,7 +157,7 @@ def _parts(cfg: TextConfig) -> dict[str, MixturePart]:
     return cfg.mixture or {"": MixturePart(cfg.source, 1.0, cfg.options)}
 
 
-def _check(cfg: TextConfig, tokenizer: Tokenizer, length: int) -> None:
+def _check(cfg: TextDataConfig, tokenizer: Tokenizer, length: int) -> None:
     if length < 2:
         raise ValueError(f"a row of {length} tokens has nothing to learn from; use 2 or more")
     if cfg.fim and tokenizer.fim is None:

@@ -27,7 +27,7 @@ from pathlib import Path
 from gen.config import nearest
 from gen.data import opened
 from gen.data.corpus import Document
-from gen.data.faults import SHOWN, Fault, Faults
+from gen.data.faults import SHOWN, ParseError, ParseErrors
 from gen.data.filekinds import FORMATS, TEXT, NotData, Unknown, kind_of
 from gen.data.notes import left_out
 from gen.data.source import RowRule, digest, is_test
@@ -82,11 +82,11 @@ class TextFiles:
 
     def documents(self) -> Iterator[Document]:
         """Raises ValueError, after the last document, when some cannot be read, and when there is none."""
-        faults, count = Faults(self.name), 0
+        faults, count = ParseErrors(self.name), 0
         for name, content in self._entries():
             try:
                 text = self._part(content())
-            except (Fault, opened.Undecodable) as fault:
+            except (ParseError, opened.Undecodable) as fault:
                 faults.add(f"{self._root / name}{fault}")
                 continue
             if text:
@@ -121,7 +121,7 @@ class TextFiles:
         """Whether a row is in the split by its text; one without a text is a fault of both splits."""
         try:
             return self._chosen(read())
-        except Fault:
+        except ParseError:
             return True
 
     def _chosen(self, key: str) -> bool:

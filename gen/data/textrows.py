@@ -15,7 +15,7 @@ from typing import Any
 
 from gen import jsonfile
 from gen.data import jsonlines, opened
-from gen.data.faults import Fault
+from gen.data.faults import ParseError
 from gen.messages import bare
 
 type Row = Callable[[], Mapping[str, Any]]
@@ -118,24 +118,24 @@ def text_of(row: Row, key: str, kind: str) -> str:
     try:
         text = row()[key]
         text.encode()  # half a surrogate pair, which JSON can spell, is no text
-    except Fault as fault:
-        raise Fault(form if kind in ("jsonl", "json") else str(fault)) from fault
+    except ParseError as fault:
+        raise ParseError(form if kind in ("jsonl", "json") else str(fault)) from fault
     except (KeyError, AttributeError, UnicodeEncodeError) as error:
-        raise Fault(form) from error
+        raise ParseError(form) from error
     if not isinstance(text, str):
-        raise Fault(form)
+        raise ParseError(form)
     return text
 
 
 def _object(item: Any) -> Mapping[str, Any]:
     if not isinstance(item, dict):
-        raise Fault(": not a JSON object; write one object a line")
+        raise ParseError(": not a JSON object; write one object a line")
     return item
 
 
 def _of_cells(names: Sequence[str], row: Sequence[str]) -> Mapping[str, Any]:
     if len(row) != len(names):
-        raise Fault(f": {len(row)} cells in {len(names)} columns; put a text with separators in double quotes")
+        raise ParseError(f": {len(row)} cells in {len(names)} columns; put a text with separators in double quotes")
     return dict(zip(names, row, strict=True))
 
 
@@ -143,7 +143,7 @@ def _of_batch(batch: Any, index: int) -> Mapping[str, Any]:
     try:
         return {name: batch.column(name)[index].as_py() for name in batch.schema.names}
     except UnicodeDecodeError as error:
-        raise Fault(": not a text in UTF-8") from error
+        raise ParseError(": not a text in UTF-8") from error
 
 
 def _columns(file: Path, head: str, key: str, alone: bool) -> tuple[list[str], str]:

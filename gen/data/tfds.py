@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from gen import jsonfile
 from gen.data import shards
 from gen.data.records import read
-from gen.data.source import Damaged, Record, digest
+from gen.data.source import CorruptRecord, Record, digest
 from gen.data.tfds_texts import texts_of
 from gen.messages import short
 
@@ -55,14 +55,14 @@ class Tfds:
             captions = self._texts(example)
             content = example[self._image]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise Damaged(f"it is not as features.json says: {short(str(error))}") from error
+            raise CorruptRecord(f"it is not as features.json says: {short(str(error))}") from error
         return {"image": content, "caption": captions, "name": f"example {index}"}
 
     def captions(self) -> Iterator[str]:
         for index in range(len(self)):
             try:
                 yield from self._texts(read_example(self._data, index))
-            except Damaged:
+            except CorruptRecord:
                 continue  # the loader will meet it, replace it and report it
 
 
@@ -125,10 +125,10 @@ def read_example(data: Sequence[Any], index: int) -> Any:
     when it cannot read them."""
     try:
         return read(data, index)
-    except (Damaged, OSError):
+    except (CorruptRecord, OSError):
         raise
     except Exception as error:
-        raise Damaged(f"TFDS makes no example of it: {_words(error)}") from error
+        raise CorruptRecord(f"TFDS makes no example of it: {_words(error)}") from error
 
 
 def _words(error: Exception) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from gen.data.corpus import Document
-from gen.data.source import Damaged, digest
+from gen.data.source import CorruptRecord, digest
 from gen.data.tfds import open_builder, open_split, read_example
 from gen.messages import short
 
@@ -40,5 +40,5 @@ class TfdsText:
         for index in range(len(self)):
             try:
                 yield Document(f"example {index}", read_example(self._data, index)[self._text].decode())
-            except (Damaged, UnicodeDecodeError) as damage:
+            except (CorruptRecord, UnicodeDecodeError) as damage:
                 self.skipped[f"example {index}"] = str(damage)

@@ -11,7 +11,7 @@ The documents follow each other, framed as `start t_1 ... t_n end`, or, where st
     bytes.npy       int64 (documents,): what each takes in UTF-8
     store.json      the format, sizes, and of what corpus and tokenizer
 
-A long document is encoded in stretches (gen/tokenizers/stretches.py).
+A long document is encoded in stretches (gen/tokenizers/long_text.py).
 
 The folder gets its name when it is whole, so that what a killed process leaves is never read (the next attempt
 removes it, a day later), and of several processes that prepare the same, one wins and all go on.
@@ -37,7 +37,7 @@ from gen.data.progress import progress
 from gen.data.source import digest
 from gen.messages import short
 from gen.tokenizers import Tokenizer
-from gen.tokenizers.stretches import STRETCH, Stretch, stretches
+from gen.tokenizers.long_text import STRETCH, Stretch, stretches
 
 __all__ = ["STRETCH", "TokenStore", "prepare", "stretches"]
 

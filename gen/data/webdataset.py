@@ -22,8 +22,8 @@ from gen import jsonfile
 from gen.data import images, records, tarfiles
 from gen.data.alongside import caption_in
 from gen.data.entries import checked_text
-from gen.data.faults import Fault
-from gen.data.source import Damaged, Record
+from gen.data.faults import ParseError
+from gen.data.source import CorruptRecord, Record
 from gen.messages import harmless
 
 IMAGES = images.ENDINGS
@@ -66,7 +66,7 @@ def _samples(path: Path, skipped: list[str]) -> Iterator[Record]:
     for key, members in itertools.groupby(tarfiles.members(path, _unusable, skip), key=lambda member: _key(member[0])):
         try:
             yield _sample(key, dict(members))
-        except Damaged as reason:
+        except CorruptRecord as reason:
             skip(key, str(reason))
 
 
@@ -103,11 +103,11 @@ def _sample(key: str, members: dict[str, bytes]) -> Record:
     content = {_extension(name): data for name, data in members.items()}
     found = [content[extension] for extension in IMAGES if extension in content]
     if len(found) != 1:
-        raise Damaged(f"it has {len(found)} images, not one")
+        raise CorruptRecord(f"it has {len(found)} images, not one")
     images.check_header(found[0])
     captions = _captions(content)
     if not captions:
-        raise Damaged("it has no caption")
+        raise CorruptRecord("it has no caption")
     return {"image": found[0], "caption": captions, "name": _shown(key)}
 
 
@@ -117,12 +117,12 @@ def _captions(content: dict[str, bytes]) -> tuple[str, ...]:
     if ".json" not in content:
         return ()
     if len(content[".json"]) > jsonfile.SIZE:
-        raise Damaged(f"its .json has more than {jsonfile.SIZE:,} bytes")
+        raise CorruptRecord(f"its .json has more than {jsonfile.SIZE:,} bytes")
     try:
         found = jsonfile.parse(content[".json"], dict[str, Any], "its .json", finite=False).get("caption", [])
         captions = [checked_text(caption, "its caption") for caption in (found if isinstance(found, list) else [found])]
     except jsonfile.NotReadable as error:
-        raise Damaged(str(error)) from error
-    except Fault as fault:
-        raise Damaged(str(fault).removeprefix(": ")) from fault
+        raise CorruptRecord(str(error)) from error
+    except ParseError as fault:
+        raise CorruptRecord(str(fault).removeprefix(": ")) from fault
     return tuple(caption.strip() for caption in captions)

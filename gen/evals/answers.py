@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from gen.bounds import Bounded, Count, Seed
-from gen.data.conversations import Conversation
+from gen.data.conversations import ChatRecord
 from gen.evals.interval import rate
-from gen.sample.choose import Choice
-from gen.sample.reader import Reader
-from gen.sample.writer import Prompt, Writer, Written
+from gen.sample.generator import Completion, Generator, Prompt
+from gen.sample.sampling_params import SamplingParams
+from gen.sample.scorer import Scorer
 from gen.tokenizers import Tokenizer
 from gen.tokenizers.template import Template
 
@@ -27,18 +27,18 @@ class AnswerConfig(Bounded):
 
     new: Count
     copies: Count = 1
-    choice: Choice = Choice(temperature=0.0)
+    choice: SamplingParams = SamplingParams(temperature=0.0)
     stop: tuple[str, ...] = ()
     seed: Seed = 0
     batch: Count = 256
 
 
-class Given(NamedTuple):
+class GradedAnswer(NamedTuple):
     """What a model said to all of a conversation but its last message, which is the known answer."""
 
-    conversation: Conversation
+    conversation: ChatRecord
     prompt: list[int]
-    written: Written
+    written: Completion
 
     @property
     def ended(self) -> bool:
@@ -50,21 +50,21 @@ class Given(NamedTuple):
         return self.ended and self.written.text.strip() == self.conversation.messages[-1].content.strip()
 
 
-def as_told(template: Template, tokenizer: Tokenizer) -> Callable[[Conversation], Prompt]:
+def as_told(template: Template, tokenizer: Tokenizer) -> Callable[[ChatRecord], Prompt]:
     """How a model that has learned to converse is asked."""
     return lambda conversation: template.ask(conversation.messages[:-1], tokenizer)
 
 
 def answer(
-    writer: Writer, asked: Sequence[Conversation], cfg: AnswerConfig, prompt_of: Callable[[Conversation], Prompt]
-) -> list[Given]:
+    writer: Generator, asked: Sequence[ChatRecord], cfg: AnswerConfig, prompt_of: Callable[[ChatRecord], Prompt]
+) -> list[GradedAnswer]:
     """The answers to each conversation side by side."""
-    given: list[Given] = []
+    given: list[GradedAnswer] = []
     for first in range(0, len(asked), cfg.batch):
         part = asked[first : first + cfg.batch]
         prompts = [prompt_of(one) for one in part]
         tokens = [writer.encode(prompt) for prompt in prompts]
-        written = writer.write(
+        written = writer.generate(
             prompts,
             new=cfg.new,
             copies=cfg.copies,
@@ -73,11 +73,11 @@ def answer(
             seed=cfg.seed + first,  # each batch draws anew
             stride=cfg.new,
         )
-        given += [Given(part[i // cfg.copies], tokens[i // cfg.copies], text) for i, text in enumerate(written)]
+        given += [GradedAnswer(part[i // cfg.copies], tokens[i // cfg.copies], text) for i, text in enumerate(written)]
     return given
 
 
-def summary(given: Iterable[Given]) -> dict[str, Any]:
+def summary(given: Iterable[GradedAnswer]) -> dict[str, Any]:
     """Shares of answers that are right and that end by themselves, and their mean length in tokens."""
     given = list(given)
     return {
@@ -87,7 +87,7 @@ def summary(given: Iterable[Given]) -> dict[str, Any]:
     }
 
 
-def kl(given: Sequence[Given], reader: Reader) -> float:
+def kl(given: Sequence[GradedAnswer], reader: Scorer) -> float:
     """KL(model || reader's model) in nats an answer, from answers that were drawn from the model as it is."""
     # a reader puts the start there itself
     scores = reader.score_tokens([(one.prompt[1:], one.written.tokens) for one in given])

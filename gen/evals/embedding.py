@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from gen.sample.reader import Reader
+from gen.sample.scorer import Scorer
 from gen.tokenizers.base import Tokenizer
 
 
@@ -32,7 +32,7 @@ def halves(documents: Iterable[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def embedding(reader: Reader, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def embedding(reader: Scorer, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Retrieval of each pair's second text by its first. Raises ValueError for less than two pairs."""
     if len(pairs) < 2:
         raise ValueError(f"{len(pairs)} pairs of texts leave nothing to choose from; give at least 2")

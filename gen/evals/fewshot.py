@@ -22,9 +22,9 @@ from typing import Any
 from gen.bounds import Bounded, Count, Natural, Seed
 from gen.evals.interval import rate
 from gen.evals.puzzles import KINDS, Puzzle, puzzle
-from gen.sample.choose import Choice
-from gen.sample.reader import Reader
-from gen.sample.writer import Writer
+from gen.sample.generator import Generator
+from gen.sample.sampling_params import SamplingParams
+from gen.sample.scorer import Scorer
 from gen.tokenizers.base import split
 
 
@@ -39,7 +39,7 @@ class FewShotConfig(Bounded):
     batch: Count = 32
 
 
-def few_shot(reader: Reader, writer: Writer, cfg: FewShotConfig) -> dict[str, Any]:
+def few_shot(reader: Scorer, writer: Generator, cfg: FewShotConfig) -> dict[str, Any]:
     """{"shots": [...], "chance": {kind: share}, "choice" and "exact": {kind: [a rate for each number of shots]}}.
 
     Beside the kinds there is "all". Raises ValueError when the shots do not fit the model's context.
@@ -57,7 +57,7 @@ def few_shot(reader: Reader, writer: Writer, cfg: FewShotConfig) -> dict[str, An
     return {"shots": list(cfg.shots), "chance": chance} | {name: _rates(r, cfg.questions) for name, r in right.items()}
 
 
-def chosen(reader: Reader, prompts: list[str], puzzles: list[Puzzle]) -> int:
+def chosen(reader: Scorer, prompts: list[str], puzzles: list[Puzzle]) -> int:
     """How many right answers are likelier than all wrong ones."""
     pairs = [(prompt, f"{option}\n") for prompt, p in zip(prompts, puzzles, strict=True) for option in p.options]
     log_p = iter([score.log_p for score in reader.score(pairs)])
@@ -68,7 +68,7 @@ def chosen(reader: Reader, prompts: list[str], puzzles: list[Puzzle]) -> int:
     return right
 
 
-def written(writer: Writer, prompts: list[str], puzzles: list[Puzzle], batch: int) -> int:
+def written(writer: Generator, prompts: list[str], puzzles: list[Puzzle], batch: int) -> int:
     """How many answers the model writes, letter for letter."""
     right = 0
     for first in range(0, len(prompts), batch):
@@ -77,7 +77,7 @@ def written(writer: Writer, prompts: list[str], puzzles: list[Puzzle], batch: in
         answers = [f"{p.answer}\n" for p in part]
         # as they are behind the question: a word may be more tokens there than by itself
         new = max(len(split(writer.tokenizer, *pair)[1]) for pair in zip(asked, answers, strict=True))
-        texts = writer.write(asked, new=new, choice=Choice(temperature=0.0), stop=("\n",))
+        texts = writer.generate(asked, new=new, choice=SamplingParams(temperature=0.0), stop=("\n",))
         # a line that was cut off is no answer, even where it agrees so far
         right += sum(w.reason in ("stop", "end") and w.text == p.answer for w, p in zip(texts, part, strict=True))
     return right
@@ -89,7 +89,7 @@ def _prompt(asked: Puzzle, number: int, count: int, cfg: FewShotConfig) -> str:
     return "".join(shots) + asked.question
 
 
-def _check(writer: Writer, kind: str, count: int, prompts: list[str], puzzles: list[Puzzle]) -> None:
+def _check(writer: Generator, kind: str, count: int, prompts: list[str], puzzles: list[Puzzle]) -> None:
     texts = [f"{prompt}{max(p.options, key=len)}\n" for prompt, p in zip(prompts, puzzles, strict=True)]
     longest = 1 + max(len(tokens) for tokens in writer.tokenizer.encode_batch(texts))
     if longest > writer.model.context:

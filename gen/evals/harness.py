@@ -14,16 +14,16 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from gen import rng
-from gen.sample.choose import Choice
-from gen.sample.reader import Reader
-from gen.sample.writer import Writer
+from gen.sample.generator import Generator
+from gen.sample.sampling_params import SamplingParams
+from gen.sample.scorer import Scorer
 
 # How tasks call the most tokens to write, the first that is given counts.
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
 
 def evaluate(
-    reader: Reader, writer: Writer, tasks: Sequence[str | dict], shots: int | None = None, limit: int | None = None
+    reader: Scorer, writer: Generator, tasks: Sequence[str | dict], shots: int | None = None, limit: int | None = None
 ) -> dict[str, Any]:
     """{task: {metric: value}}. `tasks` are names or the harness's own configs; `limit` is a number of documents."""
     results = simple_evaluate(Harness(reader, writer), tasks=list(tasks), num_fewshot=shots, limit=limit)
@@ -33,7 +33,7 @@ def evaluate(
 class Harness(TemplateLM):
     """A model as the harness asks it. `batch` texts are written at a time, `seed` is that of sampled ones."""
 
-    def __init__(self, reader: Reader, writer: Writer, batch: int = 16, seed: int = 0):
+    def __init__(self, reader: Scorer, writer: Generator, batch: int = 16, seed: int = 0):
         super().__init__()
         self.reader, self.writer, self.batch, self.seed = reader, writer, batch, seed
 
@@ -98,13 +98,13 @@ class Harness(TemplateLM):
             until, new, choice = how
             seed = int(rng.host(self.seed, "harness", len(order)).integers(2**31))
             prompts = [asked[i][0] for i in chosen]
-            written = self.writer.write(prompts, new=new, stop=until, choice=choice, seed=seed)
+            written = self.writer.generate(prompts, new=new, stop=until, choice=choice, seed=seed)
             for i, answer in zip(chosen, written, strict=True):
                 texts[i] = answer.text
                 self.cache_hook.add_partial("generate_until", requests[i].args, answer.text)
         return texts
 
-    def _asked(self, prompt: str, settings: dict) -> tuple[str, tuple[str, ...], int, Choice]:
+    def _asked(self, prompt: str, settings: dict) -> tuple[str, tuple[str, ...], int, SamplingParams]:
         """The prompt as far as it fits, and what the task wants: stop strings, tokens and choice."""
         settings = dict(settings)
         until = settings.pop("until", None) or ()
@@ -116,7 +116,7 @@ class Harness(TemplateLM):
         return prompt, until, new, chosen(settings)
 
 
-def chosen(settings: dict) -> Choice:
+def chosen(settings: dict) -> SamplingParams:
     """The harness's names for how tokens are chosen; the best one each time unless it says `do_sample` or gives a
     temperature. Raises ValueError for a name that gen has not."""
     settings = {name: value for name, value in settings.items() if value is not None}
@@ -127,10 +127,10 @@ def chosen(settings: dict) -> Choice:
     if unknown := settings.keys() - kinds:
         raise ValueError(f"the task asks for {', '.join(sorted(unknown))}, which gen has not; take it out of the task")
     given = {name.removeprefix("repetition_"): kinds[name](value) for name, value in settings.items()}
-    return Choice(temperature, **given)
+    return SamplingParams(temperature, **given)
 
 
-def last(writer: Writer, text: str, room: int) -> str:
+def last(writer: Generator, text: str, room: int) -> str:
     """The end of a text that is at most `room` tokens long, and begins with a whole character."""
     tokenizer = writer.tokenizer
     tokens = tokenizer.encode(text)

@@ -41,7 +41,7 @@ class Puzzle(NamedTuple):
         return (self.answer, *self.wrong)
 
 
-class Asked(NamedTuple):
+class PuzzleQuestion(NamedTuple):
     """What a kind draws: an expression, its value, and values to take wrong answers from, the best first."""
 
     expression: str
@@ -105,77 +105,79 @@ def _misspelt(draw: Draw, word: str) -> list[str]:
 # ---- the kinds
 
 
-def _addition(draw: Draw) -> Asked:
+def _addition(draw: Draw) -> PuzzleQuestion:
     a, b = (int(n) for n in draw.integers(0, 100, 2))
-    return Asked(f"{a} + {b}", a + b, _near(draw, a + b))
+    return PuzzleQuestion(f"{a} + {b}", a + b, _near(draw, a + b))
 
 
-def _subtraction(draw: Draw) -> Asked:
+def _subtraction(draw: Draw) -> PuzzleQuestion:
     b, a = sorted(int(n) for n in draw.integers(0, 100, 2))
-    return Asked(f"{a} - {b}", a - b, _near(draw, a - b))
+    return PuzzleQuestion(f"{a} - {b}", a - b, _near(draw, a - b))
 
 
-def _copying(draw: Draw) -> Asked:
+def _copying(draw: Draw) -> PuzzleQuestion:
     numbers = _numbers(draw)
-    return Asked(repr(numbers), numbers, [numbers[::-1], _changed(draw, numbers), sorted(numbers), numbers[:-1]])
+    return PuzzleQuestion(
+        repr(numbers), numbers, [numbers[::-1], _changed(draw, numbers), sorted(numbers), numbers[:-1]]
+    )
 
 
-def _reversing(draw: Draw) -> Asked:
+def _reversing(draw: Draw) -> PuzzleQuestion:
     numbers = _numbers(draw)
     back = numbers[::-1]
-    return Asked(f"{numbers}[::-1]", back, [numbers, _changed(draw, back), sorted(numbers), back[:-1]])
+    return PuzzleQuestion(f"{numbers}[::-1]", back, [numbers, _changed(draw, back), sorted(numbers), back[:-1]])
 
 
-def _sorting(draw: Draw) -> Asked:
+def _sorting(draw: Draw) -> PuzzleQuestion:
     numbers = _numbers(draw)
     ranked = sorted(numbers)
     others = [_changed(draw, ranked), numbers, ranked[::-1], ranked[:-1]]
-    return Asked(f"sorted({numbers})", ranked, others)
+    return PuzzleQuestion(f"sorted({numbers})", ranked, others)
 
 
-def _largest(draw: Draw) -> Asked:
+def _largest(draw: Draw) -> PuzzleQuestion:
     numbers = _numbers(draw)
     rest = sorted(numbers)[:-1]
-    return Asked(f"max({numbers})", max(numbers), [*rest[::-1], *_near(draw, max(numbers))])
+    return PuzzleQuestion(f"max({numbers})", max(numbers), [*rest[::-1], *_near(draw, max(numbers))])
 
 
-def _first(draw: Draw) -> Asked:
+def _first(draw: Draw) -> PuzzleQuestion:
     numbers = _numbers(draw)
-    return Asked(f"{numbers}[0]", numbers[0], [numbers[-1], *numbers[1:-1], *_near(draw, numbers[0])])
+    return PuzzleQuestion(f"{numbers}[0]", numbers[0], [numbers[-1], *numbers[1:-1], *_near(draw, numbers[0])])
 
 
-def _counting(draw: Draw) -> Asked:
+def _counting(draw: Draw) -> PuzzleQuestion:
     two = [int(n) for n in draw.choice(10, 2, replace=False)]
     numbers = [two[i] for i in draw.integers(0, 2, draw.integers(4, 8))]
     count = numbers.count(two[0])
-    return Asked(f"{numbers}.count({two[0]})", count, _near(draw, count))
+    return PuzzleQuestion(f"{numbers}.count({two[0]})", count, _near(draw, count))
 
 
-def _membership(draw: Draw) -> Asked:
+def _membership(draw: Draw) -> PuzzleQuestion:
     numbers = _numbers(draw)
     inside = bool(draw.integers(2))
     outside = [n for n in range(100) if n not in numbers]
     asked = numbers[draw.integers(len(numbers))] if inside else outside[draw.integers(len(outside))]
-    return Asked(f"{asked} in {numbers}", inside, [not inside])
+    return PuzzleQuestion(f"{asked} in {numbers}", inside, [not inside])
 
 
-def _next(draw: Draw) -> Asked:
+def _next(draw: Draw) -> PuzzleQuestion:
     start, step = int(draw.integers(0, 100)), int(draw.integers(1, 10))
     numbers = [start + i * step for i in range(5)]
-    return Asked(f"following({numbers[:-1]})", numbers[-1], _near(draw, numbers[-1]))
+    return PuzzleQuestion(f"following({numbers[:-1]})", numbers[-1], _near(draw, numbers[-1]))
 
 
-def _upper(draw: Draw) -> Asked:
+def _upper(draw: Draw) -> PuzzleQuestion:
     word = _word(draw)
-    return Asked(f"{word!r}.upper()", word.upper(), [other.upper() for other in _misspelt(draw, word)])
+    return PuzzleQuestion(f"{word!r}.upper()", word.upper(), [other.upper() for other in _misspelt(draw, word)])
 
 
-def _joining(draw: Draw) -> Asked:
+def _joining(draw: Draw) -> PuzzleQuestion:
     one, two = _word(draw), _word(draw)
-    return Asked(f"{one!r} + {two!r}", one + two, [two + one, *_misspelt(draw, one + two)])
+    return PuzzleQuestion(f"{one!r} + {two!r}", one + two, [two + one, *_misspelt(draw, one + two)])
 
 
-KINDS: dict[str, Callable[[Draw], Asked]] = {
+KINDS: dict[str, Callable[[Draw], PuzzleQuestion]] = {
     "addition": _addition,
     "subtraction": _subtraction,
     "copying": _copying,

@@ -20,8 +20,8 @@ from typing import Any
 
 from gen.bounds import Bounded, Count, Natural, Seed
 from gen.evals.interval import rate
-from gen.sample.choose import Choice
-from gen.sample.writer import Writer
+from gen.sample.generator import Generator
+from gen.sample.sampling_params import SamplingParams
 from gen.tokenizers.base import Tokenizer, split
 
 # What Python's parser raises: faults, NUL and lone surrogates, and nesting too deep for it.
@@ -36,7 +36,7 @@ class SyntaxConfig(Bounded):
     samples: Count = 64
     new: Count = 256
     lines: Natural = 8
-    choice: Choice = Choice()
+    choice: SamplingParams = SamplingParams()
     seed: Seed = 0
     batch: Count = 16
 
@@ -77,7 +77,7 @@ def unfinished(text: str) -> bool:
             return False
 
 
-def syntax(writer: Writer, documents: Sequence[str], cfg: SyntaxConfig) -> dict[str, Any]:
+def syntax(writer: Generator, documents: Sequence[str], cfg: SyntaxConfig) -> dict[str, Any]:
     """Rates of valid texts: {"start", "continued": {"model", "real": rate}}.
 
     "start": from nothing; "continued": prompts and what follows, judged together. "real": the documents, after as many
@@ -105,12 +105,12 @@ def syntax(writer: Writer, documents: Sequence[str], cfg: SyntaxConfig) -> dict[
     }
 
 
-def _model(writer: Writer, prompts: Sequence[str], cfg: SyntaxConfig) -> dict[str, Any]:
+def _model(writer: Generator, prompts: Sequence[str], cfg: SyntaxConfig) -> dict[str, Any]:
     good = 0
     for first in range(0, len(prompts), cfg.batch):
         part = prompts[first : first + cfg.batch]
         # each batch has a seed of its own, as rows draw by their place in it
-        texts = writer.write(part, new=cfg.new, choice=cfg.choice, seed=cfg.seed * len(prompts) + first)
+        texts = writer.generate(part, new=cfg.new, choice=cfg.choice, seed=cfg.seed * len(prompts) + first)
         good += sum(valid(w.prompt + w.text, cut=w.reason != "end", after=len(w.prompt)) for w in texts)
     return rate(good, len(prompts))
 

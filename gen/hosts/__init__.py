@@ -15,25 +15,25 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from gen.hosts.common import differences
-from gen.hosts.line import plain
+from gen.hosts.agreement import differences
+from gen.hosts.channel import plain
+from gen.hosts.heartbeat import End, PeerMonitor
 from gen.hosts.listener import free_port
-from gen.hosts.meeting import Met, meet
-from gen.hosts.place import NotTogether, Place, address
+from gen.hosts.process_spec import ProcessSpec, RendezvousError, address
+from gen.hosts.rendezvous import Rendezvous, connect
 from gen.hosts.secret import Secret
-from gen.hosts.tether import End, Tether
 from gen.messages import harmless
 
-__all__ = ["End", "NotTogether", "Place", "Secret", "Tether", "free_port"]
-__all__ += ["abandon", "first", "gather", "join", "joined", "leave", "part", "together"]
+__all__ = ["End", "RendezvousError", "ProcessSpec", "Secret", "PeerMonitor", "free_port"]
+__all__ += ["abort", "process_0_first", "all_gather", "join", "joined", "leave", "shutdown", "all_or_raise"]
 
 SLOWER = 3  # times our heartbeat is jax's, so that ours speaks first
 
-_tether: Tether | None = None
+_tether: PeerMonitor | None = None
 
 
 def join(
-    place: Place,
+    place: ProcessSpec,
     record: Mapping[str, Any],
     secret: Secret,
     *,
@@ -51,8 +51,8 @@ def join(
     import jax
 
     global _tether
-    met = meet(place, record, secret, limit, heartbeat)
-    _tether = Tether(place, met, heartbeat, _exit)
+    met = connect(place, record, secret, limit, heartbeat)
+    _tether = PeerMonitor(place, met, heartbeat, _exit)
     jax.distributed.initialize(
         address(place.host, met.port),
         place.count,
@@ -78,23 +78,23 @@ def joined() -> bool:
     return _tether is not None
 
 
-def gather(what: str, value: Any) -> list[Any]:
+def all_gather(what: str, value: Any) -> list[Any]:
     """What every process says, in their order, as JSON brings it back; all wait until each has said it, however long
-    that takes, unless one is lost (gen.hosts.tether)."""
+    that takes, unless one is lost (gen.hosts.heartbeat)."""
     return [plain(value)] if _tether is None else _tether.gather(what, value)
 
 
-def first[T](work: Callable[[], T]) -> T:
+def process_0_first[T](work: Callable[[], T]) -> T:
     """Does `work` in process 0, and then in the others, which find what it has left for them."""
     if _index() == 0:
         done = work()
-        gather("first", None)
+        all_gather("first", None)
         return done
-    gather("first", None)
+    all_gather("first", None)
     return work()
 
 
-def together[T](what: str, work: Callable[[], T], *expected: type[Exception]) -> T:
+def all_or_raise[T](what: str, work: Callable[[], T], *expected: type[Exception]) -> T:
     """Does the same work in every process. An expected error of one is raised in all, of the same kind: where several
     fail, the first that did not just wait for another in vain."""
     done, error, said = None, None, None
@@ -104,7 +104,7 @@ def together[T](what: str, work: Callable[[], T], *expected: type[Exception]) ->
         error = caught
         kind = next(number for number, kind in enumerate(expected) if isinstance(caught, kind))
         said = [waited_in_vain(caught), kind, harmless(str(caught))]
-    told = gather(what, said)
+    told = all_gather(what, said)
     failed = [index for index, one in enumerate(told) if one is not None]
     if not failed:
         return cast(T, done)
@@ -120,7 +120,7 @@ def waited_in_vain(error: Exception) -> bool:
     return isinstance(error, TimeoutError) or re.search("timeout|timed out|deadline", str(error), re.I) is not None
 
 
-def part() -> None:
+def shutdown() -> None:
     """Leaves the run when its work is done, with all others."""
     global _tether
     if _tether is not None:
@@ -131,7 +131,7 @@ def part() -> None:
         _tether = None
 
 
-def abandon(code: int, why: str) -> None:
+def abort(code: int, why: str) -> None:
     """Ends this process with `code`, and the others, if there are any, which are told why."""
     if _tether is not None:
         _tether.abandon(code, harmless(why))
@@ -144,7 +144,7 @@ def _index() -> int:
     return jax.process_index()
 
 
-def _check_devices(met: Met) -> None:
+def _check_devices(met: Rendezvous) -> None:
     import jax
 
     found = [jax.local_devices(index) for index in range(jax.process_count())]

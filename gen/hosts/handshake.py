@@ -13,13 +13,13 @@ import secrets
 import time
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
-from gen import jsonfile, status
-from gen.hosts.line import Line, NoMessage, plain
-from gen.hosts.place import NotTogether
+from gen import exit_codes, jsonfile
+from gen.hosts.channel import JsonSocket, NoMessage, plain
+from gen.hosts.process_spec import RendezvousError
 from gen.hosts.secret import proof, proves
 from gen.messages import bare, short
 
-VERSION = 1  # of what processes say to each other, here and in gen.hosts.tether
+VERSION = 1  # of what processes say to each other, here and in gen.hosts.heartbeat
 LONGEST = 1 << 18  # bytes of a message from an unknown sender
 HOST = 255  # characters of the name of a host
 SECONDS = 10.0  # for each message from an unknown sender, however it trickles in
@@ -66,7 +66,7 @@ class _Introduction(TypedDict):
     proof: str
 
 
-def admit(line: Line, key: bytes) -> tuple[Hello, float]:
+def admit(line: JsonSocket, key: bytes) -> tuple[Hello, float]:
     """In process 0: the hello of a process that knows the key, and the seconds that its clock is ahead.
 
     Raises NotTogether for a process of another version of gen, which is sent that sentence; OSError, such as
@@ -91,7 +91,7 @@ def admit(line: Line, key: bytes) -> tuple[Hello, float]:
     return hello, said["clock"] - time.time()
 
 
-def introduce(line: Line, key: bytes, hello: Hello) -> None:
+def introduce(line: JsonSocket, key: bytes, hello: Hello) -> None:
     """In the others: proves to process 0 that this one knows the key, once process 0 has proved the same.
 
     Raises NotTogether where process 0 is of another version of gen, WrongSecret where it does not know the key, and
@@ -101,7 +101,7 @@ def introduce(line: Line, key: bytes, hello: Hello) -> None:
     line.send({"gen": VERSION, "nonce": ours})
     answer = line.receive(_Answer, longest=LONGEST, within=SECONDS)
     if answer["gen"] != VERSION:  # nobody has proved anything yet, so that this is not final
-        raise NotTogether(status.LOST, _versions("process 0", answer["gen"], "this process"))
+        raise RendezvousError(exit_codes.LOST, _versions("process 0", answer["gen"], "this process"))
     theirs = answer.get("nonce", "")
     if not proves(answer.get("proof", ""), key, "process 0", ours, theirs):
         raise WrongSecret("process 0 does not know the secret")
@@ -109,15 +109,15 @@ def introduce(line: Line, key: bytes, hello: Hello) -> None:
     line.send({**introduction, "proof": proof(key, "process", ours, theirs, *introduction.values())})
 
 
-def _check_version(line: Line, opening: dict[str, Any]) -> None:
+def _check_version(line: JsonSocket, opening: dict[str, Any]) -> None:
     """A process of gen 0.1.0 opens with its hello, and understands the answer that it gets here."""
     version = opening.get("gen", 0 if "hello" in opening else None)
     if type(version) is not int:
         raise NoMessage("what came is no message of gen's")
     if version != VERSION:
         sentence = _versions("a process that came", version, "process 0")
-        line.send({"gen": VERSION, "refused": sentence, "status": status.LOST})
-        raise NotTogether(status.LOST, sentence)
+        line.send({"gen": VERSION, "refused": sentence, "status": exit_codes.LOST})
+        raise RendezvousError(exit_codes.LOST, sentence)
 
 
 def _versions(other: str, version: int, here: str) -> str:

@@ -13,10 +13,10 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from gen import status
+from gen import exit_codes
+from gen.hosts.channel import JsonSocket
 from gen.hosts.handshake import WrongSecret, admit
-from gen.hosts.line import Line
-from gen.hosts.place import NotTogether, Place
+from gen.hosts.process_spec import ProcessSpec, RendezvousError
 
 PAUSE = 0.1  # seconds after a connection that could not be accepted
 SPARE = 64  # connections that may have proved nothing yet, beyond one for each process
@@ -68,10 +68,10 @@ class Door:
     def _hear(self, connection: socket.socket, host: str) -> None:
         came = None
         try:
-            line = Line(connection, self._patience)
+            line = JsonSocket(connection, self._patience)
             came = (line, *admit(line, self._key))
-        except (OSError, NotTogether) as error:  # a stranger, such as a scanner of ports, or another version
-            if isinstance(error, NotTogether | WrongSecret):
+        except (OSError, RendezvousError) as error:  # a stranger, such as a scanner of ports, or another version
+            if isinstance(error, RendezvousError | WrongSecret):
                 self.turned_away = f"{error} (from {host})"
         if self._known(connection) and came:
             self.hellos.put(came)
@@ -91,7 +91,7 @@ class Door:
 
 
 @contextlib.contextmanager
-def listening(place: Place, key: bytes, patience: float) -> Iterator[Door]:
+def listening(place: ProcessSpec, key: bytes, patience: float) -> Iterator[Door]:
     """The door at which the other processes come, while the socket is open. Raises NotTogether where the port cannot
     be had."""
     try:
@@ -99,7 +99,7 @@ def listening(place: Place, key: bytes, patience: float) -> Iterator[Door]:
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (while")[0]  # what follows repeats the address
         sentence = f"process 0 cannot listen at {place.bind or '*'}:{place.port}: {reason}; choose another coordinator"
-        raise NotTogether(status.LOST, sentence) from error
+        raise RendezvousError(exit_codes.LOST, sentence) from error
     door = Door(server, key, patience, place.count + SPARE)
     try:
         yield door
@@ -107,7 +107,7 @@ def listening(place: Place, key: bytes, patience: float) -> Iterator[Door]:
         door.close()
 
 
-def serve(place: Place) -> socket.socket:
+def serve(place: ProcessSpec) -> socket.socket:
     """The socket at which process 0 listens: on all of its host's interfaces, or on that of `bind`."""
     if place.bind is not None:
         family = socket.AF_INET6 if ":" in place.bind else socket.AF_INET

@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gen import status
-from gen.hosts.place import NotTogether
+from gen import exit_codes
+from gen.hosts.process_spec import RendezvousError
 from gen.jsonfile import NotReadable, open_regular
 from gen.messages import note
 
@@ -101,7 +101,7 @@ class Shared(Secret):
                 f"cannot write {self.where}, by which the processes of a run know each other: {_reason(error)};"
                 " choose another directory that all of them see"
             )
-            raise NotTogether(status.FAILED, sentence) from error
+            raise RendezvousError(exit_codes.FAILED, sentence) from error
         try:
             yield key
         except BaseException:

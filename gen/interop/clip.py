@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen.interop import names
-from gen.interop.names import FROM_HEADS, LINEAR, NORM, TO_HEADS, Rule, State, at
+from gen.interop.names import FROM_HEADS, LINEAR, NORM, TO_HEADS, NameRule, State, at
 from gen.spec import Params, Specs
 
 # Red, green and blue of CLIP's training images, in [0, 1] (preprocessor_config.json beside the weights).
@@ -39,19 +39,19 @@ BLOCK = (
 )
 
 TABLE = (
-    Rule("logit_scale", "logit_scale", " -> "),
-    Rule("image/patch", "vision_model.embeddings.patch_embedding.weight", "d c y x -> y x c d"),
-    Rule("image/class", "vision_model.embeddings.class_embedding", "d -> d"),
-    Rule("image/positions", "vision_model.embeddings.position_embedding.weight", "t d -> t d"),
+    NameRule("logit_scale", "logit_scale", " -> "),
+    NameRule("image/patch", "vision_model.embeddings.patch_embedding.weight", "d c y x -> y x c d"),
+    NameRule("image/class", "vision_model.embeddings.class_embedding", "d -> d"),
+    NameRule("image/positions", "vision_model.embeddings.position_embedding.weight", "t d -> t d"),
     *at("image/pre_norm", "vision_model.pre_layrnorm", NORM),  # the peer's spelling
     *at("image/blocks", "vision_model.encoder.layers.{layer}", BLOCK),
     *at("image/post_norm", "vision_model.post_layernorm", NORM),
-    Rule("image/projection", "visual_projection.weight", "e d -> d e"),
-    Rule("text/tokens", "text_model.embeddings.token_embedding.weight", "v d -> v d"),
-    Rule("text/positions", "text_model.embeddings.position_embedding.weight", "t d -> t d"),
+    NameRule("image/projection", "visual_projection.weight", "e d -> d e"),
+    NameRule("text/tokens", "text_model.embeddings.token_embedding.weight", "v d -> v d"),
+    NameRule("text/positions", "text_model.embeddings.position_embedding.weight", "t d -> t d"),
     *at("text/blocks", "text_model.encoder.layers.{layer}", BLOCK),
     *at("text/final_norm", "text_model.final_layer_norm", NORM),
-    Rule("text/projection", "text_projection.weight", "e d -> d e"),
+    NameRule("text/projection", "text_projection.weight", "e d -> d e"),
 )
 
 

@@ -24,7 +24,7 @@ from gen import spec, tree
 from gen.spec import Params, Specs
 
 
-class Module(nn.Module):
+class FlaxModule(nn.Module):
     """A model as a linen Module: its Specs, and its pure function (params, *inputs) -> outputs."""
 
     specs: Specs

@@ -22,13 +22,13 @@ from gen import jsonfile
 from gen.jsonfile import NotReadable
 from gen.messages import bare, short
 from gen.models.lm import LMConfig
-from gen.tokenizers import Subword, Tokenizer
+from gen.tokenizers import BPE, Tokenizer
 from gen.tokenizers.framing import Framing
 
 FILE = "generation_config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 
-# The library's names for what gen.sample.choose.Choice has.
+# The library's names for what gen.sample.sampling_params.Choice has.
 SAMPLER = {
     "temperature": "temperature",
     "top_k": "top_k",
@@ -109,14 +109,14 @@ class Ends(TypedDict, total=False):
     eos_token_id: Ids
 
 
-class Marks(TypedDict, total=False):
+class TokenFlags(TypedDict, total=False):
     """tokenizer_config.json, as far as it is about what stands around a text."""
 
     add_bos_token: bool | None
     add_eos_token: bool | None
 
 
-class Kept(TypedDict):
+class SavedUsage(TypedDict):
     """The JSON that a run keeps of it."""
 
     before: list[int]
@@ -128,9 +128,9 @@ class Kept(TypedDict):
 
 
 @dataclasses.dataclass(frozen=True)
-class Generation:
-    """`sampler` has the fields of gen.sample.choose.Choice that are stated; `new`, how many tokens are written at most;
-    `stop`, strings that end a text; `other`, settings that gen does not have; `notes`, what a user should know."""
+class GenerationDefaults:
+    """`sampler` has the fields of SamplingParams that are stated; `new`, how many tokens are written at most; `stop`,
+    strings that end a text; `other`, settings that gen does not have; `notes`, what a user should know."""
 
     framing: Framing
     sampler: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -140,7 +140,7 @@ class Generation:
     notes: tuple[str, ...] = ()
 
 
-def read(directory: Path, tokenizer: Tokenizer, model: LMConfig) -> Generation:
+def read(directory: Path, tokenizer: Tokenizer, model: LMConfig) -> GenerationDefaults:
     """Reads the files of a model's directory.
 
     Raises NotReadable, naming the file and the key, for a value of another type than transformers writes.
@@ -163,7 +163,7 @@ def read(directory: Path, tokenizer: Tokenizer, model: LMConfig) -> Generation:
     other = {key: value for key, value in settings.items() if _acts(key, value, model.context)}
     for key, value in other.items():
         notes.append(f"{where}: gen writes without {bare(key)}={short(value)}, which it does not have")
-    return Generation(
+    return GenerationDefaults(
         dataclasses.replace(framing, ends=ends),
         _sampler(settings),
         new,
@@ -186,11 +186,11 @@ def _framing(directory: Path, tokenizer: Tokenizer) -> tuple[Framing, list[str]]
     """
     usual = Framing.usual(tokenizer)
     where = directory / TOKENIZER_CONFIG
-    marks: Marks = jsonfile.read(where, Marks, advice="fetch it again") if where.exists() else {}
+    marks: TokenFlags = jsonfile.read(where, TokenFlags, advice="fetch it again") if where.exists() else {}
     bos, eos = marks.get("add_bos_token"), marks.get("add_eos_token")
-    around = tokenizer.around() if isinstance(tokenizer, Subword) else None
+    around = tokenizer.around() if isinstance(tokenizer, BPE) else None
     if around is None:
-        start = not isinstance(tokenizer, Subword) or tokenizer.byte_fallback
+        start = not isinstance(tokenizer, BPE) or tokenizer.byte_fallback
         found, notes = usual.switched(tokenizer, start if bos is None else bos, eos), []
     else:
         found = dataclasses.replace(usual, before=around[0], after=around[1])
@@ -228,7 +228,7 @@ def _acts(key: str, value: Any, context: int) -> bool:
     return key not in ACTING or value != ACTING[key]
 
 
-def keep(found: Generation) -> Kept:
+def keep(found: GenerationDefaults) -> SavedUsage:
     """Plain data for a run directory; the sampler has a place of its own in the run's config."""
     framing = found.framing
     return {
@@ -241,21 +241,21 @@ def keep(found: Generation) -> Kept:
     }
 
 
-def kept(path: Path, tokenizer: Tokenizer, model: LMConfig) -> Generation:
+def kept(path: Path, tokenizer: Tokenizer, model: LMConfig) -> GenerationDefaults:
     """What `keep` wrote into a run; the usual framing where there is no such file. Raises NotReadable."""
     if not path.exists():
-        return Generation(Framing.usual(tokenizer))
-    data: Kept = jsonfile.read(path, Kept)
+        return GenerationDefaults(Framing.usual(tokenizer))
+    data: SavedUsage = jsonfile.read(path, SavedUsage)
     for key in ("before", "after", "ends"):
         if strange := [number for number in data[key] if not 0 <= number < model.vocab]:
             raise NotReadable(f"{path}: {key} has {strange[0]}, but the model knows ids from 0 to {model.vocab - 1}")
     if data["new"] is not None and data["new"] < 1 or "" in data["stop"]:
         raise NotReadable(f"{path}: new must be at least 1, and no stop empty")
     framing = Framing(tuple(data["before"]), tuple(data["after"]), tuple(data["ends"]), tokenizer.start)
-    return Generation(framing, {}, data["new"], tuple(data["stop"]), data["other"])
+    return GenerationDefaults(framing, {}, data["new"], tuple(data["stop"]), data["other"])
 
 
-def to_peer(found: Generation, tokenizer: Tokenizer) -> dict[str, Any]:
+def to_peer(found: GenerationDefaults, tokenizer: Tokenizer) -> dict[str, Any]:
     """The content of generation_config.json."""
     ends = [*found.framing.ends]
     content: dict[str, Any] = {

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 
 from gen.interop.fields import Fields, peer_activation
-from gen.interop.names import NORM, Rule, State, at
+from gen.interop.names import NORM, NameRule, State, at
 from gen.models.lm import LMConfig
 from gen.nn.transformer import TransformerConfig
 
-LINEAR = (Rule("kernel", "weight", "i o -> i o"), Rule("bias", "bias", "o -> o"))
-FROM_HEADS = (Rule("kernel", "weight", "(h k) d -> h k d"), Rule("bias", "bias", "d -> d"))
+LINEAR = (NameRule("kernel", "weight", "i o -> i o"), NameRule("bias", "bias", "o -> o"))
+FROM_HEADS = (NameRule("kernel", "weight", "(h k) d -> h k d"), NameRule("bias", "bias", "d -> d"))
 BLOCK = (
     *at("attention_norm", "ln_1", NORM),
     *(
         rule
         for part, name in enumerate(("query", "key", "value"))
         for rule in (
-            Rule(f"attention/{name}/kernel", "attn.c_attn.weight", "d (part h k) -> part d h k", part),
-            Rule(f"attention/{name}/bias", "attn.c_attn.bias", "(part h k) -> part h k", part),
+            NameRule(f"attention/{name}/kernel", "attn.c_attn.weight", "d (part h k) -> part d h k", part),
+            NameRule(f"attention/{name}/bias", "attn.c_attn.bias", "(part h k) -> part h k", part),
         )
     ),
     *at("attention/out", "attn.c_proj", FROM_HEADS),
@@ -34,11 +34,11 @@ BLOCK = (
     *at("mlp/out", "mlp.c_proj", LINEAR),
 )
 TABLE = (
-    Rule("tokens", "transformer.wte.weight", "v d -> v d"),
-    Rule("positions", "transformer.wpe.weight", "t d -> t d"),
+    NameRule("tokens", "transformer.wte.weight", "v d -> v d"),
+    NameRule("positions", "transformer.wpe.weight", "t d -> t d"),
     *at("blocks", "transformer.h.{layer}", BLOCK),
     *at("final_norm", "transformer.ln_f", NORM),
-    Rule("head", "lm_head.weight", "v d -> v d"),
+    NameRule("head", "lm_head.weight", "v d -> v d"),
 )
 
 MASKS = re.compile(r"(^|\.)h\.\d+\.attn\.(masked_)?bias$")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gen.interop.fields import Fields, peer_activation
-from gen.interop.names import FROM_HEADS, LINEAR, NORM, TO_HEADS, Rule, State, at
+from gen.interop.names import FROM_HEADS, LINEAR, NORM, TO_HEADS, NameRule, State, at
 from gen.models.lm import LMConfig
 from gen.nn.rotary import Llama3Scaling, Rotary
 from gen.nn.transformer import TransformerConfig
@@ -28,10 +28,10 @@ BLOCK = (
     *at("mlp/out", "mlp.down_proj", LINEAR),
 )
 TABLE = (
-    Rule("tokens", "model.embed_tokens.weight", "v d -> v d"),
+    NameRule("tokens", "model.embed_tokens.weight", "v d -> v d"),
     *at("blocks", "model.layers.{layer}", BLOCK),
     *at("final_norm", "model.norm", NORM),
-    Rule("head", "lm_head.weight", "v d -> v d"),
+    NameRule("head", "lm_head.weight", "v d -> v d"),
 )
 
 

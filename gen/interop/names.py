@@ -38,7 +38,7 @@ type Index = tuple[slice, ...]
 type Read = Callable[[Any], np.ndarray]  # an Index to what stands there
 
 
-class Rule(NamedTuple):
+class NameRule(NamedTuple):
     """gen's path, the peer's name, and the einops pattern from one array of the peer to gen's (of one layer).
 
     `part` is the place of gen's array in the peer's, None where it is the whole.
@@ -63,17 +63,17 @@ class Rule(NamedTuple):
         return [self.name.format(layer=i) for i in range(shape[0])] if self.stacked else [self.name]
 
 
-Table = Iterable[Rule]
+Table = Iterable[NameRule]
 
 # Layers as most peers store them: linear kernels (out, in), convolutions (out, in, rows, columns), heads not cut apart.
-NORM = (Rule("scale", "weight", "d -> d"), Rule("bias", "bias", "d -> d"))
-LINEAR = (Rule("kernel", "weight", "o i -> i o"), Rule("bias", "bias", "o -> o"))
-CONV = (Rule("kernel", "weight", "o i y x -> y x i o"), Rule("bias", "bias", "o -> o"))
-TO_HEADS = (Rule("kernel", "weight", "(h k) d -> d h k"), Rule("bias", "bias", "(h k) -> h k"))
-FROM_HEADS = (Rule("kernel", "weight", "d (h k) -> h k d"), Rule("bias", "bias", "d -> d"))
+NORM = (NameRule("scale", "weight", "d -> d"), NameRule("bias", "bias", "d -> d"))
+LINEAR = (NameRule("kernel", "weight", "o i -> i o"), NameRule("bias", "bias", "o -> o"))
+CONV = (NameRule("kernel", "weight", "o i y x -> y x i o"), NameRule("bias", "bias", "o -> o"))
+TO_HEADS = (NameRule("kernel", "weight", "(h k) d -> d h k"), NameRule("bias", "bias", "(h k) -> h k"))
+FROM_HEADS = (NameRule("kernel", "weight", "d (h k) -> h k d"), NameRule("bias", "bias", "d -> d"))
 
 
-def at(path: str, name: str, table: Table) -> list[Rule]:
+def at(path: str, name: str, table: Table) -> list[NameRule]:
     """A layer's table at a path of gen's and at a prefix of the peer's names."""
     return [rule._replace(path=f"{path}/{rule.path}", name=f"{name}.{rule.name}") for rule in table]
 
@@ -126,7 +126,7 @@ def peer_arrays(table: Table, params: Params) -> dict[str, Callable[[], np.ndarr
     return state
 
 
-def _arrays[Leaf](table: Table, leaves: Mapping[str, Leaf]) -> list[list[tuple[Rule, Leaf]]]:
+def _arrays[Leaf](table: Table, leaves: Mapping[str, Leaf]) -> list[list[tuple[NameRule, Leaf]]]:
     """The parameters with their rules, those that share an array of the peer together and in its order."""
     rules = {rule.path: rule for rule in table}
     nameless = [path for path in leaves if path not in rules]
@@ -134,7 +134,7 @@ def _arrays[Leaf](table: Table, leaves: Mapping[str, Leaf]) -> list[list[tuple[R
         raise ValueError(
             f"the other implementation has no place for {', '.join(nameless[:8])}; check the model's config"
         )
-    together: dict[str, list[tuple[Rule, Leaf]]] = {}
+    together: dict[str, list[tuple[NameRule, Leaf]]] = {}
     for path, leaf in leaves.items():
         together.setdefault(rules[path].name, []).append((rules[path], leaf))
     return [sorted(pairs, key=lambda pair: pair[0].part or 0) for pairs in together.values()]
@@ -148,7 +148,7 @@ def _parameters(table: Table, specs: Specs, state: State, put: Callable[[str, Sp
     return traverse_util.unflatten_dict(params, sep="/")
 
 
-def _read(state: State, rule: Rule, parts: int, leaf: Spec, index: Index) -> np.ndarray:
+def _read(state: State, rule: NameRule, parts: int, leaf: Spec, index: Index) -> np.ndarray:
     """What `index` asks of one parameter, from its array or from one array for each layer; zero where they end."""
     array = np.zeros([len(range(size)[cut]) for size, cut in zip(leaf.shape, index, strict=True)], leaf.dtype)
     names, inner = rule.names(leaf.shape), index
@@ -161,7 +161,7 @@ def _read(state: State, rule: Rule, parts: int, leaf: Spec, index: Index) -> np.
     return array
 
 
-def _view(array: np.ndarray, rule: Rule, parts: int, leaf: Spec) -> np.ndarray:
+def _view(array: np.ndarray, rule: NameRule, parts: int, leaf: Spec) -> np.ndarray:
     """A peer's array as gen's of one layer; nothing is copied, as patterns only cut and turn axes."""
     peer, gen = rule.pattern.split("->")
     shape = leaf.shape[1:] if rule.stacked else leaf.shape
@@ -171,11 +171,11 @@ def _view(array: np.ndarray, rule: Rule, parts: int, leaf: Spec) -> np.ndarray:
     return turned if rule.part is None else turned[rule.part]
 
 
-def _make(rule: Rule, parts: Sequence[Any], layer: int) -> np.ndarray:
+def _make(rule: NameRule, parts: Sequence[Any], layer: int) -> np.ndarray:
     """One array of the peer's."""
     return _join(rule, [np.asarray(x[layer] if rule.stacked else x) for x in parts])
 
 
-def _join(rule: Rule, parts: Sequence[Any]) -> Any:
+def _join(rule: NameRule, parts: Sequence[Any]) -> Any:
     """The arrays of one layer as the peer's."""
     return rearrange(parts[0] if rule.part is None else list(parts), rule.backward)

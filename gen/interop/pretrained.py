@@ -25,7 +25,7 @@ from gen import mesh as meshes
 from gen import spec
 from gen.bounds import OutOfBounds
 from gen.interop import gpt2, huggingface, llama, names
-from gen.interop.names import Rule, State
+from gen.interop.names import NameRule, State
 from gen.messages import bare, short
 from gen.models import lm
 from gen.models.lm import LMConfig, lm_spec
@@ -38,19 +38,19 @@ MAX_SHARD_BYTES = 5 * 10**9
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 
 
-class Family(NamedTuple):
+class PeerFamily(NamedTuple):
     """An architecture of the hub: its config both ways, its names, and its arrays without what means nothing."""
 
     model_type: str
     from_config: Callable[[dict[str, Any], str], LMConfig]
     to_config: Callable[[LMConfig], dict[str, Any]]
-    table: tuple[Rule, ...]
+    table: tuple[NameRule, ...]
     plain: Callable[[State], dict[str, np.ndarray]]
 
 
 FAMILIES = {
-    "GPT2LMHeadModel": Family("gpt2", gpt2.from_config, gpt2.to_config, gpt2.TABLE, gpt2.plain),
-    "LlamaForCausalLM": Family("llama", llama.from_config, llama.to_config, llama.TABLE, llama.plain),
+    "GPT2LMHeadModel": PeerFamily("gpt2", gpt2.from_config, gpt2.to_config, gpt2.TABLE, gpt2.plain),
+    "LlamaForCausalLM": PeerFamily("llama", llama.from_config, llama.to_config, llama.TABLE, llama.plain),
 }
 
 
@@ -91,7 +91,7 @@ def load_pretrained(
     return Pretrained(directory, cfg, names.place(family.table, specs, state, meshes.shardings(specs, mesh)))
 
 
-def read_config(directory: Path) -> tuple[Family, LMConfig]:
+def read_config(directory: Path) -> tuple[PeerFamily, LMConfig]:
     """How config.json is read, and what it says. Raises ValueError naming a key that gen does not compute."""
     path = directory / huggingface.CONFIG
     content = huggingface.read_json(path)
@@ -153,7 +153,7 @@ def write_pretrained(
     huggingface.write(place, content, sizes, cast, max_shard_bytes)
 
 
-def to_config(cfg: LMConfig) -> tuple[Family, dict[str, Any]]:
+def to_config(cfg: LMConfig) -> tuple[PeerFamily, dict[str, Any]]:
     """The family whose config.json says the same as `cfg`; ValueError naming the keys that none has a place for."""
     own = _essence(cfg)
     differing = {}
@@ -192,7 +192,7 @@ def _essence(cfg: LMConfig) -> dict[str, Any]:
     return configs.flatten(configs.to_dict(essence))
 
 
-def _weights(directory: Path, family: Family, cfg: LMConfig) -> State:
+def _weights(directory: Path, family: PeerFamily, cfg: LMConfig) -> State:
     """The arrays of a directory by the names of the table, checked."""
     state = family.plain(huggingface.read_weights(directory))
     where = str(directory)

@@ -39,7 +39,7 @@ HEADER = 2**26  # bytes of JSON at most: of hundreds of thousands of arrays
 AXES, LARGEST = 8, 2**40  # of a shape; what is beyond has no place in memory, whatever the other sizes are
 
 
-class Described(TypedDict):
+class TensorHeader(TypedDict):
     """The header's entry of one array; offsets count bytes after the header."""
 
     dtype: str
@@ -63,14 +63,14 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
         try:
             header = jsonfile.parse(file.read(length), dict[str, Any], "its header")
             header.pop("__metadata__", None)
-            listed: dict[str, Described] = jsonfile.check(header, dict[str, Described], "its header")
+            listed: dict[str, TensorHeader] = jsonfile.check(header, dict[str, TensorHeader], "its header")
         except NotReadable as error:
             raise ValueError(f"{path} is no safetensors file: {error}; fetch it again") from error
         data = np.asarray(np.memmap(file, np.uint8, "r", offset=start)) if size > start else np.zeros(0, np.uint8)
     return {name: _array(data, entry, f"{path}: {bare(name)}") for name, entry in listed.items()}
 
 
-def _array(data: np.ndarray, entry: Described, where: str) -> np.ndarray:
+def _array(data: np.ndarray, entry: TensorHeader, where: str) -> np.ndarray:
     code, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     if code not in DTYPES:
         raise ValueError(f"{where} has dtype {bare(code)}; convert it to one of {', '.join(DTYPES)}")

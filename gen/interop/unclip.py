@@ -10,11 +10,11 @@ These are the parts of Karlo (kakaobrain/karlo-v1-alpha), which diffusers' UnCLI
 import re
 
 from gen.interop import names
-from gen.interop.names import CONV, FROM_HEADS, LINEAR, NORM, TO_HEADS, Rule, State, at
+from gen.interop.names import CONV, FROM_HEADS, LINEAR, NORM, TO_HEADS, NameRule, State, at
 from gen.models.decoder import DecoderConfig, condition_spec
 from gen.models.embedding import statistics_spec
 from gen.models.prior import PriorConfig, prior_spec
-from gen.models.unet import Stage, UNetConfig, stages, unet_spec
+from gen.models.unet import UNetConfig, UNetStage, stages, unet_spec
 from gen.spec import Params, Specs
 
 TIME = (
@@ -27,8 +27,8 @@ NETWORK = (
     *at("text", "embedding_proj", LINEAR),
     *at("time", "time_embedding", TIME),
     *at("image", "proj_in", LINEAR),
-    Rule("query", "prd_embedding", "1 1 d -> d"),
-    Rule("positions", "positional_embedding", "1 t d -> t d"),
+    NameRule("query", "prd_embedding", "1 1 d -> d"),
+    NameRule("positions", "positional_embedding", "1 t d -> t d"),
     *at("blocks/attention_norm", "transformer_blocks.{layer}.norm1", NORM),
     *at("blocks/attention/query", "transformer_blocks.{layer}.attn1.to_q", TO_HEADS),
     *at("blocks/attention/key", "transformer_blocks.{layer}.attn1.to_k", TO_HEADS),
@@ -43,12 +43,12 @@ NETWORK = (
 
 PRIOR = (
     *(rule._replace(path=f"prior/{rule.path}") for rule in NETWORK),
-    Rule("statistics/mean", "clip_mean", "1 e -> e"),
-    Rule("statistics/deviation", "clip_std", "1 e -> e"),
+    NameRule("statistics/mean", "clip_mean", "1 e -> e"),
+    NameRule("statistics/deviation", "clip_std", "1 e -> e"),
 )
 
 TEXT_PROJ = (
-    Rule("null_image", "learned_classifier_free_guidance_embeddings", "e -> e"),
+    NameRule("null_image", "learned_classifier_free_guidance_embeddings", "e -> e"),
     *at("image_time", "clip_image_embeddings_project_to_time_embeddings", LINEAR),
     *at("image_tokens", "clip_extra_context_tokens_proj", LINEAR),
     *at("text_time", "embedding_proj", LINEAR),
@@ -76,7 +76,7 @@ ATTENTION = (
 )
 
 
-def unet_table(cfg: UNetConfig) -> list[Rule]:
+def unet_table(cfg: UNetConfig) -> list[NameRule]:
     """The table of a U-Net, stage by stage: how many there are depends on its config."""
     table = [*at("time", "time_embedding", TIME), *at("in", "conv_in", CONV)]
     for stage in stages(cfg):
@@ -87,7 +87,7 @@ def unet_table(cfg: UNetConfig) -> list[Rule]:
     return [*table, *at("out_norm", "conv_norm_out", NORM), *at("out", "conv_out", CONV)]
 
 
-def peer_names(stage: Stage, levels: int) -> tuple[str, str]:
+def peer_names(stage: UNetStage, levels: int) -> tuple[str, str]:
     """Where diffusers keeps a stage's residual block and its attention; its decoder counts levels from the deepest."""
     part, level, i = re.findall(r"(down|middle|up)(\d*)_?(\d*)", stage.name)[0]
     if part == "middle":

@@ -22,7 +22,7 @@ class Totals(NamedTuple):
 
     nats: Float[Array, ""]
     z: Float[Array, ""]
-    right: Float[Array, ""]
+    correct: Float[Array, ""]
 
 
 def cross_entropy(

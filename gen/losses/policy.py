@@ -67,7 +67,9 @@ def kl_estimate(log_p_BU: Float[Array, "B U"], reference_BU: Float[Array, "B U"]
     return jnp.exp(gap_BU) - 1 - gap_BU
 
 
-def adapted(coefficient: Float[Array, ""], kl: Float[Array, ""], target: float, share: float) -> Float[Array, ""]:
+def adapt_kl_coefficient(
+    coefficient: Float[Array, ""], kl: Float[Array, ""], target: float, share: float
+) -> Float[Array, ""]:
     """A KL coefficient pulled towards the one that keeps `kl` at `target` (1909.08593, section 2.2).
 
     `share` is the batch's part of the horizon over which the pull is meant.

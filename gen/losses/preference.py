@@ -14,15 +14,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
-class Compared(NamedTuple):
+class PairwiseLoss(NamedTuple):
     """Of each prompt: the mean loss over its pairs, the share of them in the right order, and how many there are."""
 
     loss_B: Float[Array, "B"]
-    right_B: Float[Array, "B"]
+    correct_B: Float[Array, "B"]
     pairs_B: Float[Array, "B"]
 
 
-def pairwise(reward_BK: Float[Array, "B K"], rank_BK: Int[Array, "B K"]) -> Compared:
+def pairwise(reward_BK: Float[Array, "B K"], rank_BK: Int[Array, "B K"]) -> PairwiseLoss:
     """All pairs of a prompt's K answers, the better with the lower rank; ties and filling (rank -1) make no pair.
 
     A prompt counts as one, however many pairs it has: they are not independent of each other (section 3.5).
@@ -32,4 +32,4 @@ def pairwise(reward_BK: Float[Array, "B K"], rank_BK: Int[Array, "B K"]) -> Comp
     margin_BKK = reward_BK[:, :, None] - reward_BK[:, None, :]
     pairs_B = better_BKK.sum((1, 2)).astype(jnp.float32)
     mean = lambda x_BKK: jnp.where(better_BKK, x_BKK, 0.0).sum((1, 2)) / jnp.maximum(pairs_B, 1)
-    return Compared(mean(-jax.nn.log_sigmoid(margin_BKK)), mean((margin_BKK > 0).astype(jnp.float32)), pairs_B)
+    return PairwiseLoss(mean(-jax.nn.log_sigmoid(margin_BKK)), mean((margin_BKK > 0).astype(jnp.float32)), pairs_B)

@@ -43,12 +43,12 @@ class VisionConfig(Bounded):
             raise OutOfBounds("patch", f"={self.patch} pixels must divide resolution={self.resolution}; change one")
 
     @property
-    def tokens(self) -> int:
+    def num_patches(self) -> int:
         return (self.resolution // self.patch) ** 2
 
 
 @dataclasses.dataclass(frozen=True)
-class TextConfig(Bounded):
+class CLIPTextConfig(Bounded):
     """`context` tokens of a vocabulary of `vocab`; `end` is the id that ends a caption, None the largest (OpenAI's)."""
 
     vocab: Count
@@ -63,7 +63,7 @@ class CLIPConfig(Bounded):
 
     embed: Count
     image: VisionConfig
-    text: TextConfig
+    text: CLIPTextConfig
     loss: Literal["softmax", "sigmoid"] = "softmax"
     dtype: Dtype = "float32"
 
@@ -77,7 +77,7 @@ class CLIPConfig(Bounded):
         return {key: why for where, cfg in parts.items() for key, why in unused_without_keys(cfg, where).items()}
 
 
-class Text(NamedTuple):
+class TextEncoding(NamedTuple):
     """A caption's embedding (not normalised), its tokens' states after the final norm, and which are not padding."""
 
     embedding_BE: Float[Array, "B E"]
@@ -91,7 +91,7 @@ def vision_spec(cfg: VisionConfig, embed: int) -> Specs:
     return {
         "patch": Spec((cfg.patch, cfg.patch, 3, width), (None, None, None, "embed"), spec.normal(fan_in**-0.5)),
         "class": Spec((width,), ("embed",), spec.normal(width**-0.5)),
-        "positions": learned_positions_spec(cfg.tokens + 1, width, width**-0.5),
+        "positions": learned_positions_spec(cfg.num_patches + 1, width, width**-0.5),
         "pre_norm": norm_spec(width),
         "blocks": transformer_spec(cfg.transformer),
         "post_norm": norm_spec(width),
@@ -99,7 +99,7 @@ def vision_spec(cfg: VisionConfig, embed: int) -> Specs:
     }
 
 
-def text_spec(cfg: TextConfig, embed: int) -> Specs:
+def text_spec(cfg: CLIPTextConfig, embed: int) -> Specs:
     width = cfg.transformer.width
     return {
         "tokens": Spec((cfg.vocab, width), ("vocab", "embed"), spec.normal(0.02)),
@@ -141,7 +141,7 @@ def encode_image(params: Params, x_BYXC: Float[Array, "B Y X C"], cfg: CLIPConfi
     return (pooled_BD @ params["projection"].astype(dtype)).astype(jnp.float32)
 
 
-def encode_text(params: Params, tokens_BT: Int[Array, "B T"], cfg: CLIPConfig) -> Text:
+def encode_text(params: Params, tokens_BT: Int[Array, "B T"], cfg: CLIPConfig) -> TextEncoding:
     """A caption's feature is the state of its last token, which ends the text."""
     dtype = jnp.dtype(cfg.dtype)
     end_B = (tokens_BT if cfg.text.end is None else tokens_BT == cfg.text.end).argmax(-1)
@@ -152,4 +152,4 @@ def encode_text(params: Params, tokens_BT: Int[Array, "B T"], cfg: CLIPConfig) -
     pooled_BD = jnp.take_along_axis(states_BTD, end_B[:, None, None], axis=1)[:, 0]
     embedding_BE = pooled_BD @ params["projection"].astype(dtype)
     mask_BT = jnp.arange(tokens_BT.shape[1]) <= end_B[:, None]
-    return Text(embedding_BE.astype(jnp.float32), states_BTD.astype(jnp.float32), mask_BT)
+    return TextEncoding(embedding_BE.astype(jnp.float32), states_BTD.astype(jnp.float32), mask_BT)

@@ -111,7 +111,7 @@ def condition_spec(cfg: DecoderConfig) -> Specs:
     }
 
 
-class Context(NamedTuple):
+class UNetContext(NamedTuple):
     """What the U-Net sees of the condition."""
 
     embedding_BD: Float[Array, "B D"]
@@ -119,7 +119,7 @@ class Context(NamedTuple):
     mask_BS: Bool[Array, "B S"]
 
 
-def encode(params: Params, condition: Condition, cfg: DecoderConfig) -> Context:
+def encode(params: Params, condition: Condition, cfg: DecoderConfig) -> UNetContext:
     """Image embedding and caption as the U-Net takes them: an embedding and context tokens, image tokens first."""
     params, dtype = params["condition"], jnp.dtype(cfg.unet.dtype)
     image_BE = jnp.where(condition.keep_image_B[:, None], condition.image_BE, params["null_image"]).astype(dtype)
@@ -136,7 +136,7 @@ def encode(params: Params, condition: Condition, cfg: DecoderConfig) -> Context:
         caption_BTW = linear(params["caption"], states_BTW)
         mask_BT = jnp.ones_like(condition.mask_BT)  # padding has an embedding of its own, as in GLIDE
     always_BS = jnp.ones(image_BSW.shape[:2], bool)
-    return Context(
+    return UNetContext(
         embedding_BD,
         jnp.concatenate([image_BSW, caption_BTW], axis=1),
         jnp.concatenate([always_BS, mask_BT], axis=1),
@@ -158,7 +158,7 @@ def decoder(
     params: Params,
     x_BYXC: Float[Array, "B Y X C"],
     t_B: Num[Array, "B"],
-    context: Context,
+    context: UNetContext,
     cfg: DecoderConfig,
     key_B: Key[Array, "B"] | None = None,
 ) -> Float[Array, "B Y X O"]:

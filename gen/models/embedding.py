@@ -13,14 +13,14 @@ from gen import spec
 from gen.spec import Params, Spec, Specs
 
 
-def unit(z: Float[Array, "... E"]) -> Float[Array, "... E"]:
+def l2_normalize(z: Float[Array, "... E"]) -> Float[Array, "... E"]:
     """A vector of length 1."""
     return z * jax.lax.rsqrt(jnp.square(z).sum(-1, keepdims=True) + 1e-12)
 
 
-def spread(z: Float[Array, "... E"]) -> Float[Array, "... E"]:
+def unit_variance(z: Float[Array, "... E"]) -> Float[Array, "... E"]:
     """A vector of length sqrt(E), whose elements vary by about 1."""
-    return unit(z) * z.shape[-1] ** 0.5
+    return l2_normalize(z) * z.shape[-1] ** 0.5
 
 
 def statistics_spec(embed: int) -> Specs:
@@ -31,7 +31,7 @@ def statistics_spec(embed: int) -> Specs:
     }
 
 
-def standardise(z_BE: Float[Array, "B E"], statistics: Params, scale: float | None) -> Float[Array, "B E"]:
+def standardize(z_BE: Float[Array, "B E"], statistics: Params, scale: float | None) -> Float[Array, "B E"]:
     """Embeddings of unit length in diffusion's space."""
     return (z_BE - statistics["mean"]) / statistics["deviation"] if scale is None else z_BE * scale
 
@@ -41,7 +41,7 @@ def restore(x_BE: Float[Array, "B E"], statistics: Params, scale: float | None) 
     return x_BE * statistics["deviation"] + statistics["mean"] if scale is None else x_BE / scale
 
 
-def observe(statistics: Params, seen: Float[Array, ""], z_BE: Float[Array, "B E"]) -> Params:
+def update_statistics(statistics: Params, seen: Float[Array, ""], z_BE: Float[Array, "B E"]) -> Params:
     """Statistics of all embeddings so far, of which `seen` came before this batch (Chan et al. 1983)."""
     batch = float(len(z_BE))
     total = seen + batch

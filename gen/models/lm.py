@@ -20,17 +20,26 @@ from jaxtyping import Array, Float, Int, Key
 
 from gen import mesh, spec, tree
 from gen.bounds import Bounded, Count
-from gen.nn import sight
-from gen.nn.attend import attend
-from gen.nn.cached import attend_cached, cache_axes, put, to_cache
+from gen.nn import attention_mask
+from gen.nn.attention import dot_product_attention
+from gen.nn.attention_mask import NO_MASK
+from gen.nn.decode_attention import cache_axes, decode_attention, put, to_cache
 from gen.nn.dropout import dropout
-from gen.nn.experts import Balance
-from gen.nn.linear import by_rows
+from gen.nn.experts import RouterLosses
+from gen.nn.linear import matmul_transposed
 from gen.nn.norms import norm
 from gen.nn.positions import learned_positions_spec
 from gen.nn.relative import table_spec
-from gen.nn.sight import ANYWHERE
-from gen.nn.transformer import Mix, TransformerConfig, block, block_to_rows, mixer, norm_of, run, transformer_spec
+from gen.nn.transformer import (
+    AttentionFn,
+    TransformerConfig,
+    apply_blocks,
+    attention_fn_for,
+    block,
+    norm_spec_for,
+    transformer_spec,
+    transpose_block_kernels,
+)
 from gen.spec import Dtype, Params, Spec, Specs
 
 
@@ -59,20 +68,20 @@ class LMConfig(Bounded):
             raise ValueError("model.transformer.causal must be True: a language model may not see what it predicts")
 
     @property
-    def rows(self) -> int:
+    def embedding_rows(self) -> int:
         """Rows of the embedding table."""
         return -(-self.vocab // self.vocab_multiple) * self.vocab_multiple
 
 
-class States(NamedTuple):
+class LMStates(NamedTuple):
     """The states after the last norm, and the balance of each layer's experts, if there are any."""
 
     states_BTD: Float[Array, "B T D"]
-    balance: Balance | None
+    balance: RouterLosses | None
 
 
 # The weights that stand in products with the stream, by the ends of their paths; "in", "gate" and "out" are experts'.
-MULTIPLY = ("rows", "tokens", "head", "in", "gate", "out")
+TRANSPOSED = ("rows", "tokens", "head", "in", "gate", "out")
 
 # Keys and values of one layer, a slot for each token that fits: {"key": (B, G, S, K), "value": (B, G, S, K)}.
 type LayerCache = dict[str, Array]
@@ -82,19 +91,19 @@ def lm_spec(cfg: LMConfig) -> Specs:
     transformer, width = cfg.transformer, cfg.transformer.width
     stddev = 0.02 if transformer.stddev is None else transformer.stddev
     specs: dict[str, Any] = {
-        "tokens": Spec((cfg.rows, width), ("vocab", "embed"), spec.normal(stddev)),
+        "tokens": Spec((cfg.embedding_rows, width), ("vocab", "embed"), spec.normal(stddev)),
         "blocks": transformer_spec(transformer),
     }
     if cfg.learned_positions:
         specs["positions"] = learned_positions_spec(cfg.context, width)
     if cfg.embedding_norm:
-        specs["embedding_norm"] = norm_of(transformer)
+        specs["embedding_norm"] = norm_spec_for(transformer)
     if transformer.relative == "t5":
         specs["relative"] = table_spec(transformer.heads)
     if cfg.final_norm:
-        specs["final_norm"] = norm_of(transformer)
+        specs["final_norm"] = norm_spec_for(transformer)
     if not cfg.tied:
-        specs["head"] = Spec((cfg.rows, width), ("vocab", "embed"), spec.normal(stddev))
+        specs["head"] = Spec((cfg.embedding_rows, width), ("vocab", "embed"), spec.normal(stddev))
     return specs
 
 
@@ -106,13 +115,13 @@ def states(
     position_BT: Int[Array, "B T"] | None = None,
     segment_BT: Int[Array, "B T"] | None = None,
     key_B: Key[Array, "B"] | None = None,
-) -> States:
+) -> LMStates:
     """What the head reads. `position_BT` counts from each document's start, by default from the row's; tokens see
     those of their own segment. Keys mean dropout."""
-    mix = mixer(cfg.transformer, sight.documents(segment_BT), params.get("relative"))
+    mix = attention_fn_for(cfg.transformer, attention_mask.segment_mask(segment_BT), params.get("relative"))
     h_BTD = embed(params, tokens_BT, cfg, position_BT, key_B)
-    h_BTD, outputs = run(params["blocks"], h_BTD, cfg.transformer, mix, position_BT, key_B)
-    return States(_final(params, h_BTD, cfg), outputs.balance)
+    h_BTD, outputs = apply_blocks(params["blocks"], h_BTD, cfg.transformer, mix, position_BT, key_B)
+    return LMStates(_final(params, h_BTD, cfg), outputs.balance)
 
 
 def logits(params: Params, tokens_BT: Int[Array, "B T"], cfg: LMConfig) -> Float[Array, "B T V"]:
@@ -159,7 +168,7 @@ def head(params: Params) -> Float[Array, "V D"]:
 def score(params: Params, states_BTD: Float[Array, "B T D"], cfg: LMConfig) -> Float[Array, "B T V"]:
     """States to logits of the vocabulary, float32."""
     head_VD = head(params).astype(states_BTD.dtype)
-    logits_BTV = by_rows(states_BTD, head_VD, jnp.float32)
+    logits_BTV = matmul_transposed(states_BTD, head_VD, jnp.float32)
     return mesh.shard(logits_BTV, "batch", "sequence", "vocab")[..., : cfg.vocab]
 
 
@@ -179,13 +188,13 @@ def cache_spec(cfg: LMConfig, rows: int, slots: int) -> list[Specs]:
     return [{"key": layer, "value": layer} for _ in range(transformer.layers)]
 
 
-def for_decoding(params: Params, cfg: LMConfig) -> Params:
+def decode_params(params: Params, cfg: LMConfig) -> Params:
     """The weights as `decode` reads them: a list of layers in place of their stack, kernels as rows. What multiplies
     is in the dtype that the model computes in; the rest stays, so that decoding computes what reading computes."""
     dtype = jnp.dtype(cfg.dtype)
-    cast = lambda path, x: x.astype(dtype) if path.rsplit("/", 1)[-1] in MULTIPLY else x
+    cast = lambda path, x: x.astype(dtype) if path.rsplit("/", 1)[-1] in TRANSPOSED else x
     layer = lambda i: jax.tree.map(lambda x: x[i], params["blocks"])
-    layers = [block_to_rows(layer(i)) for i in range(cfg.transformer.layers)]
+    layers = [transpose_block_kernels(layer(i)) for i in range(cfg.transformer.layers)]
     return tree.map_with_path(cast, {**params, "blocks": layers})
 
 
@@ -201,11 +210,11 @@ def prefill(
 
     def mix(query: Array, key: Array, value: Array) -> tuple[Array, LayerCache]:
         kept = {"key": to_cache(key, slots), "value": to_cache(value, slots)}
-        return attend(query, key, value, transformer.rule, ANYWHERE, table), kept
+        return dot_product_attention(query, key, value, transformer.rule, NO_MASK, table), kept
 
-    h_BTD, outputs = run(params["blocks"], embed(params, tokens_BT, cfg), transformer, mix)
+    h_BTD, outputs = apply_blocks(params["blocks"], embed(params, tokens_BT, cfg), transformer, mix)
     last_B1D = jnp.take_along_axis(h_BTD, (length_B - 1)[:, None, None], axis=1)
-    cache = [jax.tree.map(lambda x, i=i: x[i], outputs.kept) for i in range(transformer.layers)]
+    cache = [jax.tree.map(lambda x, i=i: x[i], outputs.cache) for i in range(transformer.layers)]
     return score(params, _final(params, last_B1D, cfg), cfg)[:, 0], cache
 
 
@@ -221,18 +230,18 @@ def decode(
     h_BTD = embed(params, tokens_BT, cfg, slot_BT)
     new: list[LayerCache] = []
     for layer, old in zip(params["blocks"], cache, strict=True):
-        mix = _mix_into(old, slot_BT, transformer, params.get("relative"))
+        mix = _cached_attention_fn(old, slot_BT, transformer, params.get("relative"))
         h_BTD, outputs = block(layer, h_BTD, transformer, mix, slot_BT)
-        new.append(outputs.kept)
+        new.append(outputs.cache)
     return score(params, _final(params, h_BTD, cfg), cfg), new
 
 
-def _mix_into(cache: LayerCache, slot_BT: Array, cfg: TransformerConfig, table: Array | None) -> Mix:
+def _cached_attention_fn(cache: LayerCache, slot_BT: Array, cfg: TransformerConfig, table: Array | None) -> AttentionFn:
     """Attention to all that the cache holds, with the new keys and values put into it first."""
 
     def mix(query: Array, key: Array, value: Array) -> tuple[Array, LayerCache]:
         slot_B = slot_BT[:, 0]
         new = {"key": put(cache["key"], key, slot_B), "value": put(cache["value"], value, slot_B)}
-        return attend_cached(query, new["key"], new["value"], slot_BT, cfg.rule, table), new
+        return decode_attention(query, new["key"], new["value"], slot_BT, cfg.rule, table), new
 
     return mix

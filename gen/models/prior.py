@@ -15,10 +15,10 @@ from jaxtyping import Array, Bool, Float, Int, Num
 
 from gen import mesh, spec
 from gen.bounds import Bounded, Count
+from gen.nn.attention_mask import MaskInputs
 from gen.nn.linear import linear, linear_spec
 from gen.nn.norms import layer_norm, norm_spec
 from gen.nn.positions import learned_positions_spec, timestep_embedding, timestep_spec
-from gen.nn.sight import Where
 from gen.nn.transformer import (
     TransformerConfig,
     check_untabled,
@@ -54,7 +54,7 @@ class PriorConfig(Bounded):
         return unused_without_keys(self.transformer, "transformer")
 
 
-class Caption(NamedTuple):
+class CaptionEncoding(NamedTuple):
     """A caption as the prior sees it: CLIP's text embedding, its tokens (ids or states), and which are not padding."""
 
     embedding_BE: Float[Array, "B E"]
@@ -82,7 +82,7 @@ def prior_spec(cfg: PriorConfig) -> Specs:
 
 
 def prior(
-    params: Params, z_BE: Float[Array, "B E"], t_B: Num[Array, "B"], caption: Caption, cfg: PriorConfig
+    params: Params, z_BE: Float[Array, "B E"], t_B: Num[Array, "B"], caption: CaptionEncoding, cfg: PriorConfig
 ) -> Float[Array, "B E"]:
     """Predicts the clean image embedding (in the scaled space of diffusion) from a noised one; float32."""
     width, dtype = cfg.transformer.width, jnp.dtype(cfg.dtype)
@@ -100,6 +100,6 @@ def prior(
     h_BTD = jnp.concatenate([tokens_BTD, jnp.stack(single, axis=1)], axis=1) + params["positions"].astype(dtype)
     visible_BT = jnp.concatenate([caption.mask_BT, jnp.ones((z_BE.shape[0], 4), bool)], axis=1)
     h_BTD = mesh.shard(h_BTD, "batch", None, None)
-    seen = Where(query_BT=jnp.ones((1, h_BTD.shape[1]), jnp.int32), key_BS=visible_BT.astype(jnp.int32))
+    seen = MaskInputs(query_BT=jnp.ones((1, h_BTD.shape[1]), jnp.int32), key_BS=visible_BT.astype(jnp.int32))
     h_BTD = transformer(params["blocks"], h_BTD, cfg.transformer, seen)
     return linear(params["out"], layer_norm(params["norm"], h_BTD[:, -1])).astype(jnp.float32)

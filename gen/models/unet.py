@@ -16,10 +16,10 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Key, Num
 
 from gen.bounds import Bounded, Count, Dropout, OutOfBounds
-from gen.nn.attention import attention, attention_spec
 from gen.nn.conv import FIRST, LAST, conv, conv_spec
 from gen.nn.norms import group_norm, norm_spec
 from gen.nn.positions import timestep_embedding, timestep_spec
+from gen.nn.projections import attention_layer, attention_layer_spec
 from gen.nn.resnet import Resample, resnet, resnet_spec
 from gen.spec import Dtype, Params, Specs
 
@@ -80,7 +80,7 @@ class UNetConfig(Bounded):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class UNetStage:
     """One residual block, perhaps followed by attention."""
 
     name: str
@@ -91,7 +91,7 @@ class Stage:
     joins: bool = False  # reads a skip connection first
 
 
-def stages(cfg: UNetConfig) -> Iterator[Stage]:
+def stages(cfg: UNetConfig) -> Iterator[UNetStage]:
     """The network in order. Specs and forward pass both walk this one table."""
     width, skips = cfg.outer, [cfg.outer]
     last = len(cfg.multipliers) - 1
@@ -99,29 +99,29 @@ def stages(cfg: UNetConfig) -> Iterator[Stage]:
         attend = cfg.resolution >> level in cfg.attention
         for i in range(cfg.blocks):
             c_out = multiplier * cfg.channels
-            yield Stage(f"down{level}_{i}", width, c_out, attend=attend)
+            yield UNetStage(f"down{level}_{i}", width, c_out, attend=attend)
             width = c_out
             skips.append(width)
         if level < last:
-            yield Stage(f"down{level}", width, width, "down")
+            yield UNetStage(f"down{level}", width, width, "down")
             skips.append(width)
-    yield Stage("middle_0", width, width, attend=cfg.middle_attention)
-    yield Stage("middle_1", width, width)
+    yield UNetStage("middle_0", width, width, attend=cfg.middle_attention)
+    yield UNetStage("middle_1", width, width)
     for level, multiplier in reversed(list(enumerate(cfg.multipliers))):
         attend = cfg.resolution >> level in cfg.attention
         for i in range(cfg.blocks + 1):
             c_out = multiplier * cfg.channels
-            yield Stage(f"up{level}_{i}", width + skips.pop(), c_out, attend=attend, joins=True)
+            yield UNetStage(f"up{level}_{i}", width + skips.pop(), c_out, attend=attend, joins=True)
             width = c_out
         if level > 0:
-            yield Stage(f"up{level}", width, width, "up")
+            yield UNetStage(f"up{level}", width, width, "up")
 
 
 def image_attention_spec(channels: int, cfg: UNetConfig) -> Specs:
     heads, context = max(1, channels // cfg.head_dim), cfg.context
     return {
         "norm": norm_spec(channels),
-        "attention": attention_spec(channels, heads, context=context, out_stddev=0.0),
+        "attention": attention_layer_spec(channels, heads, context=context, out_stddev=0.0),
     }
 
 
@@ -139,7 +139,7 @@ def image_attention(
     if context_mask_BS is not None:
         everywhere = jnp.ones((x_BYXC.shape[0], rows * columns), bool)
         mask = jnp.concatenate([context_mask_BS, everywhere], axis=1)[:, None, None]
-    h_BTC = attention(params["attention"], h_BTC, mask=mask, context_BSE=context_BSE)
+    h_BTC = attention_layer(params["attention"], h_BTC, mask=mask, context_BSE=context_BSE)
     return x_BYXC + rearrange(h_BTC, "b (y x) c -> b y x c", y=rows)
 
 

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gen.nn import sight
-from gen.nn.sight import ANYWHERE, Rule, Where
+from gen.nn import attention_mask
+from gen.nn.attention_mask import NO_MASK, MaskConfig, MaskInputs
 
 NOTHING = -1e30  # the score of a key that is not seen; finite, so that a query that sees nothing makes no NaN
 
@@ -37,8 +37,8 @@ def blockwise(
     query_BTHK: Float[Array, "B T H K"],
     key_BSGK: Float[Array, "B S G K"],
     value_BSGK: Float[Array, "B S G K"],
-    rule: Rule,
-    where: Where = ANYWHERE,
+    rule: MaskConfig,
+    where: MaskInputs = NO_MASK,
     table: Float[Array, "buckets H"] | None = None,
     block: int = 512,
 ) -> Float[Array, "B T H K"]:
@@ -55,7 +55,7 @@ def blockwise(
     counts = q_BTHK.shape[1] // sizes[0], k_BSGK.shape[1] // sizes[1]
     blocks = Blocks(*sizes, _pairs(rule, where.slot_BT is None, *sizes, *counts))
     q = q_BTHK.reshape(*q_BTHK.shape[:2], groups, -1, q_BTHK.shape[-1])
-    o = _attend(rule, blocks, q, k_BSGK, v_BSGK, Where(slot_BT, query_BT, key_BS), table)
+    o = _attend(rule, blocks, q, k_BSGK, v_BSGK, MaskInputs(slot_BT, query_BT, key_BS), table)
     return o.reshape(q_BTHK.shape)[:, :queries]
 
 
@@ -70,7 +70,7 @@ def _padded(block: int, *rows: Array | None) -> list[Any]:
     return [pad(x) for x in rows]
 
 
-def _pairs(rule: Rule, in_order: bool, bq: int, bk: int, nq: int, nk: int) -> tuple[tuple[int, int], ...]:
+def _pairs(rule: MaskConfig, in_order: bool, bq: int, bk: int, nq: int, nk: int) -> tuple[tuple[int, int], ...]:
     """The pairs of blocks in which some query may see some key, as far as that is known before tracing."""
     pairs = []
     for i in range(nq):
@@ -84,25 +84,25 @@ def _pairs(rule: Rule, in_order: bool, bq: int, bk: int, nq: int, nk: int) -> tu
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _attend(rule: Rule, blocks: Blocks, q, k, v, where: Where, table):
+def _attend(rule: MaskConfig, blocks: Blocks, q, k, v, where: MaskInputs, table):
     return _forward(rule, blocks, q, k, v, where, table)[0]
 
 
-def _scores(rule: Rule, blocks: Blocks, q_BTGRK, k_BSGK, where: Where, table, i, j):
+def _scores(rule: MaskConfig, blocks: Blocks, q_BTGRK, k_BSGK, where: MaskInputs, table, i, j):
     """Scores of one pair of blocks, float32, (B, G, R, T, S)."""
     slot_BT, query_BT = (_block(x, i, blocks.queries) for x in (where.slot_BT, where.query_BT))
     key_BS = _block(where.key_BS, j, blocks.keys)
     distance_BTS = slot_BT[:, :, None] - (j * blocks.keys + jnp.arange(blocks.keys))
     s = jnp.einsum("btgrk,bsgk->bgrts", q_BTGRK, k_BSGK, preferred_element_type=jnp.float32)
     s = s / math.sqrt(q_BTGRK.shape[-1])
-    bias_BHTS = sight.bias(rule, table, distance_BTS, s.shape[1] * s.shape[2])
+    bias_BHTS = attention_mask.bias(rule, table, distance_BTS, s.shape[1] * s.shape[2])
     if bias_BHTS is not None:
         s = s + bias_BHTS.reshape(bias_BHTS.shape[0], *s.shape[1:3], *bias_BHTS.shape[2:])
-    seen_BTS = sight.visible(rule, Where(slot_BT, query_BT, key_BS), distance_BTS)
+    seen_BTS = attention_mask.make_attention_mask(rule, MaskInputs(slot_BT, query_BT, key_BS), distance_BTS)
     return s if seen_BTS is None else jnp.where(seen_BTS[:, None, None], s, NOTHING)
 
 
-def _forward(rule: Rule, blocks: Blocks, q, k, v, where: Where, table):
+def _forward(rule: MaskConfig, blocks: Blocks, q, k, v, where: MaskInputs, table):
     batch, queries, groups, repeat, width = q.shape
     rows = (batch, groups, repeat, queries)
 
@@ -126,7 +126,7 @@ def _forward(rule: Rule, blocks: Blocks, q, k, v, where: Where, table):
     return o, (q, k, v, where, table, o, m + jnp.log(n))
 
 
-def _backward(rule: Rule, blocks: Blocks, saved, do):
+def _backward(rule: MaskConfig, blocks: Blocks, saved, do):
     q, k, v, where, table, o, lse = saved
     delta = jnp.einsum("btgrk,btgrk->bgrt", do, o, preferred_element_type=jnp.float32)
 

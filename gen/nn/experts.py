@@ -21,12 +21,12 @@ from jaxtyping import Array, Bool, Float, Int
 from gen import mesh, spec
 from gen.bounds import Bounded, Count, OutOfBounds, Positive
 from gen.nn.activations import Activation
-from gen.nn.mlp import contract
+from gen.nn.mlp import activate_and_project
 from gen.spec import Params, Spec, Specs
 
 
 @dataclasses.dataclass(frozen=True)
-class Experts(Bounded):
+class MoEConfig(Bounded):
     """`count` experts, of which each token sees `top_k`; `capacity` (1.25, say) bounds what one takes in training,
     None nothing."""
 
@@ -39,22 +39,22 @@ class Experts(Bounded):
         if self.top_k > self.count:
             raise OutOfBounds("top_k", f"={self.top_k} must be at most count={self.count}")
 
-    def slots(self, tokens: int) -> int:
+    def expert_capacity(self, tokens: int) -> int:
         """How many tokens of a row one expert takes."""
         if self.capacity is None:
             return tokens
         return min(tokens, math.ceil(self.capacity * tokens * self.top_k / self.count))
 
 
-class Balance(NamedTuple):
+class RouterLosses(NamedTuple):
     """How evenly a router spreads its tokens (1 is even), and the mean square of its logits' logsumexp."""
 
-    load: Float[Array, "..."]
+    load_balancing: Float[Array, "..."]
     z: Float[Array, "..."]
 
 
 def experts_spec(
-    width: int, hidden: int, cfg: Experts, *, gated: bool, stddev: float | None, out_stddev: float | None
+    width: int, hidden: int, cfg: MoEConfig, *, gated: bool, stddev: float | None, out_stddev: float | None
 ) -> Specs:
     def kernel(d_in: int, d_out: int, axes: tuple[str, str], own: float | None) -> Spec:
         return Spec((cfg.count, d_in, d_out), ("expert", *axes), spec.normal(d_in**-0.5 if own is None else own))
@@ -68,11 +68,11 @@ def experts_spec(
 
 
 def experts(
-    params: Params, x_BTD: Float[Array, "B T D"], cfg: Experts, activation: Activation
-) -> tuple[Float[Array, "B T D"], Balance]:
+    params: Params, x_BTD: Float[Array, "B T D"], cfg: MoEConfig, activation: Activation
+) -> tuple[Float[Array, "B T D"], RouterLosses]:
     logits_BTE = jnp.einsum("btd,de->bte", x_BTD, params["router"], preferred_element_type=jnp.float32)
     weight_BTN, choice_BTN, balance = route(logits_BTE, cfg)
-    slots = cfg.slots(x_BTD.shape[1])
+    slots = cfg.expert_capacity(x_BTD.shape[1])
     slot_BTN, taken_BTN = jax.vmap(lambda choice: assign(choice, cfg.count, slots))(choice_BTN)
 
     # to the experts: each slot looks up its token, and an empty one reads zeros past the row's end
@@ -83,7 +83,7 @@ def experts(
         return x_TD.at[source_EC].get(mode="fill", fill_value=0)
 
     x_BECD = mesh.shard(jax.vmap(fetch)(x_BTD, choice_BTN, slot_BTN, taken_BTN), "group", "expert", None, None)
-    y_BECD = mesh.shard(each_mlp(params, x_BECD, activation), "group", "expert", None, None)
+    y_BECD = mesh.shard(expert_mlp(params, x_BECD, activation), "group", "expert", None, None)
 
     # and back to their places in the row
     y_BTND = jax.vmap(lambda y, choice, slot: y.at[choice, slot].get(mode="fill", fill_value=0))(
@@ -94,8 +94,8 @@ def experts(
 
 
 def route(
-    logits_BTE: Float[Array, "B T E"], cfg: Experts
-) -> tuple[Float[Array, "B T N"], Int[Array, "B T N"], Balance]:
+    logits_BTE: Float[Array, "B T E"], cfg: MoEConfig
+) -> tuple[Float[Array, "B T N"], Int[Array, "B T N"], RouterLosses]:
     """The weights and numbers of each token's experts, best first."""
     p_BTE = jax.nn.softmax(logits_BTE)
     weight_BTN, choice_BTN = jax.lax.top_k(p_BTE, cfg.top_k)
@@ -103,7 +103,7 @@ def route(
         weight_BTN = weight_BTN / weight_BTN.sum(-1, keepdims=True)
     share_E = jax.nn.one_hot(choice_BTN, cfg.count).mean((0, 1, 2))
     load = cfg.count * (share_E * p_BTE.mean((0, 1))).sum()
-    return weight_BTN, choice_BTN, Balance(load, jnp.square(jax.nn.logsumexp(logits_BTE, -1)).mean())
+    return weight_BTN, choice_BTN, RouterLosses(load, jnp.square(jax.nn.logsumexp(logits_BTE, -1)).mean())
 
 
 def assign(choice_TN: Int[Array, "T N"], count: int, slots: int) -> tuple[Int[Array, "T N"], Bool[Array, "T N"]]:
@@ -114,9 +114,9 @@ def assign(choice_TN: Int[Array, "T N"], count: int, slots: int) -> tuple[Int[Ar
     return slot_TN, slot_TN < slots
 
 
-def each_mlp(params: Params, x_BECD: Float[Array, "B E C D"], activation: Activation) -> Float[Array, "B E C D"]:
+def expert_mlp(params: Params, x_BECD: Float[Array, "B E C D"], activation: Activation) -> Float[Array, "B E C D"]:
     """Every expert's MLP on its own tokens."""
     product = lambda name, x: jnp.einsum("beci,eio->beco", x, params[name].astype(x.dtype))
     h_BECF = mesh.shard(product("in", x_BECD), "group", "expert", None, "mlp")
     gate_BECF = product("gate", x_BECD) if "gate" in params else None
-    return contract(lambda h_BECF: product("out", h_BECF), activation, h_BECF, gate_BECF)
+    return activate_and_project(lambda h_BECF: product("out", h_BECF), activation, h_BECF, gate_BECF)

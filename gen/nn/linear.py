@@ -66,7 +66,7 @@ def linear(params: Params, x: Float[Array, "... I"], inputs: int = 1) -> Float[A
     if "rows" in params:
         rows = params["rows"].astype(x.dtype)
         out = rows.shape[: rows.ndim - inputs]
-        y = by_rows(x, rows.reshape(-1, x.shape[-1]))
+        y = matmul_transposed(x, rows.reshape(-1, x.shape[-1]))
     else:
         kernel = params["kernel"].astype(x.dtype)
         out = kernel.shape[inputs:]
@@ -76,12 +76,14 @@ def linear(params: Params, x: Float[Array, "... I"], inputs: int = 1) -> Float[A
     return (y + params["bias"]).astype(x.dtype) if "bias" in params else y
 
 
-def by_rows(x: Float[Array, "... I"], rows_OI: Float[Array, "O I"], dtype: Any = None) -> Float[Array, "... O"]:
+def matmul_transposed(
+    x: Float[Array, "... I"], rows_OI: Float[Array, "O I"], dtype: Any = None
+) -> Float[Array, "... O"]:
     """x rows^T with the rows on the left, for a few x and many rows; `dtype` is that of the sums."""
     return jnp.moveaxis(jnp.tensordot(rows_OI, x, (1, -1), preferred_element_type=dtype), 0, -1)
 
 
-def to_rows(params: Params, inputs: int = 1) -> Params:
+def transpose_kernel(params: Params, inputs: int = 1) -> Params:
     """A linear layer with its kernel turned into rows; the kernel's first `inputs` dimensions are of its input."""
     kernel = params["kernel"]
     rest = {name: x for name, x in params.items() if name != "kernel"}

@@ -36,11 +36,11 @@ def mlp(params: Params, x_BTD: Float[Array, "B T D"], activation: Activation) ->
     gate_BTF = None
     if "gate" in params:
         gate_BTF = mesh.shard(linear(params["gate"], x_BTD), "batch", "sequence", "mlp")
-    y_BTD = contract(lambda h_BTF: linear(params["out"], h_BTF), activation, h_BTF, gate_BTF)
+    y_BTD = activate_and_project(lambda h_BTF: linear(params["out"], h_BTF), activation, h_BTF, gate_BTF)
     return mesh.shard(y_BTD, "batch", "sequence", None)
 
 
-def contract(out: Callable[[Array], Array], activation: Activation, h: Array, gate: Array | None) -> Array:
+def activate_and_project(out: Callable[[Array], Array], activation: Activation, h: Array, gate: Array | None) -> Array:
     """act(h) or act(gate) h, led back `out`. The backward pass activates again: autodiff would keep four more arrays as
     wide as h."""
     again = jax.checkpoint(lambda h, gate: out(activate(activation, h, gate)), prevent_cse=False)

@@ -11,13 +11,20 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
 from gen import mesh as meshes
-from gen.nn.sight import ANYWHERE, Rule, Where
+from gen.nn.attention_mask import NO_MASK, MaskConfig, MaskInputs
 
 LANES = 128  # rows are cut into blocks of a multiple of this
 
 
 def splash(
-    query_BTHK, key_BSGK, value_BSGK, rule: Rule, where: Where = ANYWHERE, table=None, *, interpret: bool = False
+    query_BTHK,
+    key_BSGK,
+    value_BSGK,
+    rule: MaskConfig,
+    where: MaskInputs = NO_MASK,
+    table=None,
+    *,
+    interpret: bool = False,
 ) -> Array:
     """`interpret` runs the kernel without a TPU, slowly."""
     segments = None if where.query_BT is None else (where.query_BT, where.key_BS)
@@ -51,7 +58,7 @@ def splash(
     return cut(query_BTHK, key_BSGK, value_BSGK, segments)
 
 
-def splash_supports(query_BTHK: Any, key_BSGK: Any, rule: Rule, where: Where) -> bool:
+def splash_supports(query_BTHK: Any, key_BSGK: Any, rule: MaskConfig, where: MaskInputs) -> bool:
     """Whole rows of a multiple of 128 tokens, without biases; a window only behind the query."""
     queries, keys = query_BTHK.shape[1], key_BSGK.shape[1]
     in_order = where.slot_BT is None and queries == keys
@@ -65,7 +72,7 @@ def _kernels() -> ModuleType:
     return splash_attention
 
 
-def _kernel(query_BTHK: Array, key_BSGK: Array, rule: Rule, interpret: bool):
+def _kernel(query_BTHK: Array, key_BSGK: Array, rule: MaskConfig, interpret: bool):
     shape = query_BTHK.shape[1], key_BSGK.shape[1]
     splash_attention = _kernels()
     mask = splash_attention.FullMask(shape)

@@ -22,16 +22,16 @@ from jaxtyping import Array, Float, Int, Key
 from gen import spec
 from gen.bounds import Bounded, Count, Dropout, NotNegative, OutOfBounds, Positive
 from gen.nn.activations import Activation
-from gen.nn.attend import Method, attend
-from gen.nn.attention import attention_spec, output, project
+from gen.nn.attention import Method, dot_product_attention
+from gen.nn.attention_mask import NO_MASK, MaskConfig, MaskInputs
 from gen.nn.dropout import dropout
-from gen.nn.experts import Balance, Experts, experts, experts_spec
-from gen.nn.linear import to_rows
+from gen.nn.experts import MoEConfig, RouterLosses, experts, experts_spec
+from gen.nn.linear import transpose_kernel
 from gen.nn.mlp import mlp, mlp_spec
 from gen.nn.norms import Norm, norm, norm_spec
+from gen.nn.projections import attention_layer_spec, output, project
 from gen.nn.relative import Relative
 from gen.nn.rotary import Rotary, rotate
-from gen.nn.sight import ANYWHERE, Rule, Where
 from gen.spec import Params, Specs
 
 Remat = Literal["none", "dots", "full"]
@@ -43,7 +43,7 @@ REMAT_POLICIES = {
 }
 
 # Queries, keys and values of a block to the values that its tokens gather, and whatever the caller wants to keep.
-type Mix = Callable[[Array, Array, Array], tuple[Array, Any]]
+type AttentionFn = Callable[[Array, Array, Array], tuple[Array, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ class TransformerConfig(Bounded):
     window: Count | None = None
     rotary: Rotary | None = None
     relative: Relative | None = None
-    experts: Experts | None = None
+    experts: MoEConfig | None = None
     dropout: Dropout = 0.0
     stddev: NotNegative | None = None
     attention: Method = "auto"
@@ -111,8 +111,8 @@ class TransformerConfig(Bounded):
         return self.width // self.heads if self.head_dim is None else self.head_dim
 
     @property
-    def rule(self) -> Rule:
-        return Rule(self.causal, self.window, self.relative)
+    def rule(self) -> MaskConfig:
+        return MaskConfig(self.causal, self.window, self.relative)
 
 
 def unused_without_keys(cfg: TransformerConfig, where: str) -> dict[str, str]:
@@ -126,14 +126,14 @@ def check_untabled(cfg: TransformerConfig, where: str) -> None:
         raise OutOfBounds(f"{where}.relative", "='t5': only language models have T5's table; use 'alibi' or None")
 
 
-class Outputs(NamedTuple):
+class BlockOutputs(NamedTuple):
     """What the blocks give beside the stream, one of each for each layer: what `mix` kept, and the experts' balance."""
 
-    kept: Any
-    balance: Balance | None
+    cache: Any
+    balance: RouterLosses | None
 
 
-def norm_of(cfg: TransformerConfig) -> Specs:
+def norm_spec_for(cfg: TransformerConfig) -> Specs:
     """The Specs of one norm, of the kind that the blocks have."""
     return norm_spec(cfg.width, bias=cfg.norm_bias and cfg.norm == "layer")
 
@@ -143,7 +143,7 @@ def block_spec(cfg: TransformerConfig) -> Specs:
     stddev = cfg.width**-0.5 if cfg.stddev is None else cfg.stddev
     mlp_stddev = (2 * cfg.width) ** -0.5 if cfg.stddev is None else cfg.stddev
     out_stddev = stddev * (2 * cfg.layers) ** -0.5
-    attention = attention_spec(
+    attention = attention_layer_spec(
         cfg.width,
         cfg.heads,
         kv_heads=cfg.kv_heads,
@@ -158,20 +158,20 @@ def block_spec(cfg: TransformerConfig) -> Specs:
     else:
         feed_forward = experts_spec(cfg.width, cfg.hidden, cfg.experts, **spread)
     return {
-        "attention_norm": norm_of(cfg),
+        "attention_norm": norm_spec_for(cfg),
         "attention": attention,
         "mlp": feed_forward,
-    } | ({} if cfg.parallel else {"mlp_norm": norm_of(cfg)})
+    } | ({} if cfg.parallel else {"mlp_norm": norm_spec_for(cfg)})
 
 
 def block(
     params: Params,
     x_BTD: Float[Array, "B T D"],
     cfg: TransformerConfig,
-    mix: Mix,
+    mix: AttentionFn,
     position_BT: Int[Array, "#B T"] | None = None,
     key_B: Key[Array, "B"] | None = None,
-) -> tuple[Float[Array, "B T D"], Outputs]:
+) -> tuple[Float[Array, "B T D"], BlockOutputs]:
     """`position_BT` turns rotary embeddings; by default 0, 1, ..."""
 
     def attention(h_BTD: Array) -> tuple[Array, Any]:
@@ -182,7 +182,7 @@ def block(
         values_BTHK, kept = mix(query, key, value)
         return dropout(output(params["attention"]["out"], values_BTHK), cfg.dropout, key_B, "attention"), kept
 
-    def feed_forward(h_BTD: Array) -> tuple[Array, Balance | None]:
+    def feed_forward(h_BTD: Array) -> tuple[Array, RouterLosses | None]:
         if cfg.experts is None:
             h_BTD, balance = mlp(params["mlp"], h_BTD, cfg.activation), None
         else:
@@ -203,15 +203,17 @@ def block(
         more, balance = feed_forward(h_BTD)
         if cfg.parallel:
             more = added + more
-        return (x_BTD + more if pre else normed("mlp_norm", x_BTD + more)), Outputs(kept, balance)
+        return (x_BTD + more if pre else normed("mlp_norm", x_BTD + more)), BlockOutputs(kept, balance)
 
 
-def block_to_rows(params: Params) -> Params:
+def transpose_block_kernels(params: Params) -> Params:
     """One block's weights as decoding reads them. Experts keep their kernels."""
-    own = {name: to_rows(layer, inputs=2 if name == "out" else 1) for name, layer in params["attention"].items()}
+    own = {
+        name: transpose_kernel(layer, inputs=2 if name == "out" else 1) for name, layer in params["attention"].items()
+    }
     feed_forward = params["mlp"]
     if "router" not in feed_forward:
-        feed_forward = {name: to_rows(layer) for name, layer in feed_forward.items()}
+        feed_forward = {name: transpose_kernel(layer) for name, layer in feed_forward.items()}
     return {**params, "attention": own, "mlp": feed_forward}
 
 
@@ -220,25 +222,30 @@ def transformer_spec(cfg: TransformerConfig) -> Specs:
 
 
 def transformer(
-    params: Params, x_BTD: Float[Array, "B T D"], cfg: TransformerConfig, where: Where = ANYWHERE
+    params: Params, x_BTD: Float[Array, "B T D"], cfg: TransformerConfig, where: MaskInputs = NO_MASK
 ) -> Float[Array, "B T D"]:
     """The stream after the last block; `where` says which tokens see which, on top of causality."""
-    return run(params, x_BTD, cfg, mixer(cfg, where))[0]
+    return apply_blocks(params, x_BTD, cfg, attention_fn_for(cfg, where))[0]
 
 
-def mixer(cfg: TransformerConfig, where: Where = ANYWHERE, table: Float[Array, "buckets H"] | None = None) -> Mix:
+def attention_fn_for(
+    cfg: TransformerConfig, where: MaskInputs = NO_MASK, table: Float[Array, "buckets H"] | None = None
+) -> AttentionFn:
     """Attention among the tokens at hand; `table` holds T5's biases."""
-    return lambda query, key, value: (attend(query, key, value, cfg.rule, where, table, cfg.attention), None)
+    return lambda query, key, value: (
+        dot_product_attention(query, key, value, cfg.rule, where, table, cfg.attention),
+        None,
+    )
 
 
-def run(
+def apply_blocks(
     params: Params,
     x_BTD: Float[Array, "B T D"],
     cfg: TransformerConfig,
-    mix: Mix,
+    mix: AttentionFn,
     position_BT: Int[Array, "#B T"] | None = None,
     key_B: Key[Array, "B"] | None = None,
-) -> tuple[Float[Array, "B T D"], Outputs]:
+) -> tuple[Float[Array, "B T D"], BlockOutputs]:
     """The stream after the last block, and what the blocks give beside it, stacked. Keys mean dropout."""
 
     def step(x_BTD: Array, layer_and_number: tuple[Params, Array]):

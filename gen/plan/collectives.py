@@ -11,20 +11,20 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gen.plan.hlo import Computation, Instruction, Module
+from gen.plan.hlo import Computation, HloInstruction, HloModule
 
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all", "collective-permute")
 
 
-class Sent(NamedTuple):
+class CollectiveCost(NamedTuple):
     kind: str
     bytes: int
     sent: int
 
 
-def of_computation(module: Module, computation: Computation, devices: int) -> dict[str, list[Sent]]:
+def of_computation(module: HloModule, computation: Computation, devices: int) -> dict[str, list[CollectiveCost]]:
     """What each instruction of a computation sends, by its name; instructions that send nothing are left out."""
-    found: dict[str, list[Sent]] = {}
+    found: dict[str, list[CollectiveCost]] = {}
     channels: set[str] = set()
     for instruction in computation.instructions.values():
         for one in inside(module, instruction):
@@ -36,7 +36,7 @@ def of_computation(module: Module, computation: Computation, devices: int) -> di
     return found
 
 
-def inside(module: Module, instruction: Instruction) -> Sequence[Instruction]:
+def inside(module: HloModule, instruction: HloInstruction) -> Sequence[HloInstruction]:
     """The collectives that an instruction is, or that are in the fusion that it is."""
     if instruction.opcode == "fusion":
         inner = module.called(instruction)
@@ -44,12 +44,12 @@ def inside(module: Module, instruction: Instruction) -> Sequence[Instruction]:
     return [instruction] if kind_of(instruction) else []
 
 
-def kind_of(instruction: Instruction) -> str | None:
+def kind_of(instruction: HloInstruction) -> str | None:
     opcode = instruction.opcode.removesuffix("-start")
     return opcode if opcode in KINDS else None
 
 
-def result_bytes(instruction: Instruction) -> int:
+def result_bytes(instruction: HloInstruction) -> int:
     """A start has its operands before its results, but for an all-reduce's, which has its results alone."""
     if instruction.opcode.endswith("-start") and instruction.opcode != "all-reduce-start":
         count = len(instruction.operands)
@@ -69,7 +69,7 @@ def share(kind: str, members: int) -> float:
     return (members - 1) / members
 
 
-def group_size(instruction: Instruction, devices: int) -> int:
+def group_size(instruction: HloInstruction, devices: int) -> int:
     """How many devices take part in one collective; all where the program does not say."""
     if listed := instruction.attribute(r"replica_groups=\{\{([\d,]+)\}"):
         return listed.count(",") + 1
@@ -84,8 +84,8 @@ def group_size(instruction: Instruction, devices: int) -> int:
     return devices
 
 
-def _sent(instruction: Instruction, collective: Instruction, devices: int) -> Sent:
+def _sent(instruction: HloInstruction, collective: HloInstruction, devices: int) -> CollectiveCost:
     kind, result = str(kind_of(collective)), result_bytes(collective)
     if instruction.opcode == "fusion" and "all-reduce-scatter" in instruction.rest:  # a TPU's all-reduce and slice
         kind, result = "reduce-scatter", instruction.bytes
-    return Sent(kind, result, int(result * share(kind, group_size(collective, devices))))
+    return CollectiveCost(kind, result, int(result * share(kind, group_size(collective, devices))))

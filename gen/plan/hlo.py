@@ -42,7 +42,7 @@ class Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class Instruction:
+class HloInstruction:
     name: str
     opcode: str
     result: tuple[Array, ...]
@@ -62,31 +62,31 @@ class Instruction:
 @dataclasses.dataclass(frozen=True)
 class Computation:
     name: str
-    instructions: Mapping[str, Instruction]
+    instructions: Mapping[str, HloInstruction]
 
     @property
-    def root(self) -> Instruction:
+    def root(self) -> HloInstruction:
         return next(i for i in self.instructions.values() if i.root)
 
-    def users(self, name: str) -> list[Instruction]:
+    def users(self, name: str) -> list[HloInstruction]:
         return [i for i in self.instructions.values() if name in i.operands]
 
 
 @dataclasses.dataclass(frozen=True)
-class Module:
+class HloModule:
     entry: str
     computations: Mapping[str, Computation]
 
-    def called(self, instruction: Instruction) -> Computation | None:
+    def called(self, instruction: HloInstruction) -> Computation | None:
         """What a fusion, a call or an asynchronous start calls."""
         found = _CALLED.search(instruction.rest)
         return self.computations.get(found[1]) if found else None
 
-    def visits(self) -> Iterator[tuple[Computation, Instruction, int]]:
+    def visits(self) -> Iterator[tuple[Computation, HloInstruction, int]]:
         """Every instruction that runs, in its computation, and how often; of a conditional every branch counts."""
         yield from self._visits(self.entry, 1)
 
-    def _visits(self, name: str, times: int) -> Iterator[tuple[Computation, Instruction, int]]:
+    def _visits(self, name: str, times: int) -> Iterator[tuple[Computation, HloInstruction, int]]:
         computation = self.computations[name]
         for instruction in computation.instructions.values():
             yield computation, instruction, times
@@ -99,7 +99,7 @@ class Module:
             elif instruction.opcode in ("call", "call-start", "async-start") and (inner := self.called(instruction)):
                 yield from self._visits(inner.name, times)
 
-    def trips(self, loop: Instruction) -> int | None:
+    def trips(self, loop: HloInstruction) -> int | None:
         """How often a while loop runs; None where only its run knows."""
         if known := loop.attribute(_TRIPS.pattern):
             return int(known)
@@ -121,7 +121,7 @@ class Module:
         return next(iter(constants.values())) if len(constants) == 1 else None
 
 
-def parse(text: str) -> Module:
+def parse(text: str) -> HloModule:
     """The module that XLA has printed."""
     entry, name = "", ""
     computations: dict[str, Computation] = {}
@@ -138,10 +138,10 @@ def parse(text: str) -> Module:
             lines.append(line)
         elif name and lines:  # what a kernel says of itself may go over several lines, and begin them with "}"
             lines[-1] += line
-    return Module(entry, computations)
+    return HloModule(entry, computations)
 
 
-def _instruction(line: str) -> Instruction:
+def _instruction(line: str) -> HloInstruction:
     said = _LINE.match(line)
     assert said is not None
     name, text, root = said[2], said[3], bool(said[1])
@@ -152,7 +152,7 @@ def _instruction(line: str) -> Instruction:
     inside, rest = text[start:end], text[end + 1 :]
     if found[1] in ("constant", "parameter"):
         rest = inside
-    return Instruction(name, found[1], arrays(text[: found.start()]), tuple(_NAME.findall(inside)), rest, root)
+    return HloInstruction(name, found[1], arrays(text[: found.start()]), tuple(_NAME.findall(inside)), rest, root)
 
 
 def _closing(text: str, start: int) -> int:

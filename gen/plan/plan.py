@@ -20,7 +20,8 @@ import jax
 from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from gen import chips, flops
+from gen import flops
+from gen import hardware as chips
 from gen.plan import hlo, traffic
 from gen.plan.topology import Machine
 from gen.plan.traffic import Collective
@@ -69,7 +70,7 @@ class Plan:
 _SIZE = r"([\d.]+)([KMG])"
 
 
-class TooLarge(NamedTuple):
+class OutOfMemory(NamedTuple):
     """In place of a plan where the compiler itself ran out of memory for the program: why, and how many bytes it would
     have needed, if it said so."""
 
@@ -80,7 +81,7 @@ class TooLarge(NamedTuple):
 
 def of(
     program: Any, arguments: Sequence[Any], groups: Mapping[str, Any], machine: Machine, useful: Any = None
-) -> Plan | TooLarge:
+) -> Plan | OutOfMemory:
     """The plan of a jitted program for abstract arguments with shardings, under the mesh that they are of.
 
     groups: the arguments, or parts of them, by what they are called in the plan; what is in none is "other".
@@ -111,13 +112,13 @@ def of(
         memory_bytes=moved.memory,
         collectives=moved.collectives,
         loops=max(hardware.loops, moved.loops),
-        roofs=roofs(chip, hardware.flops / machine.count, moved.memory, moved.sent) if chip else {},
+        roofs=roofline(chip, hardware.flops / machine.count, moved.memory, moved.sent) if chip else {},
         peak=chip.flops * machine.count if chip else 0.0,
         compile_seconds=seconds,
     )
 
 
-def roofs(chip: chips.Chip, computed: float, moved: int, sent: int) -> dict[str, float]:
+def roofline(chip: chips.Chip, computed: float, moved: int, sent: int) -> dict[str, float]:
     """Seconds that one device takes at least for so many FLOPs, bytes from and to memory, and bytes to others."""
     return {"compute": computed / chip.flops, "memory": moved / chip.bandwidth, "links": sent / chip.link}
 
@@ -151,7 +152,7 @@ def _held(memory: Any, groups: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def _too_large(message: str, machine: Machine) -> TooLarge | None:
+def _too_large(message: str, machine: Machine) -> OutOfMemory | None:
     """What a compiler's error says of memory; None for one that is of something else."""
     if "RESOURCE_EXHAUSTED" not in message and "Ran out of memory" not in message:
         return None
@@ -159,6 +160,8 @@ def _too_large(message: str, machine: Machine) -> TooLarge | None:
         rf"\({_SIZE}\) exceeds available \w+ \({_SIZE}\)", message
     )
     if used is None:
-        return TooLarge(f"it does not fit into the memory of {machine.kind}", None)
+        return OutOfMemory(f"it does not fit into the memory of {machine.kind}", None)
     needs = float(used[1]) * {"K": 2**10, "M": 2**20, "G": 2**30}[used[2]]
-    return TooLarge(f"it needs {used[1]} {used[2]}iB of the {used[3]} {used[4]}iB that {machine.kind} has", int(needs))
+    return OutOfMemory(
+        f"it needs {used[1]} {used[2]}iB of the {used[3]} {used[4]}iB that {machine.kind} has", int(needs)
+    )

@@ -12,12 +12,12 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gen.plan.plan import Plan, TooLarge
+from gen.plan.plan import OutOfMemory, Plan
 
 MOST_TENSOR = 16
 
 
-class Way(NamedTuple):
+class Layout(NamedTuple):
     """`remat` is None for models that have no such choice."""
 
     mesh: dict[str, int]
@@ -25,9 +25,9 @@ class Way(NamedTuple):
     accumulate: int
 
 
-class Tried(NamedTuple):
-    way: Way
-    plan: Plan | TooLarge
+class Candidate(NamedTuple):
+    way: Layout
+    plan: Plan | OutOfMemory
 
     @property
     def fits(self) -> bool:
@@ -45,21 +45,21 @@ class _Open:
     fitting: bool
     rank: float  # how many have failed, or the seconds of the best
     number: int
-    ways: list[Way] = dataclasses.field(compare=False)
+    ways: list[Layout] = dataclasses.field(compare=False)
 
 
 def search(
     shapes: Iterable[dict[str, int]],
-    ways: Callable[[dict[str, int]], Iterable[Way]],
-    attempt: Callable[[Way], Plan | TooLarge],
+    ways: Callable[[dict[str, int]], Iterable[Layout]],
+    attempt: Callable[[Layout], Plan | OutOfMemory],
     limit: int,
-) -> list[Tried]:
+) -> list[Candidate]:
     """Tries at most `limit` ways; those that fit first, the quickest before the others.
 
     `attempt` raises ValueError for a mesh that the run cannot be laid out on, which is no try. Raises the last of them
     where there is no other.
     """
-    tried: list[Tried] = []
+    tried: list[Candidate] = []
     refused: ValueError | None = None
     waiting = [_Open(False, 0.0, number, list(ways(shape))) for number, shape in enumerate(shapes)]
     waiting = [one for one in waiting if one.ways]
@@ -67,7 +67,7 @@ def search(
     while waiting and len(tried) < limit:
         mesh = heapq.heappop(waiting)
         try:
-            one = Tried(mesh.ways[0], attempt(mesh.ways[0]))
+            one = Candidate(mesh.ways[0], attempt(mesh.ways[0]))
         except ValueError as error:
             refused = error
             continue
@@ -76,14 +76,14 @@ def search(
             rank = min(one.seconds, mesh.rank) if mesh.fitting else one.seconds
         else:
             rank = mesh.rank if mesh.fitting else mesh.rank + 1
-        if left := worth(mesh.ways[1:], one):
+        if left := prune(mesh.ways[1:], one):
             heapq.heappush(waiting, _Open(mesh.fitting or one.fits, rank, mesh.number, left))
     if refused is not None and not tried:
         raise refused
     return sorted(tried, key=lambda one: (not one.fits, one.seconds))
 
 
-def worth(ways: Iterable[Way], tried: Tried) -> list[Way]:
+def prune(ways: Iterable[Layout], tried: Candidate) -> list[Layout]:
     """The ways of a mesh that are worth a try after one of them: where it fits, more micro-batches only cost more;
     where it does not, what needs as much memory or more does not either."""
     way = tried.way
@@ -105,13 +105,13 @@ def meshes(devices: int) -> Iterator[dict[str, int]]:
         tensor *= 2
 
 
-def within(mesh: dict[str, int], batch: int, remats: Sequence[str | None]) -> Iterator[Way]:
+def within(mesh: dict[str, int], batch: int, remats: Sequence[str | None]) -> Iterator[Layout]:
     """The ways to use one mesh, from what needs the least memory for its rows on; `remats` are from the one that keeps
     the most."""
     rows = batch // (mesh["data"] * mesh["fsdp"])
     for remat in reversed(remats):
         for accumulate in (n for n in powers(rows) if rows % n == 0):
-            yield Way(mesh, remat, accumulate)
+            yield Layout(mesh, remat, accumulate)
 
 
 def powers(most: int) -> Iterator[int]:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 import jax
 from jax.experimental import topologies
 
-from gen import chips
+from gen import hardware as chips
 from gen.config import nearest
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 
 from gen.plan import collectives
-from gen.plan.hlo import Computation, Instruction, Module
+from gen.plan.hlo import Computation, HloInstruction, HloModule
 
 # what moves nothing by itself: names for what is there, and calls, whose bodies are visited
 FREE = {
@@ -33,7 +33,7 @@ class Collective:
     bytes: int = 0
     sent: int = 0
 
-    def plus(self, times: int, one: collectives.Sent) -> "Collective":
+    def plus(self, times: int, one: collectives.CollectiveCost) -> "Collective":
         return Collective(self.count + times, self.bytes + times * one.bytes, self.sent + times * one.sent)
 
 
@@ -50,7 +50,7 @@ class Traffic:
         return sum(c.sent for c in self.collectives.values())
 
 
-def of_module(module: Module, devices: int) -> Traffic:
+def of_module(module: HloModule, devices: int) -> Traffic:
     """The traffic of one run."""
     sending = {c.name: collectives.of_computation(module, c, devices) for c in module.computations.values()}
     memory = loops = 0
@@ -64,7 +64,7 @@ def of_module(module: Module, devices: int) -> Traffic:
     return Traffic(memory, dict(sorted(found.items())), loops)
 
 
-def touched(module: Module, computation: Computation, instruction: Instruction, begins: bool) -> int:
+def touched(module: HloModule, computation: Computation, instruction: HloInstruction, begins: bool) -> int:
     """Bytes that one visit reads from memory and writes to it; of a fusion that has a collective in it, whether that
     begins here, or was counted where it did."""
     if instruction.opcode in FREE or instruction.opcode.endswith("-done"):
@@ -87,12 +87,12 @@ def touched(module: Module, computation: Computation, instruction: Instruction, 
     return sum(map(slow, sources)) + slow(instruction)
 
 
-def slow(instruction: Instruction) -> int:
+def slow(instruction: HloInstruction) -> int:
     """Bytes of a result that lie in memory."""
     return sum(array.bytes for array in instruction.result if not array.fast)
 
 
-def read(inner: Computation, number: int, source: Instruction, begins: bool) -> int:
+def read(inner: Computation, number: int, source: HloInstruction, begins: bool) -> int:
     """Bytes that a fusion reads of its operand of this number."""
     parameter = next(i for i in inner.instructions.values() if i.opcode == "parameter" and i.rest == str(number))
     users = [user for user in through_bitcasts(inner, parameter.name) if not _passes(inner, user, begins)]
@@ -103,7 +103,7 @@ def read(inner: Computation, number: int, source: Instruction, begins: bool) -> 
     return whole
 
 
-def through_bitcasts(inner: Computation, name: str) -> list[Instruction]:
+def through_bitcasts(inner: Computation, name: str) -> list[HloInstruction]:
     """What reads a value inside of a fusion, as itself or in another shape."""
     found = []
     for user in inner.users(name):
@@ -111,7 +111,7 @@ def through_bitcasts(inner: Computation, name: str) -> list[Instruction]:
     return found
 
 
-def written(inner: Computation, fusion: Instruction, begins: bool) -> int:
+def written(inner: Computation, fusion: HloInstruction, begins: bool) -> int:
     """Bytes that a fusion writes: of arrays that it updates in place only the part."""
     root = inner.root
     roots = [inner.instructions[name] for name in root.operands] if root.opcode == "tuple" else [root]
@@ -129,7 +129,7 @@ def written(inner: Computation, fusion: Instruction, begins: bool) -> int:
     return total
 
 
-def _passes(inner: Computation, user: Instruction, begins: bool) -> bool:
+def _passes(inner: Computation, user: HloInstruction, begins: bool) -> bool:
     """Whether an instruction of a fusion only hands on: its tuple of results, or a collective that began before."""
     if user.opcode == "custom-call" and '"AsyncCollectiveDone"' in user.rest:
         return True

@@ -1,6 +1,7 @@
 """A conversation with a language model that has learned to converse, and what a person thinks of its answers.
 
-    conversation = Conversation(writer, Template(), system="Be brief.", new=64, choice=Choice(temperature=0.7))
+    choice = SamplingParams(temperature=0.7)
+    conversation = Conversation(generator, Template(), system="Be brief.", new=64, choice=choice)
     conversation.say("Hi", show=lambda text: print(text, end=""))       # Answer("Hello", ...), shown as it is written
     conversation.again()                                                # Answer("Hello!", ...) in its place
     conversation.rate(up=True)                                          # [Preference((user: Hi,), "Hello!", "Hello")]
@@ -11,14 +12,17 @@ oldest exchanges are left out, the system message never.
 Of two answers to the same messages, one rated up is preferred to one rated down, and to one that it came in place of.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from gen import rng
-from gen.sample.choose import Choice
-from gen.sample.writer import Piece, Reason, Writer
+from gen.sample.generator import Delta, Generator, Reason
+from gen.sample.sampling_params import SamplingParams
 from gen.tokenizers.base import check_text
 from gen.tokenizers.template import Message, Template
+
+AGAIN = 1.0  # the temperature of another answer, where the first is the likeliest
 
 type Standing = Literal["said", "replaced", "up", "down"]
 
@@ -61,12 +65,12 @@ class Conversation:
 
     def __init__(
         self,
-        writer: Writer,
+        writer: Generator,
         template: Template,
         *,
         system: str | None = None,
         new: int = 256,
-        choice: Choice = Choice(),  # noqa: B008 (frozen)
+        choice: SamplingParams = SamplingParams(),  # noqa: B008 (frozen)
         seed: int = 0,
     ):
         """Raises ValueError for a system message that is empty or leaves no room in the context."""
@@ -91,7 +95,10 @@ class Conversation:
         return answer
 
     def again(self, show: Callable[[str], None] | None = None) -> Answer:
-        """Another answer in place of the last, as of `say`."""
+        """Another answer in place of the last, as of `say`.
+
+        Where answers are greedy, and another would be the same, it is drawn at temperature 1.
+        """
         last = self._last("to answer again")
         answer = self._answer(last.given, last.answer.left_out, show, instead_of=last.answer)
         self._exchanges[-1] = last._replace(answer=answer)
@@ -168,7 +175,7 @@ class Conversation:
     ) -> Answer:
         said: list[str] = []
 
-        def keep(piece: Piece) -> None:
+        def keep(piece: Delta) -> None:
             said.append(piece.text)
             if show is not None:
                 show(piece.text)
@@ -177,7 +184,10 @@ class Conversation:
         self._written += 1
         try:
             prompts = [self._prompt(given)]
-            (written,) = self._writer.write(prompts, new=self._new, seed=seed, choice=self._choice, show=keep)
+            choice = self._choice
+            if instead_of is not None and choice.temperature == 0:  # the likeliest answer is there already
+                choice = dataclasses.replace(choice, temperature=AGAIN)
+            (written,) = self._writer.generate(prompts, new=self._new, seed=seed, choice=choice, show=keep)
             answer = Answer(written.text, len(written.tokens), written.reason, left_out)
         except KeyboardInterrupt:
             if not said:

@@ -20,8 +20,8 @@ from gen.diffusion.prediction import Denoise, Prediction
 from gen.diffusion.process import Process
 from gen.diffusion.sample import sample
 from gen.models.decoder import Condition, DecoderConfig, decoder, encode
-from gen.models.embedding import restore, unit
-from gen.models.prior import Caption, PriorConfig, prior
+from gen.models.embedding import l2_normalize, restore
+from gen.models.prior import CaptionEncoding, PriorConfig, prior
 from gen.models.unet import UNetConfig, unet
 from gen.spec import Params
 
@@ -32,7 +32,7 @@ VARIANCES = {
 }
 
 
-class Part(NamedTuple):
+class SamplerRole(NamedTuple):
     """A part of unCLIP as its sampler sees it: where ddpm may take its variance from, and whether guidance has a
     condition to drop."""
 
@@ -40,9 +40,9 @@ class Part(NamedTuple):
     conditional: bool = True
 
 
-PRIOR = Part(("fixed_small", "fixed_large", "analytic"))
-DECODER = Part(("fixed_small", "fixed_large", "learned"))
-UPSAMPLER = Part(("fixed_small", "fixed_large"), conditional=False)
+PRIOR = SamplerRole(("fixed_small", "fixed_large", "analytic"))
+DECODER = SamplerRole(("fixed_small", "fixed_large", "learned"))
+UPSAMPLER = SamplerRole(("fixed_small", "fixed_large"), conditional=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SamplerConfig(Bounded):
     guidance_scale: NotNegative = 1.0
     clip: Positive | None = 1.0
 
-    def check(self, where: str, process: Process, part: Part) -> None:
+    def check(self, where: str, process: Process, part: SamplerRole) -> None:
         """Raises ConfigError, naming the key under `where`, for a sampler that cannot draw from a part of unCLIP."""
         if process.steps is not None and not 2 <= self.steps <= process.steps:
             known = f"must be from 2 to {process.steps}, the steps of the process"
@@ -68,7 +68,7 @@ class SamplerConfig(Bounded):
         if self.solver == "ddpm" and self.variance not in part.variances:
             raise ConfigError(f"{where}.variance={self.variance!r} is not known here; use {', '.join(part.variances)}")
 
-    def idle(self, where: str, part: Part) -> dict[str, str]:
+    def idle(self, where: str, part: SamplerRole) -> dict[str, str]:
         """The keys that were set and act on nothing where the sampler draws from this part, each with why."""
         found = {}
         if self.solver == "ddpm" and self.eta:
@@ -92,7 +92,7 @@ class SamplerConfig(Bounded):
 
 def draw_embedding(
     params: Params,
-    caption: Caption,
+    caption: CaptionEncoding,
     statistics: Params,
     moments: analytic.Moments,
     key_B: Key[Array, "B"],
@@ -107,7 +107,7 @@ def draw_embedding(
 
     The paper draws two and compares by dot product with the caption's embedding (section 2.2).
     """
-    null = Caption(jnp.zeros_like(caption.embedding_BE), caption.tokens, jnp.zeros_like(caption.mask_BT))
+    null = CaptionEncoding(jnp.zeros_like(caption.embedding_BE), caption.tokens, jnp.zeros_like(caption.mask_BT))
     caption_2B = jax.tree.map(lambda u, c: jnp.concatenate([u, c]), null, caption)
 
     def denoise_both(x, t_B):
@@ -120,17 +120,17 @@ def draw_embedding(
 
     def draw(candidate):
         draw_key_B = jax.vmap(jax.random.fold_in, (0, None))(key_B, candidate)
-        noise_BE = rng.normal(named(draw_key_B, "start"), (model.embed,))
+        noise_BE = rng.normal(fold_each(draw_key_B, "start"), (model.embed,))
         x_BE = sample(
             denoise,
             noise_BE,
             sampler.times(process),
             process,
             sampler.make_solver(moments),
-            named(draw_key_B, "steps"),
+            fold_each(draw_key_B, "steps"),
             clip=sampler.clip,
         )
-        return unit(restore(x_BE, statistics, scale))
+        return l2_normalize(restore(x_BE, statistics, scale))
 
     z_NBE = jax.lax.map(draw, jnp.arange(candidates))
     nearest_B = jnp.einsum("nbe,be->nb", z_NBE, caption.embedding_BE).argmax(0)
@@ -161,9 +161,9 @@ def draw_picture(
         sampler,
     )
     size = (model.unet.resolution, model.unet.resolution, model.unet.in_channels)
-    noise_BYXC = rng.normal(named(key_B, "start"), size)
+    noise_BYXC = rng.normal(fold_each(key_B, "start"), size)
     times, solver = sampler.times(process), sampler.make_solver()
-    return sample(denoise, noise_BYXC, times, process, solver, named(key_B, "steps"), clip=sampler.clip)
+    return sample(denoise, noise_BYXC, times, process, solver, fold_each(key_B, "steps"), clip=sampler.clip)
 
 
 def enlarge(
@@ -185,10 +185,10 @@ def enlarge(
     def denoise(x, t_B):
         return Prediction(unet(params, cascade.concatenate_condition(x, low_BYXC), t_B, model))
 
-    noise_BYXC = rng.normal(named(key_B, "start"), (*size, low_BYXC.shape[-1]))
+    noise_BYXC = rng.normal(fold_each(key_B, "start"), (*size, low_BYXC.shape[-1]))
     times, solver = sampler.times(process), sampler.make_solver()
     clip = sampler.clip if detail is None else None  # differences have no bounds of their own
-    x_BYXC = sample(denoise, noise_BYXC, times, process, solver, named(key_B, "steps"), clip=clip)
+    x_BYXC = sample(denoise, noise_BYXC, times, process, solver, fold_each(key_B, "steps"), clip=clip)
     return x_BYXC if detail is None else cascade.with_detail(x_BYXC, low_BYXC, detail)
 
 
@@ -206,5 +206,5 @@ def guided(denoise: Denoise, denoise_both: Denoise, sampler: SamplerConfig) -> D
     return denoise if sampler.guidance_scale == 1 else classifier_free(denoise_both, sampler.guidance_scale)
 
 
-def named(key_B: Key[Array, "B"], name: str) -> Key[Array, "B"]:
+def fold_each(key_B: Key[Array, "B"], name: str) -> Key[Array, "B"]:
     return jax.vmap(lambda key: rng.fold(key, name))(key_B)

@@ -1,4 +1,4 @@
-"""The seam between what is trained (a Task) and how (the one loop in gen/train).
+"""The seam between what is trained (a Task) and how (the one loop in gen/training).
 
 A task has players, each with weights, a loss and an optimizer of its own; most tasks have one. One step takes one
 global batch: `prepare` it once without gradients, cut it into inner updates, and in each let the players whose turn
@@ -52,7 +52,7 @@ class Player(Bounded):
     period: Count = 1
 
 
-class Upstream(NamedTuple):
+class WeightRef(NamedTuple):
     """Weights of another run: which, by its name in the config's `upstream`, and the player there, or "extra"."""
 
     run: str
@@ -60,7 +60,7 @@ class Upstream(NamedTuple):
     part: str = "model"
 
 
-class Context(NamedTuple):
+class LossContext(NamedTuple):
     """What a loss sees beside its own weights and the batch.
 
     `others` are all players' weights as they are now, `frozen` weights of other runs (never changed), `extra` the
@@ -84,8 +84,8 @@ class Task:
     """What is trained. Subclasses are small: they name weights, a batch and a loss; everything else has a default."""
 
     players: Mapping[str, Player]
-    frozen: Mapping[str, Upstream] = {}  # read in every step, never changed
-    origin: Mapping[str, Upstream] = {}  # read once, as a run begins
+    frozen: Mapping[str, WeightRef] = {}  # read in every step, never changed
+    origin: Mapping[str, WeightRef] = {}  # read once, as a run begins
     extra: Specs = {}
     inner_updates: int = 1
 
@@ -109,7 +109,7 @@ class Task:
         """The abstract global batch (jax.ShapeDtypeStruct leaves) of `size` rows."""
         raise NotImplementedError("abstract")
 
-    def prepare(self, players: Mapping[str, Params], batch: Batch, context: Context) -> Batch:
+    def prepare(self, players: Mapping[str, Params], batch: Batch, context: LossContext) -> Batch:
         """What the losses read, made once a step without gradients: frozen encoders, rollouts."""
         return batch
 
@@ -117,21 +117,21 @@ class Task:
         """The batch of one of `inner_updates` updates."""
         return prepared
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         """The player's loss as a sum with its weight, and metrics."""
         raise NotImplementedError("abstract")
 
     def gradients(
-        self, player: str, params: Params, batch: Batch, context: Context, micro_batches: int
+        self, player: str, params: Params, batch: Batch, context: LossContext, micro_batches: int
     ) -> tuple[Mean, Metrics, Params]:
         """The loss, metrics and gradient of the loss's *sum*, over `micro_batches` passes."""
         return accumulate(lambda p, b: self.loss(player, p, b, context), params, batch, micro_batches)
 
-    def after(self, players: Mapping[str, Params], prepared: Batch, metrics: Metrics, context: Context) -> Params:
+    def after(self, players: Mapping[str, Params], prepared: Batch, metrics: Metrics, context: LossContext) -> Params:
         """The next `extra`: what the step learned beside the weights."""
         return context.extra
 
-    def evaluate(self, players: Mapping[str, Params], batch: Batch, context: Context) -> Metrics:
+    def evaluate(self, players: Mapping[str, Params], batch: Batch, context: LossContext) -> Metrics:
         """Metrics of a held-out batch (with a `weight` per row), added up over batches; by default the losses."""
         prepared = self.prepare(players, batch, context)
         metrics: dict[str, Mean] = {}
@@ -147,7 +147,7 @@ class Task:
         """
         return {}
 
-    def sample(self, players: Mapping[str, Params], batch: Batch, context: Context) -> Mapping[str, Array]:
+    def sample(self, players: Mapping[str, Params], batch: Batch, context: LossContext) -> Mapping[str, Array]:
         """What a person looks at, made from a held-out batch; by default nothing.
 
         Pictures, {name: (N, Y, X, 3) in [-1, 1]}, or rows of token ids, {name: (N, T)}.

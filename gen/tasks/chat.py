@@ -13,9 +13,9 @@ from jaxtyping import Array
 from gen.bounds import Bounded, Count, NotNegative
 from gen.config import resumable
 from gen.models.lm import LMConfig, lm_spec
-from gen.sample.choose import Choice
-from gen.sample.text import TextSampler, write
-from gen.tasks.base import Batch, Context, Upstream
+from gen.sample.generate import GenerateConfig, generate
+from gen.sample.sampling_params import SamplingParams
+from gen.tasks.base import Batch, LossContext, WeightRef
 from gen.tasks.lm import LMTask, LMTaskConfig
 
 
@@ -27,7 +27,7 @@ class ChatTaskConfig(Bounded):
     chunk: Count = 4096
     balance: NotNegative = 0.01
     router_z: NotNegative = 0.001
-    sampler: Choice = resumable(Choice(temperature=0.0))
+    sampler: SamplingParams = resumable(SamplingParams(temperature=0.0))
 
 
 class ChatTask(LMTask):
@@ -37,23 +37,23 @@ class ChatTask(LMTask):
         own = LMTaskConfig(balance=cfg.balance, router_z=cfg.router_z, chunk=cfg.chunk, prompt=1, sampler=cfg.sampler)
         super().__init__(own, model, vocab)
         self.end = end
-        self.origin = {"base": Upstream("base", lm_spec(model))}
+        self.origin = {"base": WeightRef("base", lm_spec(model))}
 
     def begin(self, drawn, origin):
         return {"model": origin["base"]}
 
-    def sample(self, players, batch: Batch, context: Context) -> dict[str, Array]:
+    def sample(self, players, batch: Batch, context: LossContext) -> dict[str, Array]:
         """The first answer of each held-out conversation as the model gives it, behind what it is asked."""
         tokens_BT = batch["tokens"]
         asked_B = jnp.argmax(batch["weights"] > 0, axis=1).astype(jnp.int32) + 1
-        written = write(
+        written = generate(
             players["model"],
             tokens_BT,
             asked_B,
             jnp.full_like(asked_B, tokens_BT.shape[1]),
             context.keys("write", batch["row"]),
             self.model,
-            TextSampler(self.cfg.sampler, ends=(self.end,), vocab=self.vocab),
+            GenerateConfig(self.cfg.sampler, ends=(self.end,), vocab=self.vocab),
             slots=tokens_BT.shape[1],
         )
         return {"text": written.tokens_BS}

@@ -1,6 +1,6 @@
 """Classification of texts by a language model (GPT, Radford et al. 2018, section 3.2): which of C classes a text is of.
 
-A row is start, the text, end (gen/data/classes.py). A linear head reads the state of the end (gen/models/headed.py):
+A row is start, the text, end (gen/data/classes.py). A linear head reads the state of the end (lm_with_head.py):
 
     loss = -log p(label | text) + language * mean_t -log p(token_t | tokens before)
 
@@ -17,11 +17,11 @@ from jaxtyping import Array, Float
 
 from gen.bounds import Bounded, Count, NotNegative, at_least
 from gen.evals import f1
-from gen.models.headed import at_last, headed_spec, read_off, with_head
 from gen.models.lm import LMConfig, lm_spec, serving, states
+from gen.models.lm_with_head import apply_head, last_token, lm_with_head_spec, replace_head
 from gen.spec import Params
 from gen.tasks import auxiliary
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Player, Task, WeightRef, mean_of
 
 CHUNK = 4096
 
@@ -44,20 +44,20 @@ class ClassifyTask(Task):
     def __init__(self, cfg: ClassifyTaskConfig, model: LMConfig):
         auxiliary.check(cfg.language, model)
         self.cfg, self.model = cfg, model
-        self.players = {"model": Player(headed_spec(model, cfg.classes))}
-        self.origin = {"base": Upstream("base", lm_spec(model))}
+        self.players = {"model": Player(lm_with_head_spec(model, cfg.classes))}
+        self.origin = {"base": WeightRef("base", lm_spec(model))}
 
     def begin(self, drawn, origin):
-        return {"model": with_head(origin["base"], drawn["model"])}
+        return {"model": replace_head(origin["base"], drawn["model"])}
 
     def batch(self, size: int) -> Batch:
         row = {"length": jax.ShapeDtypeStruct((size,), jnp.int32), "label": jax.ShapeDtypeStruct((size,), jnp.int32)}
         return {"tokens": jax.ShapeDtypeStruct((size, self.model.context), jnp.int32), **row}
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         return self._compared(params, batch, context)[:2]
 
-    def evaluate(self, players: Any, batch: Batch, context: Context) -> Metrics:
+    def evaluate(self, players: Any, batch: Batch, context: LossContext) -> Metrics:
         """With the confusion matrix: how many texts of a class (row) were taken for which (column)."""
         loss, metrics, logits_BC = self._compared(players["model"], batch, context)
         label_BC = jax.nn.one_hot(batch["label"], self.cfg.classes) * batch["weight"][:, None]
@@ -69,13 +69,13 @@ class ClassifyTask(Task):
         return {"f1": f1.macro(metrics["_confusion"])}
 
     def _compared(
-        self, params: Params, batch: Batch, context: Context
+        self, params: Params, batch: Batch, context: LossContext
     ) -> tuple[Mean, dict[str, Mean], Float[Array, "B C"]]:
         """The loss, metrics, and the scores of the classes."""
         model = serving(self.model) if context.training is None else self.model
         key_B = context.keys("dropout", batch["row"]) if model.transformer.dropout > 0 else None
         states_BTD = states(params["lm"], batch["tokens"], model, key_B=key_B).states_BTD
-        logits_BC = read_off(params, at_last(states_BTD, batch["length"]))
+        logits_BC = apply_head(params, last_token(states_BTD, batch["length"]))
         log_p_BC = jax.nn.log_softmax(logits_BC)
         nats_B = -jnp.take_along_axis(log_p_BC, batch["label"][:, None], axis=1)[:, 0]
         right_B = (logits_BC.argmax(-1) == batch["label"]).astype(jnp.float32)

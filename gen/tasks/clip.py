@@ -15,10 +15,10 @@ from jaxtyping import Array, Float
 from gen.bounds import Bounded
 from gen.losses import contrastive
 from gen.models.clip import CLIPConfig, clip_spec, encode_image, encode_text
-from gen.models.embedding import unit
+from gen.models.embedding import l2_normalize
 from gen.spec import Params
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, mean_of, micro_batch
-from gen.tasks.images import captioned, pixels
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Player, Task, mean_of, micro_batch
+from gen.tasks.image_batch import captioned, pixels
 
 LARGEST_SCALE = 100.0
 
@@ -48,7 +48,9 @@ class CLIPTask(Task):
         """Embeddings of unit length."""
         x_BYXC = pixels(batch["image"], self.model.image.resolution)
         image_BE = encode_image(params, x_BYXC, self.model)
-        return Embeddings(unit(image_BE), unit(encode_text(params, batch["tokens"], self.model).embedding_BE))
+        return Embeddings(
+            l2_normalize(image_BE), l2_normalize(encode_text(params, batch["tokens"], self.model).embedding_BE)
+        )
 
     def compare(self, params: Params, embeddings: Embeddings, weight_B: Array | None = None) -> tuple[Mean, Metrics]:
         """The loss of all pairs; rows of weight 0 are left out, also as negatives."""
@@ -63,11 +65,11 @@ class CLIPTask(Task):
         metrics = {"accuracy": mean_of(right_B, weight_B), "logit_scale": Mean(scale, 1.0)}
         return mean_of(loss_B, weight_B), metrics
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         return self.compare(params, self.embed(params, batch), batch.get("weight"))
 
     def gradients(
-        self, player: str, params: Params, batch: Batch, context: Context, micro_batches: int
+        self, player: str, params: Params, batch: Batch, context: LossContext, micro_batches: int
     ) -> tuple[Mean, Metrics, Params]:
         if micro_batches == 1:
             return super().gradients(player, params, batch, context, 1)

@@ -12,13 +12,13 @@ from gen.config import resumable
 from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
 from gen.losses import diffusion
-from gen.models.clip import CLIPConfig, Text, clip_spec, encode_image, encode_text
+from gen.models.clip import CLIPConfig, TextEncoding, clip_spec, encode_image, encode_text
 from gen.models.decoder import Condition, DecoderConfig, decoder, decoder_spec, encode
-from gen.models.embedding import spread
+from gen.models.embedding import unit_variance
 from gen.sample.unclip import DECODER, SamplerConfig, draw_picture
 from gen.spec import Params
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
-from gen.tasks.images import captioned, check_fit, pixels
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Player, Task, WeightRef, mean_of
+from gen.tasks.image_batch import captioned, check_fit, pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class DecoderTask(Task):
         cfg.sampler.check("task.sampler", cfg.process, DECODER)
         self.cfg, self.model, self.clip, self.resolution = cfg, model, clip, resolution
         self.players = {"model": Player(decoder_spec(model))}
-        self.frozen = {"clip": Upstream("clip", clip_spec(clip))}
+        self.frozen = {"clip": WeightRef("clip", clip_spec(clip))}
 
     def unused(self) -> dict[str, str]:
         return self.cfg.sampler.idle("task.sampler", DECODER)
@@ -57,14 +57,14 @@ class DecoderTask(Task):
     def batch(self, size: int) -> Batch:
         return captioned(size, self.resolution, self.clip.text.context)
 
-    def prepare(self, players, batch: Batch, context: Context) -> Batch:
+    def prepare(self, players, batch: Batch, context: LossContext) -> Batch:
         frozen = context.frozen["clip"]
         image_BE = encode_image(frozen, pixels(batch["image"], self.clip.image.resolution), self.clip)
         text = encode_text(frozen, batch["tokens"], self.clip)
         condition = make_condition(image_BE, batch["tokens"], text, self.model)
         return {**batch, "x0": pixels(batch["image"], self.model.unet.resolution), "condition": condition}
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         key = lambda purpose: context.keys(purpose, batch["row"])
         dropout_key_B = None if context.training is None else key("dropout")
         process, x0_BYXC, weight_B = self.cfg.process, batch["x0"], batch.get("weight")
@@ -86,7 +86,7 @@ class DecoderTask(Task):
             text_BE=None if condition.text_BE is None else condition.text_BE * text_kept_B1,
         )
 
-    def sample(self, players, batch: Batch, context: Context):
+    def sample(self, players, batch: Batch, context: LossContext):
         prepared = self.prepare(players, batch, context)
         key_B = rng.per_example(context.key, batch["row"])
         drawn = draw_picture(
@@ -100,13 +100,13 @@ class DecoderTask(Task):
         return {"decoded": drawn, "real": prepared["x0"]}
 
 
-def make_condition(image_BE: Array, tokens_BT: Array, text: Text, model: DecoderConfig) -> Condition:
+def make_condition(image_BE: Array, tokens_BT: Array, text: TextEncoding, model: DecoderConfig) -> Condition:
     """What the decoder reads: CLIP's image embedding, and the caption as tokens or as CLIP's states."""
     own = model.caption is not None
     return Condition(
-        image_BE=spread(image_BE),
+        image_BE=unit_variance(image_BE),
         keep_image_B=jnp.ones(len(image_BE), bool),
         caption=tokens_BT if own else text.states_BTD,
         mask_BT=text.mask_BT,
-        text_BE=None if own else spread(text.embedding_BE),
+        text_BE=None if own else unit_variance(text.embedding_BE),
     )

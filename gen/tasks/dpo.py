@@ -15,8 +15,8 @@ from gen.losses.preference import pairwise
 from gen.models.lm import LMConfig, lm_spec
 from gen.spec import Params
 from gen.tasks import rollout
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
-from gen.tasks.rankings import answered, one_a_row, ranked
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Player, Task, WeightRef, mean_of
+from gen.tasks.ranked_batch import answered, one_a_row, ranked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,8 @@ class DPOTask(Task):
     def __init__(self, cfg: DPOTaskConfig, model: LMConfig):
         self.cfg, self.model = cfg, model
         self.players = {"model": Player(lm_spec(model))}
-        self.origin = {"policy": Upstream("sft", lm_spec(model))}
-        self.frozen = {"reference": Upstream("sft", lm_spec(model))}
+        self.origin = {"policy": WeightRef("sft", lm_spec(model))}
+        self.frozen = {"reference": WeightRef("sft", lm_spec(model))}
 
     def begin(self, drawn, origin):
         return {"model": origin["policy"]}
@@ -42,15 +42,15 @@ class DPOTask(Task):
     def batch(self, size: int) -> Batch:
         return ranked(size, self.cfg.answers, self.model.context)
 
-    def prepare(self, players, batch: Batch, context: Context) -> Batch:
+    def prepare(self, players, batch: Batch, context: LossContext) -> Batch:
         return {**batch, "reference": self._log_p(context.frozen["reference"], batch)}
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         gain_BK = self._log_p(params, batch) - batch["reference"]
         compared = pairwise(self.cfg.beta * gain_BK, batch["rank"])
         weight_B = (compared.pairs_B > 0) * batch.get("weight", 1.0)
         best_B = jnp.where(batch["rank"] == 0, gain_BK, 0.0).sum(1) / jnp.maximum((batch["rank"] == 0).sum(1), 1)
-        metrics = {"accuracy": mean_of(compared.right_B, weight_B), "best_gain": mean_of(best_B, weight_B)}
+        metrics = {"accuracy": mean_of(compared.correct_B, weight_B), "best_gain": mean_of(best_B, weight_B)}
         return mean_of(compared.loss_B, weight_B), metrics
 
     def _log_p(self, params: Params, batch: Batch) -> Float[Array, "B K"]:

@@ -19,7 +19,7 @@ from gen.losses.policy import kl_estimate, policy_loss
 from gen.models.lm import LMConfig, lm_spec
 from gen.spec import Params
 from gen.tasks import rollout
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Upstream
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Player, WeightRef
 from gen.tasks.policy import PolicyTask, UpdatesConfig
 from gen.tasks.reward import judging
 
@@ -49,7 +49,7 @@ class GRPOTask(PolicyTask):
         if cfg.reward == "model" and judge is None:
             raise ValueError("the reward model of task.reward=model is missing: set upstream.reward=DIR")
         self.judge, self.copies = judge if cfg.reward == "model" else None, cfg.group
-        policy = Upstream("sft", lm_spec(model))
+        policy = WeightRef("sft", lm_spec(model))
         self.players = {"model": Player(policy.specs)}
         self.origin, self.frozen = {"model": policy}, {"reference": policy}
         if self.judge is not None:
@@ -58,21 +58,21 @@ class GRPOTask(PolicyTask):
     def begin(self, drawn, origin):
         return origin
 
-    def prepare(self, players, batch: Batch, context: Context) -> Batch:
+    def prepare(self, players, batch: Batch, context: LossContext) -> Batch:
         written = self.answers(players["model"], batch, context)
         log_p_BU = self.read(players["model"], written.tokens_BT).log_p_BT
         reference_BU = self.read(context.frozen["reference"], written.tokens_BT).log_p_BT
-        known = self.told(written, batch)
+        known = self.answer_metrics(written, batch)
         score_B = known["right"]
         if self.judge is not None:
             frozen = context.frozen
             score_B = rollout.reward(frozen["judge"], frozen["offset"], written, self.judge, self.cfg.rollout)
-        kl_B = jnp.where(written.chosen_BU, log_p_BU - reference_BU, 0.0).sum(1)
+        kl_B = jnp.where(written.response_mask_BU, log_p_BU - reference_BU, 0.0).sum(1)
         advantage_BU = jnp.broadcast_to(in_group(score_B, self.copies)[:, None], log_p_BU.shape)
         learned = {"advantage": advantage_BU, "log_p": log_p_BU, "reference": reference_BU}
         return known | learned | {"score": score_B, "kl": kl_B}
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         share_BU = batch["chosen"] / batch["chosen"].sum(1, keepdims=True)
         mean = lambda x_BU: Mean((x_BU * share_BU).sum(), float(x_BU.shape[0]))
         said = self.read(params, batch["tokens"])

@@ -16,10 +16,10 @@ from gen.bounds import Bounded, Count, NotNegative
 from gen.config import resumable
 from gen.losses.lm import cross_entropy
 from gen.models.lm import LMConfig, head, lm_spec, serving, states
-from gen.sample.choose import Choice
-from gen.sample.text import TextSampler, write
+from gen.sample.generate import GenerateConfig, generate
+from gen.sample.sampling_params import SamplingParams
 from gen.spec import Params
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Player, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LMTaskConfig(Bounded):
     across_documents: bool = False
     chunk: Count = 4096
     prompt: Count = resumable(32)
-    sampler: Choice = resumable(Choice(temperature=0.8, top_p=0.95))
+    sampler: SamplingParams = resumable(SamplingParams(temperature=0.8, top_p=0.95))
 
 
 def without_experts(cfg: LMTaskConfig, model: LMConfig) -> dict[str, str]:
@@ -68,7 +68,7 @@ class LMTask(Task):
         whole = {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name in names}
         return whole | {"weights": jax.ShapeDtypeStruct(shape, jnp.float32)}
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         model = serving(self.model) if context.training is None else self.model
         weight_BT = batch["weights"]  # 0 in rows that only fill a last evaluation batch
         key_B = context.keys("dropout", batch["row"]) if model.transformer.dropout > 0 else None
@@ -85,11 +85,11 @@ class LMTask(Task):
             chunk=self.cfg.chunk,
         )
         weight = weight_BT.sum()
-        metrics = {"cross_entropy": Mean(totals.nats, weight), "accuracy": Mean(totals.right, weight)}
+        metrics = {"cross_entropy": Mean(totals.nats, weight), "accuracy": Mean(totals.correct, weight)}
         if "bytes" in batch:
             metrics["bits_per_byte"] = Mean(totals.nats / math.log(2), batch["bytes"].sum())
         if read.balance is not None:
-            load, z = read.balance.load.mean(), read.balance.z.mean()
+            load, z = read.balance.load_balancing.mean(), read.balance.z.mean()
             loss = loss + weight * (self.cfg.balance * load + self.cfg.router_z * z)
             metrics |= {"expert_load": Mean(load * weight, weight), "router_z": Mean(z * weight, weight)}
         return Mean(loss, weight), metrics
@@ -97,18 +97,18 @@ class LMTask(Task):
     def derived(self, metrics: dict[str, float]) -> dict[str, float]:
         return {"perplexity": math.exp(min(metrics["cross_entropy"], 700.0))}
 
-    def sample(self, players: Any, batch: Batch, context: Context) -> dict[str, Array]:
+    def sample(self, players: Any, batch: Batch, context: LossContext) -> dict[str, Array]:
         """Held-out rows whose first `prompt` tokens are real and the rest written, {"text": (N, T)} of token ids."""
         size, length = batch["tokens"].shape
         rows = jnp.ones(size, jnp.int32)
-        written = write(
+        written = generate(
             players["model"],
             batch["tokens"],  # whole, so that any mesh that trains the rows can cut them; what follows is not seen
             rows * self.cfg.prompt,
             rows * length,
             context.keys("write", batch["row"]),
             self.model,
-            TextSampler(self.cfg.sampler, vocab=self.vocab),
+            GenerateConfig(self.cfg.sampler, vocab=self.vocab),
             slots=length,
         )
         return {"text": written.tokens_BS}

@@ -25,8 +25,8 @@ from jaxtyping import Array, Float
 from gen import spec, tree
 from gen.bounds import Bounded, Count, Positive
 from gen.spec import Matrix, Params, Spec, Specs
-from gen.tasks.base import Task, Upstream
-from gen.tasks.wrapped import Wrapped
+from gen.tasks.base import Task, WeightRef
+from gen.tasks.task_wrapper import TaskWrapper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,18 +41,18 @@ class LoRAConfig(Bounded):
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class LeafOrigin:
     """Where a task's first weight is taken from: one of its origins, or None for a fresh draw, and the path there."""
 
     origin: str | None
     path: str
 
 
-def sources(task: Task) -> dict[str, dict[str, Source]]:
+def sources(task: Task) -> dict[str, dict[str, LeafOrigin]]:
     """{player: {path: Source}}, found by letting `begin`, which does no more than arrange, arrange names."""
 
     def names(origin: str | None, specs: Specs) -> Params:
-        return tree.nested({path: Source(origin, path) for path in spec.flatten(specs)})
+        return tree.nested({path: LeafOrigin(origin, path) for path in spec.flatten(specs)})
 
     drawn = {name: names(None, player.specs) for name, player in task.players.items()}
     first = task.begin(drawn, {name: names(name, read.specs) for name, read in task.origin.items()})
@@ -78,7 +78,7 @@ def product(a: Float[Array, "..."], b: Float[Array, "..."], matrix: Matrix) -> F
     return jnp.einsum(f"{each}{inputs}Z,{each}Z{outputs}->{each}{inputs}{outputs}", a, b, precision="highest")
 
 
-class LoRATask(Wrapped):
+class LoRATask(TaskWrapper):
     """`inner` with factors beside its weights; what it begins from becomes frozen weights of this task."""
 
     def __init__(self, inner: Task, cfg: LoRAConfig):
@@ -89,7 +89,7 @@ class LoRATask(Wrapped):
         self.scale = cfg.alpha / cfg.rank
         self.specs = {name: spec.flatten(player.specs) for name, player in inner.players.items()}
         self.sources = sources(inner)
-        self.full, self.targets = chosen(cfg, self.specs, self.sources)
+        self.full, self.targets = select_targets(cfg, self.specs, self.sources)
         self.base = {name: shared(read, inner.frozen) or f"origin/{name}" for name, read in inner.origin.items()}
         self.frozen = {**{self.base[name]: read for name, read in inner.origin.items()}, **inner.frozen}
         self.players = {
@@ -108,7 +108,7 @@ class LoRATask(Wrapped):
             first[name] = tree.nested(dict(tree.paths(drawn[name])) | taken)
         return first
 
-    def whole(self, player: str, params: Params, frozen: Mapping[str, Params]) -> Params:
+    def merged_params(self, player: str, params: Params, frozen: Mapping[str, Params]) -> Params:
         """The weights W' as the inner task reads them."""
         own = dict(tree.paths(params))
         base = {name: dict(tree.paths(frozen[at])) for name, at in self.base.items() if at in self.reads(player)}
@@ -125,7 +125,7 @@ class LoRATask(Wrapped):
 
         return tree.nested({path: weight(path, s) for path, s in self.specs[player].items()})
 
-    def reads(self, player: str) -> dict[str, Upstream]:
+    def reads(self, player: str) -> dict[str, WeightRef]:
         """The frozen weights that `whole` needs."""
         used = {s.origin for path, s in self.sources[player].items() if path not in self.full[player]}
         return {self.base[name]: self.frozen[self.base[name]] for name in self.base if name in used}
@@ -142,8 +142,8 @@ class LoRATask(Wrapped):
 type Paths = dict[str, set[str]]  # of each player
 
 
-def chosen(
-    cfg: LoRAConfig, specs: Mapping[str, dict[str, Spec]], sources: Mapping[str, dict[str, Source]]
+def select_targets(
+    cfg: LoRAConfig, specs: Mapping[str, dict[str, Spec]], sources: Mapping[str, dict[str, LeafOrigin]]
 ) -> tuple[Paths, Paths]:
     """What is trained whole, and what gets factors.
 
@@ -169,7 +169,7 @@ def chosen(
     return full, targets
 
 
-def shared(read: Upstream, frozen: Mapping[str, Upstream]) -> str | None:
+def shared(read: WeightRef, frozen: Mapping[str, WeightRef]) -> str | None:
     """The name under which a task reads the same weights in every step, if it does."""
     same = (name for name, other in frozen.items() if (other.run, other.part) == (read.run, read.part))
     return next(same, None)

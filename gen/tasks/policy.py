@@ -20,7 +20,7 @@ from gen.bounds import Bounded, Count, Positive
 from gen.models.lm import LMConfig
 from gen.spec import Params
 from gen.tasks import rollout
-from gen.tasks.base import Batch, Context, Mean, Metrics, Task, mean_of
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Task, mean_of
 from gen.tasks.rollout import Rollout, RolloutConfig
 
 OF_ANSWERS = ("score", "kl", "finished", "right")
@@ -66,7 +66,7 @@ class PolicyTask(Task):
         own_N = jax.lax.dynamic_slice_in_dim(order_B, number * size, size)
         return {name: x[own_N] for name, x in prepared.items()}
 
-    def evaluate(self, players, batch: Batch, context: Context) -> Metrics:
+    def evaluate(self, players, batch: Batch, context: LossContext) -> Metrics:
         """How held-out prompts are answered; nothing is learned."""
         prepared = self.prepare(players, batch, context)
         return self.described(prepared, jnp.repeat(batch["weight"], self.copies))
@@ -77,10 +77,10 @@ class PolicyTask(Task):
         own = {name: mean_of(prepared[name], weight_B) for name in OF_ANSWERS}
         return own | {"length": mean_of(length_B, weight_B)}
 
-    def sample(self, players, batch: Batch, context: Context) -> dict[str, Array]:
+    def sample(self, players, batch: Batch, context: LossContext) -> dict[str, Array]:
         return {"text": self.answers(players["model"], batch, context).tokens_BT[:: self.copies]}
 
-    def answers(self, params: Params, batch: Batch, context: Context) -> Rollout:
+    def answers(self, params: Params, batch: Batch, context: LossContext) -> Rollout:
         row_R = jnp.repeat(batch["row"], self.copies) * self.copies
         row_R += jnp.arange(len(row_R), dtype=row_R.dtype) % self.copies
         key_R = context.keys("answer", row_R)
@@ -92,9 +92,9 @@ class PolicyTask(Task):
         how = self.cfg.rollout
         return rollout.read(params, tokens_BT, self.model, chunk=how.chunk, temperature=how.temperature)
 
-    def told(self, written: Rollout, batch: Batch) -> dict[str, Array]:
+    def answer_metrics(self, written: Rollout, batch: Batch) -> dict[str, Array]:
         """What is known of answers before they are rewarded."""
-        right_B = rollout.right(written, batch, self.copies)
+        right_B = rollout.correct(written, batch, self.copies)
         as_numbers = {"finished": written.finished_B, "right": right_B}
-        texts = {"tokens": written.tokens_BT, "chosen": written.chosen_BU}
+        texts = {"tokens": written.tokens_BT, "chosen": written.response_mask_BU}
         return texts | {name: x.astype(jnp.float32) for name, x in as_numbers.items()}

@@ -19,12 +19,12 @@ from jaxtyping import Array, Float, Int, Key
 
 from gen import spec
 from gen.bounds import Count, Fraction, NotNegative, Positive
-from gen.losses.policy import adapted, advantages, policy_loss, value_loss, whiten
-from gen.models.headed import headed
+from gen.losses.policy import adapt_kl_coefficient, advantages, policy_loss, value_loss, whiten
 from gen.models.lm import LMConfig, lm_spec, serving
+from gen.models.lm_with_head import lm_with_head
 from gen.spec import Params, Spec
 from gen.tasks import rollout
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Upstream
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Player, WeightRef
 from gen.tasks.lm import LMTask, LMTaskConfig
 from gen.tasks.policy import PolicyTask, UpdatesConfig
 from gen.tasks.reward import judging
@@ -71,7 +71,7 @@ class PPOTask(PolicyTask):
         super().__init__(cfg, model, end, vocab)
         self.judge, self.pretrain_rows = judge, pretrain_rows
         self.language = LMTask(LMTaskConfig(chunk=cfg.rollout.chunk, prompt=1), model)
-        policy, judges = Upstream("sft", lm_spec(model)), judging(judge)
+        policy, judges = WeightRef("sft", lm_spec(model)), judging(judge)
         value = judges["judge"]
         self.players = {"model": Player(policy.specs), "value": Player(value.specs)}
         self.origin = {"model": policy, "value": value}
@@ -90,10 +90,10 @@ class PPOTask(PolicyTask):
         of_text = {f"{TEXT}{name}": jax.ShapeDtypeStruct(rows, x.dtype) for name, x in self.language.batch(1).items()}
         return {**super().batch(size), **(of_text if self.pretrain_rows else {})}
 
-    def prepare(self, players, batch: Batch, context: Context) -> Batch:
+    def prepare(self, players, batch: Batch, context: LossContext) -> Batch:
         frozen = context.frozen
         written = self.answers(players["model"], batch, context)
-        tokens_BT, chosen_BU = written.tokens_BT, written.chosen_BU
+        tokens_BT, chosen_BU = written.tokens_BT, written.response_mask_BU
         log_p_BU = self.read(players["model"], tokens_BT).log_p_BT
         gap_BU = jnp.where(chosen_BU, log_p_BU - self.read(frozen["reference"], tokens_BT).log_p_BT, 0.0)
         score_B = rollout.reward(frozen["judge"], frozen["offset"], written, self.judge, self.cfg.rollout)
@@ -102,7 +102,7 @@ class PPOTask(PolicyTask):
         value_BU = self._values(players["value"], tokens_BT, frozen["offset"])
         how = {"discount": self.cfg.discount, "trace": self.cfg.trace}
         advantage_BU = advantages(reward_BU, value_BU, chosen_BU, **how)
-        known = self.told(written, batch) | {"score": score_B, "kl": gap_BU.sum(1), "log_p": log_p_BU}
+        known = self.answer_metrics(written, batch) | {"score": score_B, "kl": gap_BU.sum(1), "log_p": log_p_BU}
         learned = {"advantage": advantage_BU, "value": value_BU, "return": advantage_BU + value_BU}
         return known | learned | {name: x for name, x in batch.items() if name.startswith(TEXT)}
 
@@ -117,7 +117,7 @@ class PPOTask(PolicyTask):
             part[f"{TEXT}weights"] *= rows / part[f"{TEXT}weights"].sum()
         return part
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         mean = lambda x_BU: Mean((x_BU * batch["weight"]).sum(), float(x_BU.shape[0]))
         if player == "value":
             value_BU = self._values(params, batch["tokens"], context.frozen["offset"])
@@ -132,18 +132,20 @@ class PPOTask(PolicyTask):
             loss = loss._replace(total=loss.total + self.cfg.pretrain * metrics["pretrain"].total)
         return loss, metrics
 
-    def after(self, players, prepared: Batch, metrics: Metrics, context: Context) -> Params:
+    def after(self, players, prepared: Batch, metrics: Metrics, context: LossContext) -> Params:
         beta, cfg = context.extra["beta"], self.cfg
         if cfg.target is None:
             return {"beta": beta}
-        return {"beta": adapted(beta, prepared["kl"].mean(), cfg.target, len(prepared["kl"]) / cfg.horizon)}
+        return {
+            "beta": adapt_kl_coefficient(beta, prepared["kl"].mean(), cfg.target, len(prepared["kl"]) / cfg.horizon)
+        }
 
     def _values(self, params: Params, tokens_BT: Int[Array, "B T"], offset: Params) -> Float[Array, "B U"]:
         """What the text before each choice is worth, above demonstrations as rewards are: with the scores' own zero the
         value model, which begins as the reward model, would be wrong by the same amount everywhere."""
-        return headed(params, tokens_BT[:, :-1], serving(self.judge))[..., 0] - offset["demonstrations"]
+        return lm_with_head(params, tokens_BT[:, :-1], serving(self.judge))[..., 0] - offset["demonstrations"]
 
-    def _pretraining(self, params: Params, batch: Batch, context: Context) -> Mean:
+    def _pretraining(self, params: Params, batch: Batch, context: LossContext) -> Mean:
         text = {name.removeprefix(TEXT): x for name, x in batch.items() if name.startswith(TEXT)}
         rows = {name: x.reshape(-1, x.shape[-1]) for name, x in text.items()}
         return self.language.loss("model", params, rows, context._replace(training=None))[0]

@@ -19,12 +19,12 @@ from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
 from gen.losses import diffusion
 from gen.models.clip import CLIPConfig, clip_spec, encode_image, encode_text
-from gen.models.embedding import observe, restore, spread, standardise, statistics_spec, unit
-from gen.models.prior import Caption, PriorConfig, prior, prior_spec
+from gen.models.embedding import l2_normalize, restore, standardize, statistics_spec, unit_variance, update_statistics
+from gen.models.prior import CaptionEncoding, PriorConfig, prior, prior_spec
 from gen.sample.unclip import PRIOR, SamplerConfig
 from gen.spec import Params, Spec, ones, zeros
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
-from gen.tasks.images import captioned, check_fit, pixels
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Player, Task, WeightRef, mean_of
+from gen.tasks.image_batch import captioned, check_fit, pixels
 
 # How many examples of a time its noise statistic remembers: the mean of all until then, and from then on of the last.
 MEMORY = 100
@@ -61,7 +61,7 @@ class PriorTask(Task):
         self.cfg, self.model, self.clip, self.resolution = cfg, model, clip, resolution
         self.times = cfg.process.steps
         self.players = {"model": Player(prior_spec(model))}
-        self.frozen = {"clip": Upstream("clip", clip_spec(clip))}
+        self.frozen = {"clip": WeightRef("clip", clip_spec(clip))}
         self.extra = {
             "statistics": statistics_spec(model.embed),
             "seen": Spec((), (), zeros),
@@ -76,16 +76,16 @@ class PriorTask(Task):
     def batch(self, size: int) -> Batch:
         return captioned(size, self.resolution, self.clip.text.context)
 
-    def prepare(self, players, batch: Batch, context: Context) -> Batch:
+    def prepare(self, players, batch: Batch, context: LossContext) -> Batch:
         frozen = context.frozen["clip"]
         image_BE = encode_image(frozen, pixels(batch["image"], self.clip.image.resolution), self.clip)
         caption = read_caption(frozen, batch["tokens"], self.clip, self.model)
-        return {**batch, "image": unit(image_BE), "caption": caption}
+        return {**batch, "image": l2_normalize(image_BE), "caption": caption}
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         key = lambda purpose: context.keys(purpose, batch["row"])
         process, statistics, weight_B = self.cfg.process, context.extra["statistics"], batch.get("weight")
-        x0_BE = standardise(batch["image"], statistics, self.cfg.scale)
+        x0_BE = standardize(batch["image"], statistics, self.cfg.scale)
         noise_BE = rng.normal(key("noise"), x0_BE.shape[1:])
         t_B = process.draw_times(key("time"))
         x_BE = process.corrupt(x0_BE, noise_BE, t_B)
@@ -94,7 +94,7 @@ class PriorTask(Task):
         value_BE = prior(params, x_BE, t_B, caption, self.model)
         loss_B = diffusion.simple(Prediction(value_BE), x0_BE, noise_BE, t_B, process)
 
-        cosine_B = (unit(restore(value_BE, statistics, self.cfg.scale)) * batch["image"]).sum(-1)
+        cosine_B = (l2_normalize(restore(value_BE, statistics, self.cfg.scale)) * batch["image"]).sum(-1)
         eps_BE = process.convert(jax.lax.stop_gradient(value_BE), x_BE, t_B, "x0", "eps")
         eps2 = self.by_time(jnp.square(eps_BE).mean(-1), t_B, ~dropped_B)  # of what is sampled: captioned pictures
         metrics = {"cosine": mean_of(cosine_B, weight_B), "_eps2": eps2}
@@ -105,29 +105,29 @@ class PriorTask(Task):
         at_BN = jax.nn.one_hot(t_B, self.times) * counts_B[:, None]
         return Mean((value_B[:, None] * at_BN).sum(0), at_BN.sum(0))
 
-    def after(self, players, prepared: Batch, metrics: Metrics, context: Context) -> Params:
+    def after(self, players, prepared: Batch, metrics: Metrics, context: LossContext) -> Params:
         extra, eps2 = context.extra, metrics["_eps2"]
         seen_N = jnp.minimum(extra["eps2_seen"] + eps2.weight, jnp.maximum(MEMORY, eps2.weight))
         share_N = eps2.weight / jnp.maximum(seen_N, 1)
         return {
-            "statistics": observe(extra["statistics"], extra["seen"], prepared["image"]),
+            "statistics": update_statistics(extra["statistics"], extra["seen"], prepared["image"]),
             "seen": extra["seen"] + float(len(prepared["image"])),
             "eps2": extra["eps2"] + share_N * (eps2.total / jnp.maximum(eps2.weight, 1) - extra["eps2"]),
             "eps2_seen": seen_N,
         }
 
 
-def read_caption(params: Params, tokens_BT: Array, clip: CLIPConfig, model: PriorConfig) -> Caption:
+def read_caption(params: Params, tokens_BT: Array, clip: CLIPConfig, model: PriorConfig) -> CaptionEncoding:
     """A caption as the prior takes it, from CLIP's weights and the caption's token ids."""
     text = encode_text(params, tokens_BT, clip)
     tokens = text.states_BTD if model.vocab is None else tokens_BT
-    return Caption(spread(text.embedding_BE), tokens, text.mask_BT)
+    return CaptionEncoding(unit_variance(text.embedding_BE), tokens, text.mask_BT)
 
 
-def drop(caption: Caption, dropped_B: Bool[Array, "B"]) -> Caption:
+def drop(caption: CaptionEncoding, dropped_B: Bool[Array, "B"]) -> CaptionEncoding:
     """The captions without text where `dropped_B`: no embedding and no visible token."""
     kept_B1 = ~dropped_B[:, None]
-    return Caption(caption.embedding_BE * kept_B1, caption.tokens, caption.mask_BT & kept_B1)
+    return CaptionEncoding(caption.embedding_BE * kept_B1, caption.tokens, caption.mask_BT & kept_B1)
 
 
 def moments(extra: Params, cfg: PriorTaskConfig) -> Moments:

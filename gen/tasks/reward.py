@@ -15,21 +15,21 @@ import jax.numpy as jnp
 from gen import spec
 from gen.bounds import Bounded, Count, NotNegative, at_least
 from gen.losses.preference import pairwise
-from gen.models.headed import at_last, headed_spec, read_off, text_reward, with_head
 from gen.models.lm import LMConfig, lm_spec, serving, states
+from gen.models.lm_with_head import apply_head, last_token, lm_with_head_spec, replace_head, text_reward
 from gen.spec import Params, Spec
 from gen.tasks import auxiliary
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, Upstream, mean_of
-from gen.tasks.rankings import answered, one_a_row, ranked
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Player, Task, WeightRef, mean_of
+from gen.tasks.ranked_batch import answered, one_a_row, ranked
 
 # What a reward model keeps beside its weights: the mean of its scores on demonstrations.
 OFFSET = {"demonstrations": Spec((), (), spec.zeros)}
 RECENT = 0.05  # the share of a step in that mean, once there have been some
 
 
-def judging(model: LMConfig) -> dict[str, Upstream]:
+def judging(model: LMConfig) -> dict[str, WeightRef]:
     """What a task that is rewarded by `upstream.reward` reads of it."""
-    return {"judge": Upstream("reward", headed_spec(model, 1)), "offset": Upstream("reward", OFFSET, "extra")}
+    return {"judge": WeightRef("reward", lm_with_head_spec(model, 1)), "offset": WeightRef("reward", OFFSET, "extra")}
 
 
 CHUNK = 4096
@@ -57,11 +57,11 @@ class RewardTask(Task):
     def __init__(self, cfg: RewardTaskConfig, model: LMConfig, demonstrations: bool = False):
         auxiliary.check(cfg.language, model)
         self.cfg, self.model, self.demonstrations = cfg, model, demonstrations
-        self.players = {"model": Player(headed_spec(model, 1))}
-        self.origin = {"language": Upstream("sft", lm_spec(model))}
+        self.players = {"model": Player(lm_with_head_spec(model, 1))}
+        self.origin = {"language": WeightRef("sft", lm_spec(model))}
 
     def begin(self, drawn, origin):
-        return {"model": with_head(origin["language"], drawn["model"])}
+        return {"model": replace_head(origin["language"], drawn["model"])}
 
     def batch(self, size: int) -> Batch:
         batch = dict(ranked(size, self.cfg.answers, self.model.context))
@@ -70,15 +70,15 @@ class RewardTask(Task):
             batch["demonstration_length"] = jax.ShapeDtypeStruct((size,), jnp.int32)
         return batch
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         model = serving(self.model) if context.training is None else self.model
         tokens_NT = one_a_row(batch["tokens"])
         states_NTD = states(params["lm"], tokens_NT, model).states_BTD
-        score_N = read_off(params, at_last(states_NTD, one_a_row(batch["length"])))[:, 0]
+        score_N = apply_head(params, last_token(states_NTD, one_a_row(batch["length"])))[:, 0]
         compared = pairwise(score_N.reshape(batch["rank"].shape), batch["rank"])
         weight_B = (compared.pairs_B > 0) * batch.get("weight", 1.0)
         loss = mean_of(compared.loss_B, weight_B)
-        metrics = {"accuracy": mean_of(compared.right_B, weight_B)}
+        metrics = {"accuracy": mean_of(compared.correct_B, weight_B)}
         if self.cfg.language:
             best_BK = batch["rank"] == 0
             weight_N = one_a_row(best_BK * (weight_B / jnp.maximum(best_BK.sum(1), 1))[:, None])
@@ -95,7 +95,7 @@ class RewardTask(Task):
             metrics["demonstrations"] = mean_of(shown_B)
         return loss, metrics
 
-    def after(self, players, prepared: Batch, metrics: Metrics, context: Context) -> Params:
+    def after(self, players, prepared: Batch, metrics: Metrics, context: LossContext) -> Params:
         if not self.demonstrations:
             return context.extra
         old = context.extra["demonstrations"]

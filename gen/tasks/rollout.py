@@ -2,10 +2,10 @@
 
     written = roll_out(params, batch, key_B, model, cfg, end=tokenizer.end)
     written.tokens_BT                                   # prompts and answers, one behind the other
-    written.chosen_BU                                   # which tokens the policy chose; choice u is of token u + 1
+    written.response_mask_BU                            # which tokens the policy chose; choice u is of token u + 1
     log_p_BU = read(params, written.tokens_BT, model, chunk=4096).log_p_BT
 
-They are written by the programs that sampling compiles (gen/sample/text.py), without dropout, as they are read.
+They are written by the programs that sampling compiles (gen/sample/generate.py), without dropout, as they are read.
 """
 
 import dataclasses
@@ -16,10 +16,10 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from gen.bounds import Bounded, Count, Finite, Positive
 from gen.losses.lm import Likelihood, likelihood
-from gen.models.headed import text_reward
 from gen.models.lm import LMConfig, head, serving, states
-from gen.sample.choose import Choice
-from gen.sample.text import TextSampler, write
+from gen.models.lm_with_head import text_reward
+from gen.sample.generate import GenerateConfig, generate
+from gen.sample.sampling_params import SamplingParams
 from gen.spec import Params
 from gen.tasks.base import Batch
 
@@ -43,7 +43,7 @@ class Rollout(NamedTuple):
 
     tokens_BT: Int[Array, "B T"]
     length_B: Int[Array, "B"]
-    chosen_BU: Bool[Array, "B U"]
+    response_mask_BU: Bool[Array, "B U"]
     finished_B: Bool[Array, "B"]
 
 
@@ -63,9 +63,9 @@ def roll_out(
     """
     prompt_BP, length_R = batch["tokens"], jnp.repeat(batch["length"], copies)
     slots = prompt_BP.shape[1] + cfg.new
-    sampler = TextSampler(Choice(temperature=cfg.temperature), ends=(end,), vocab=vocab)
+    sampler = GenerateConfig(SamplingParams(temperature=cfg.temperature), ends=(end,), vocab=vocab)
     limit_R = length_R + cfg.new
-    written = write(params, prompt_BP, batch["length"], limit_R, key_R, model, sampler, slots, copies)
+    written = generate(params, prompt_BP, batch["length"], limit_R, key_R, model, sampler, slots, copies)
     place_U = jnp.arange(1, slots)
     chosen_RU = (place_U >= length_R[:, None]) & (place_U < written.length_B[:, None])
     last_R = jnp.take_along_axis(written.tokens_BS, written.length_B[:, None] - 1, axis=1)[:, 0]
@@ -87,7 +87,7 @@ def reward(params: Params, offset: Params, written: Rollout, model: LMConfig, cf
     return jnp.where(written.finished_B, score_B - offset["demonstrations"], cfg.unfinished)
 
 
-def right(written: Rollout, batch: Batch, copies: int = 1) -> Bool[Array, "B"]:
+def correct(written: Rollout, batch: Batch, copies: int = 1) -> Bool[Array, "B"]:
     """Whether each answer is the batch's `answer`, token for token with its end."""
     length_B = jnp.repeat(batch["length"], copies)
     answer_BN, answer_length_B = (jnp.repeat(batch[name], copies, axis=0) for name in ("answer", "answer_length"))

@@ -20,8 +20,8 @@ from gen.losses import diffusion
 from gen.models.unet import UNetConfig, unet, unet_spec
 from gen.sample.unclip import UPSAMPLER, SamplerConfig, enlarge
 from gen.spec import Params
-from gen.tasks.base import Batch, Context, Mean, Metrics, Player, Task, mean_of
-from gen.tasks.images import pixels, resize
+from gen.tasks.base import Batch, LossContext, Mean, Metrics, Player, Task, mean_of
+from gen.tasks.image_batch import pixels, resize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class UpsamplerTask(Task):
     def batch(self, size: int) -> Batch:
         return {"image": jax.ShapeDtypeStruct((size, self.resolution, self.resolution, 3), jnp.uint8)}
 
-    def prepare(self, players, batch: Batch, context: Context) -> Batch:
+    def prepare(self, players, batch: Batch, context: LossContext) -> Batch:
         key = lambda purpose: context.keys(purpose, batch["row"])
         x0_BYXC = random_crops(pixels(batch["image"], self.model.resolution), self.crop, key("crop"))
         low_BYXC = resize(x0_BYXC, self.crop // self.cfg.factor)
@@ -84,7 +84,7 @@ class UpsamplerTask(Task):
             x0_BYXC = cascade.detail(x0_BYXC, low_BYXC, self.cfg.detail)
         return {**batch, "x0": x0_BYXC, "low": low_BYXC}
 
-    def loss(self, player: str, params: Params, batch: Batch, context: Context) -> tuple[Mean, Metrics]:
+    def loss(self, player: str, params: Params, batch: Batch, context: LossContext) -> tuple[Mean, Metrics]:
         key = lambda purpose: context.keys(purpose, batch["row"])
         dropout_key_B = None if context.training is None else key("dropout")
         process, x0_BYXC = self.cfg.process, batch["x0"]
@@ -95,7 +95,7 @@ class UpsamplerTask(Task):
         loss_B = diffusion.simple(Prediction(value_BYXC), x0_BYXC, noise_BYXC, t_B, process)
         return mean_of(loss_B, batch.get("weight")), {}
 
-    def sample(self, players, batch: Batch, context: Context):
+    def sample(self, players, batch: Batch, context: LossContext):
         x0_BYXC = pixels(batch["image"], self.model.resolution)
         low_BYXC = resize(x0_BYXC, self.model.resolution // self.cfg.factor)
         drawn = enlarge(

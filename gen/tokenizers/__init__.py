@@ -9,19 +9,19 @@ T is the context, the length of a row of tokens.
 """
 
 from gen.tokenizers.base import Fitted, Tokenizer, fit, fit_prompt
+from gen.tokenizers.bpe import BPE
+from gen.tokenizers.by_name import named
 from gen.tokenizers.bytes import Bytes
 from gen.tokenizers.captions import train
-from gen.tokenizers.named import named
-from gen.tokenizers.saved import load
+from gen.tokenizers.loading import load
 from gen.tokenizers.stream import Stream
-from gen.tokenizers.subword import Subword
 from gen.tokenizers.text import train_text
 
 __all__ = [
     "Bytes",
     "Fitted",
     "Stream",
-    "Subword",
+    "BPE",
     "Tokenizer",
     "fit",
     "fit_prompt",

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-from gen.tokenizers.subword import END, PAD, START, UNKNOWN, Subword
+from gen.tokenizers.bpe import BPE, END, PAD, START, UNKNOWN
 
 
-def train(captions: Iterable[str], vocab_size: int) -> Subword:
+def train(captions: Iterable[str], vocab_size: int) -> BPE:
     """Byte-level BPE over `captions`, with at most `vocab_size` tokens, the four special ones included.
 
     Only bytes that occur in the captions get a token, so that nothing in the vocabulary is untrained; any other is
@@ -40,4 +40,4 @@ def train(captions: Iterable[str], vocab_size: int) -> Subword:
     if tokenizer.get_vocab_size() > vocab_size:
         needed = tokenizer.get_vocab_size()
         raise ValueError(f"the captions need {needed} tokens before any merge, vocab_size is {vocab_size}; raise it")
-    return Subword(tokenizer, START, END, PAD)
+    return BPE(tokenizer, START, END, PAD)

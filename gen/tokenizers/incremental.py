@@ -18,13 +18,13 @@ from typing import Any
 from gen.messages import short
 from gen.tokenizers.stages import (
     ByteRuns,
+    DecoderStage,
     Distinct,
-    Each,
+    EachToken,
     FirstApart,
     LastApart,
     Same,
     Spaced,
-    Stage,
     StripStart,
     Utf8,
     Whole,
@@ -36,7 +36,7 @@ class Chain:
     """The decoder with the description `spec`, as it stands in a tokenizer.json. A copy is independent."""
 
     def __init__(self, spec: dict[str, Any] | None):
-        self._stages: list[Stage] = stages(spec)
+        self._stages: list[DecoderStage] = stages(spec)
 
     def __copy__(self) -> "Chain":
         other = object.__new__(Chain)
@@ -53,17 +53,17 @@ class Chain:
         return "".join(text for i, stage in enumerate(stages) for text in _through(stages[i + 1 :], stage.finish()))
 
 
-def _through(stages: Sequence[Stage], tokens: Iterable[str]) -> Iterable[str]:
+def _through(stages: Sequence[DecoderStage], tokens: Iterable[str]) -> Iterable[str]:
     for stage in stages:
         tokens = [out for token in tokens for out in stage.push(token)]
     return tokens
 
 
-def stages(spec: dict[str, Any] | None) -> list[Stage]:
+def stages(spec: dict[str, Any] | None) -> list[DecoderStage]:
     """Raises ValueError for a kind of decoder that is not known."""
     if spec is None:
         return [Spaced()]
-    found: list[Stage] = []
+    found: list[DecoderStage] = []
     rest, fused = _flat(spec), False  # fused: all that a stage reads are parts of one string
     while rest:
         first, *after = rest
@@ -81,7 +81,7 @@ def _flat(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [one for part in spec["decoders"] for one in _flat(part)] if spec["type"] == "Sequence" else [spec]
 
 
-def _of_tokens(spec: dict[str, Any]) -> Stage | None:
+def _of_tokens(spec: dict[str, Any]) -> DecoderStage | None:
     match spec["type"]:
         case "Fuse":
             return Same()
@@ -90,7 +90,7 @@ def _of_tokens(spec: dict[str, Any]) -> Stage | None:
         case "ByteLevel":
             return Utf8()
         case "Replace" | "Strip":
-            return Each(library(spec))
+            return EachToken(library(spec))
         case "WordPiece" | "Metaspace":
             return FirstApart(library(spec))
         case "BPEDecoder":
@@ -100,7 +100,7 @@ def _of_tokens(spec: dict[str, Any]) -> Stage | None:
     raise ValueError(f"a decoder of type {short(spec['type'])} is not known to gen")
 
 
-def _of_text(spec: dict[str, Any]) -> Stage | None:
+def _of_text(spec: dict[str, Any]) -> DecoderStage | None:
     """The stage for parts of one string, if what it makes of them does not depend on where the string was cut."""
     match spec["type"]:
         case "Fuse":
@@ -108,9 +108,9 @@ def _of_text(spec: dict[str, Any]) -> Stage | None:
         case "Strip" if spec["stop"] == 0:
             return StripStart(spec["content"], spec["start"])
         case "Replace" if len(spec["pattern"].get("String", "")) == 1:
-            return Each(library(spec))
+            return EachToken(library(spec))
         case "Metaspace":
-            return Each(library(spec))
+            return EachToken(library(spec))
         case "WordPiece" if not spec["cleanup"]:
             return Same()
     return None

@@ -19,7 +19,7 @@ _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>")
 
 
 @runtime_checkable
-class Stage(Protocol):
+class DecoderStage(Protocol):
     """One decoder of a chain. A shallow copy is independent of the original."""
 
     def push(self, token: str) -> Iterable[str]:
@@ -48,7 +48,7 @@ class Same:
         return ()
 
 
-class Each(Same):
+class EachToken(Same):
     """A decoder that reads each string for itself."""
 
     def __init__(self, decode: Callable[[list[str]], str]):
@@ -58,7 +58,7 @@ class Each(Same):
         return (self._decode([token]),)
 
 
-class FirstApart(Each):
+class FirstApart(EachToken):
     """A decoder that reads the first string otherwise than all others."""
 
     _first = True
@@ -68,7 +68,7 @@ class FirstApart(Each):
         return (self._decode([*before, token]),)
 
 
-class LastApart(Each):
+class LastApart(EachToken):
     """A decoder that reads the last string otherwise than all others."""
 
     _last: str | None = None
@@ -81,7 +81,7 @@ class LastApart(Each):
         return () if self._last is None else (self._decode([self._last]),)
 
 
-class Distinct(Each):
+class Distinct(EachToken):
     """CTC: of equal strings in a row it reads one, and leaves out those that say nothing."""
 
     _last: str | None = None

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
-from gen.tokenizers.marks import FIM
-from gen.tokenizers.subword import END, PAD, START, Subword
+from gen.tokenizers.bpe import BPE, END, PAD, START
+from gen.tokenizers.special_tokens import FIM
 
 PIECES = "|".join(
     (
@@ -30,7 +30,7 @@ PIECES = "|".join(
 )
 
 
-def train_text(documents: Iterable[str], vocab_size: int, marks: Sequence[str] = ()) -> Subword:
+def train_text(documents: Iterable[str], vocab_size: int, marks: Sequence[str] = ()) -> BPE:
     """BPE over `documents` with exactly `vocab_size` tokens: pad, start, end, the three of fill in the middle
     (`marks.FIM`), any further `marks`, 256 bytes, merges.
 
@@ -60,4 +60,4 @@ def train_text(documents: Iterable[str], vocab_size: int, marks: Sequence[str] =
         raise ValueError(
             f"the text has no more than {size} tokens in it, vocab_size is {vocab_size}; lower it or add text"
         )
-    return Subword(tokenizer, START, END, PAD)
+    return BPE(tokenizer, START, END, PAD)

@@ -10,17 +10,18 @@ from pathlib import Path
 
 from absl import flags
 
-from launch import command
+from gen.runs import config_file
+from launch import cli
 
 
 def main(args, overrides) -> int:
-    data = command.load_config(args.config)
-    from gen.train import files
-    from launch import output, runs
+    data = config_file.load_config(args.config)
+    from gen import files
+    from gen.runs import output, train
+    from gen.runs.compile_cache import compiled_once
     from launch.assistant import measure, recipe, report
-    from launch.compiled import compiled_once
 
-    data, workdir = runs.with_overrides(data, overrides), Path(args.workdir)
+    data, workdir = train.with_overrides(data, overrides), Path(args.workdir)
     if not args.seeds or not all(seed.strip().isdecimal() for seed in args.seeds):
         raise ValueError(f"--seeds={','.join(args.seeds)} is not a list of whole numbers, as 0,1,2")
     seeds = [int(seed) for seed in args.seeds]
@@ -42,4 +43,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", "runs/assistant", "directory of the stacks and of the report")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds, each of which trains all but the base anew")
     flags.DEFINE_integer("questions", 700, "how many held-out instructions are asked", lower_bound=1)
-    command.run(main)
+    cli.run(main)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gen import config, status
-from launch import runs, stack
+from gen import config, exit_codes
+from gen.runs import stack
+from gen.runs import train as runs
 
 BASE = "base"
 
@@ -22,7 +23,7 @@ def train(data: Mapping[str, Any], workdir: Path, seeds: Sequence[int]) -> int:
     stages, _ = stack.stage_configs(data, workdir)  # with what is set for all of them
     outcome = runs.train(stages[BASE], workdir / BASE)
     for seed in seeds:
-        if outcome == status.DONE:
+        if outcome == exit_codes.DONE:
             outcome = stack.train(seeded(data, workdir, seed), place(workdir, seed))
     return outcome
 

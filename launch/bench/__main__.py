@@ -19,14 +19,15 @@ from collections.abc import Collection
 
 from absl import flags
 
-from launch import command, output
+from gen.runs import config_file, output
+from launch import cli
 
 STACK_PARTS = ("sample", "compile", "conv")
 LANGUAGE_PARTS = ("step", "decode", "curve", "memory", "save")
 
 
 def main(args, overrides) -> int:
-    data = command.load_config(args.config)
+    data = config_file.load_config(args.config)
     for name in ("json", "png"):
         if getattr(args, name) is not None:
             output.file(f"--{name}", getattr(args, name), args.overwrite)
@@ -73,5 +74,5 @@ if __name__ == "__main__":
     flags.DEFINE_list("batches", "1,16", "how many rows decode at once")
     flags.DEFINE_integer("steps", 200, "training steps of the curve", lower_bound=1)
     flags.DEFINE_string("png", None, "file for a picture of the curve")
-    output.define()
-    command.run(main)
+    cli.define_overwrite()
+    cli.run(main)

@@ -14,9 +14,9 @@ import jax
 import numpy as np
 
 from gen.data.text import TextPipeline, make_text_tokenizer
-from gen.train import state as states
-from gen.train.optim import schedule, span
-from launch import feeds
+from gen.runs import inputs
+from gen.training import state as states
+from gen.training.optim import schedule, span
 from launch.bench.language import prepare
 from launch.bench.models import Model
 from launch.bench.peer import Peer
@@ -66,7 +66,7 @@ def prepare_curve(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]],
 def measure_curve(model: Model, peer: Peer | None) -> Curve:
     cfg = model.cfg
     tokenizer = make_text_tokenizer(cfg.data)
-    feeds.check_vocabulary(cfg, tokenizer)
+    inputs.check_vocabulary(cfg, tokenizer)
     loader = TextPipeline(cfg.data, tokenizer, cfg.model.context).train(cfg.train.batch_size)
     batches = [loader.batch(position) for position in range(cfg.train.steps)]
     theirs: list[float] = []

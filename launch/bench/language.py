@@ -17,24 +17,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen import chips, rng
-from gen.models.lm import for_decoding
-from gen.sample.choose import Choice
-from gen.sample.text import TextSampler, advance, begin
-from gen.sample.writer import bucket
+from gen import hardware, rng
+from gen.models.lm import decode_params
+from gen.runs import registry
+from gen.runs.train import with_overrides
+from gen.sample.generate import GenerateConfig, decode_steps, prefill_prompts
+from gen.sample.generator import bucket
+from gen.sample.sampling_params import SamplingParams
 from gen.spec import Params
 from gen.tasks.base import Batch
-from gen.train import state as states
-from gen.train.config import RunConfig
-from gen.train.optim import schedule, span
-from launch import catalog
+from gen.training import state as states
+from gen.training.config import RunConfig
+from gen.training.optim import schedule, span
 from launch.bench import work
 from launch.bench.models import Model, make
 from launch.bench.peer import Peer
-from launch.runs import with_overrides
 
 SETTLE = 0.3  # seconds in which the side that has worked lets its threads go to sleep
-GREEDY = TextSampler(Choice(temperature=0.0))
+GREEDY = GenerateConfig(SamplingParams(temperature=0.0))
 
 
 class Comparison(NamedTuple):
@@ -94,7 +94,7 @@ def resolve(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]], rows:
         "train.batch_size": str(rows),
         "train.accumulate": "1",
     }
-    return catalog.resolve(with_overrides({**data, "mesh": {}}, [*ours.items(), *overrides]))
+    return registry.resolve(with_overrides({**data, "mesh": {}}, [*ours.items(), *overrides]))
 
 
 def measure_step(model: Model, peer: Peer | None, length: int, repeats: int) -> Comparison:
@@ -113,7 +113,7 @@ def measure_step(model: Model, peer: Peer | None, length: int, repeats: int) -> 
     calls = [lambda: peer.train([batch], [rate])["seconds"][0]] if peer else []
     with jax.set_mesh(model.mesh):
         taken = [statistics.median(seconds[1:]) for seconds in in_turn([ours, *calls], repeats)]
-    peak, flops = chips.peak_flops(jax.devices()[:1]), work.train_flops(cfg.model, rows * length, length)
+    peak, flops = hardware.peak_flops(jax.devices()[:1]), work.train_flops(cfg.model, rows * length, length)
     return Comparison(f"step, {rows} x {length}", *pair(taken), rows * length, flops, peak=peak)
 
 
@@ -153,9 +153,9 @@ def writer(model: Model, weights: Params, prompt_BT: np.ndarray, new: int) -> Ca
     cfg = model.cfg.model
     rows, prompt = prompt_BT.shape
     limit = prompt + 1 + new
-    read = jax.jit(begin, static_argnames=("model", "cfg", "slots"))
-    go_on = jax.jit(advance, static_argnames=("model", "cfg", "tokens"), donate_argnums=1)
-    serving = jax.jit(for_decoding, static_argnums=1)(weights, cfg)
+    read = jax.jit(prefill_prompts, static_argnames=("model", "cfg", "slots"))
+    go_on = jax.jit(decode_steps, static_argnames=("model", "cfg", "tokens"), donate_argnums=1)
+    serving = jax.jit(decode_params, static_argnums=1)(weights, cfg)
     length_B, key_B = jnp.full(rows, prompt, jnp.int32), rng.per_example(jax.random.key(0), jnp.arange(rows))
     slots = min(bucket(limit), cfg.context)
 

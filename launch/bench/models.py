@@ -15,15 +15,15 @@ from jaxtyping import Array
 
 from gen import flops, rng, spec
 from gen import mesh as meshes
+from gen.runs import registry, stack
 from gen.sample.unclip import draw_embedding
 from gen.spec import Params
-from gen.tasks.base import Batch, Context, Task
+from gen.tasks.base import Batch, LossContext, Task
 from gen.tasks.prior import PriorTask, moments, read_caption
-from gen.train import state as states
-from gen.train.config import RunConfig
-from gen.train.program import Program
-from gen.train.state import State
-from launch import catalog, stack
+from gen.training import state as states
+from gen.training.config import RunConfig
+from gen.training.program import Program
+from gen.training.state import State
 from launch.bench.timing import Figure, measure
 
 PICTURES = 16  # drawn by a sampler at once
@@ -55,7 +55,7 @@ def make(name: str, cfg: RunConfig, upstream: Mapping[str, Any], devices: Sequen
     """`upstream` has the model configs of the stages whose weights this one reads."""
     mesh = meshes.make(cfg.mesh, devices)
     meshes.check_batch(cfg.train.batch_size, cfg.train.accumulate, mesh)
-    task, key = catalog.make(cfg, upstream), jax.random.key(cfg.seed)
+    task, key = registry.make(cfg, upstream), jax.random.key(cfg.seed)
     program = Program.of(task, cfg, mesh)
 
     def draw(specs: spec.Specs) -> Params:
@@ -96,7 +96,7 @@ def measure_sampler(model: Model, repeats: int) -> Figure:
     weights, key = states.weights(model.state), jax.random.key(model.cfg.seed)
 
     def draw(weights: Mapping[str, Params], frozen: Mapping[str, Params], extra: Params, batch: Batch) -> Any:
-        return sampler(model.task)(weights, batch, Context(weights, frozen, extra, key, jnp.int32(0)))
+        return sampler(model.task)(weights, batch, LossContext(weights, frozen, extra, key, jnp.int32(0)))
 
     compiled, inputs = jax.jit(draw), (weights, model.frozen, model.state.extra, batch)
     with jax.set_mesh(model.mesh):
@@ -109,12 +109,12 @@ def samples(model: Model) -> bool:
     return hasattr(model.cfg.task, "sampler")
 
 
-def sampler(task: Task) -> Callable[[Mapping[str, Params], Batch, Context], Any]:
+def sampler(task: Task) -> Callable[[Mapping[str, Params], Batch, LossContext], Any]:
     """What the task shows in training; of the prior, which shows nothing, its embeddings."""
     if not isinstance(task, PriorTask):
         return task.sample
 
-    def draw(weights: Mapping[str, Params], batch: Batch, context: Context) -> Array:
+    def draw(weights: Mapping[str, Params], batch: Batch, context: LossContext) -> Array:
         return draw_embedding(
             weights["model"],
             read_caption(context.frozen["clip"], batch["tokens"], task.clip, task.model),

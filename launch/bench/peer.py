@@ -22,7 +22,7 @@ import numpy as np
 from gen.interop.pretrained import save_pretrained
 from gen.spec import Params
 from gen.tasks.base import Batch
-from gen.train.config import RunConfig
+from gen.training.config import RunConfig
 
 PROGRAM = Path(__file__).parents[2] / "third_party" / "bench" / "peer.py"
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from gen.train.checkpoint import Checkpointer
+from gen.checkpoint.checkpointer import Checkpointer
 from launch.bench.models import Model, random_batch
 
 STEPS = 8  # of a window: one with a save at its beginning, one without

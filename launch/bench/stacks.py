@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 
-from gen.train import files
+from gen import files
+from gen.runs.train import with_overrides
 from launch.bench.compiler import DEPTHS, measure_convolutions, measure_depths
 from launch.bench.models import measure_sampler, measure_step, models, samples
 from launch.bench.timing import Figure, measure_matmul
-from launch.runs import with_overrides
 
 
 def measure_stack(data: Mapping[str, Any], overrides: Sequence[tuple[str, str]], wanted: set[str], args: Any) -> None:

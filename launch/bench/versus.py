@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
-from gen.train import files
-from gen.train import state as states
+from gen import files
+from gen.training import state as states
 from launch.bench import work
 from launch.bench.curve import EARLY, Curve, draw, measure_curve, prepare_curve
 from launch.bench.language import Comparison, measure_decode, measure_step, prepare, resolve

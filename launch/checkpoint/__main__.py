@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from absl import flags
 
 from gen.config import nearest
-from launch import command
+from launch import cli
 
 PLACES = {"list": 1, "verify": 1, "diff": 2, "export": 1, "gc": 1}  # at least so many; diff and export: no more
 
@@ -43,12 +43,10 @@ def main(args, words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    from launch import output
-
     flags.DEFINE_string("to", None, "export: the file, NAME.safetensors")
     flags.DEFINE_string("part", None, "export: a part of the state; the weights that samples use if not said")
-    output.define()
+    cli.define_overwrite()
     flags.DEFINE_integer("keep", 1, "gc: how many of the newest intact checkpoints stay", lower_bound=1)
     flags.DEFINE_integer("keep_every", None, "gc: those at multiples of this step stay as well", lower_bound=1)
     flags.DEFINE_bool("dry_run", False, "gc: say what would go, and leave it")
-    command.run_words(main)
+    cli.run_words(main)

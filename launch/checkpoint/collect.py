@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gen import status
+from gen import exit_codes
+from gen.checkpoint import step_dir, verify
+from gen.checkpoint.retention import clear_leftovers
 from gen.messages import harmless, note
-from gen.train import step_dir, verify
-from gen.train.keep import clear_leftovers
-from gen.train.run_dir import RunDir
-from launch import ancestry
+from gen.runs import branch
+from gen.training.run_dir import RunDir
 from launch.checkpoint import place
 
 
 def collect(places: Sequence[str], keep: int, keep_every: int | None, dry_run: bool) -> int:
     """Returns status.NO_CHECKPOINT where a run has no intact checkpoint; there nothing is removed."""
-    code = status.DONE
+    code = exit_codes.DONE
     for where in places:
-        if ancestry.split(where)[1] is not None:
+        if branch.split(where)[1] is not None:
             raise ValueError(f"{where}: gc takes a run, not a step of one")
         for folder, steps in place.found(where).items():
             run = RunDir(folder.parent)
@@ -32,7 +32,7 @@ def clear(folder: Path, steps: Sequence[int], keep: int, keep_every: int | None,
     stay = newest_intact(folder, steps, keep)
     if not stay:
         print(harmless(str(folder)) + ": no checkpoint is intact; nothing is removed, verify says what is wrong")
-        return status.NO_CHECKPOINT
+        return exit_codes.NO_CHECKPOINT
     stay |= {step for step in steps if keep_every and step % keep_every == 0}
     gone = [folder / str(step) for step in steps if step not in stay]
     for path, why in [(path, step_dir.misplaced(path)) for path in gone]:
@@ -48,7 +48,7 @@ def clear(folder: Path, steps: Sequence[int], keep: int, keep_every: int | None,
     names = ", ".join(path.name for path in gone) or "nothing"
     done = "would remove" if dry_run else "removed"
     print(harmless(f"{folder}: {done} {names} ({size / 1e6:,.1f} MB)"))
-    return status.DONE
+    return exit_codes.DONE
 
 
 def newest_intact(folder: Path, steps: Sequence[int], count: int) -> set[int]:

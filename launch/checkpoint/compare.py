@@ -7,11 +7,11 @@ import rich
 from rich.table import Table
 from rich.text import Text
 
-from gen import config, status
+from gen import config, exit_codes
+from gen.checkpoint import verify
+from gen.checkpoint.checksums import DamagedCheckpoint
 from gen.messages import bare, harmless, short
-from gen.train import verify
-from gen.train.proof import Damaged
-from gen.train.run_dir import RunDir
+from gen.training.run_dir import RunDir
 from launch.checkpoint import place
 
 
@@ -19,19 +19,19 @@ def compare(one: str, other: str) -> int:
     first, second = place.one(one), place.one(other)
     try:
         found = verify.differences(first, second)
-    except Damaged as error:
+    except DamagedCheckpoint as error:
         raise ValueError(f"{first} and {second} cannot be compared: {error}; verify both") from error
     for key, (here, there) in configs(first, second).items():
         print(harmless(f"config {key}: {short(here)}, {short(there)}"))
     if not found:
         print(harmless(f"{first} and {second} hold the same arrays, bit for bit"))
-        return status.DONE
+        return exit_codes.DONE
     table = Table("array", "differs", "largest", "relative", title=Text(harmless(f"{first} and {second}")))
     table.columns[0].overflow = "fold"
     for array in found:
         table.add_row(Text(bare(array.path)), Text(array.said), _number(array.largest), _number(array.relative))
     rich.print(table)
-    return status.FAILED
+    return exit_codes.FAILED
 
 
 def configs(first: Path, second: Path) -> dict[str, tuple[Any, Any]]:

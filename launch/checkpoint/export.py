@@ -2,11 +2,12 @@
 
 import json
 
+from gen import files
+from gen.checkpoint import verify
+from gen.checkpoint.checksums import DamagedCheckpoint, StepManifest
 from gen.interop import safetensors
 from gen.messages import harmless
-from gen.train import files, verify
-from gen.train.proof import Contents, Damaged
-from launch import output
+from gen.runs import output
 from launch.checkpoint import place
 
 
@@ -20,7 +21,7 @@ def export(where: str, to: str | None, part: str | None, overwrite: bool = False
         contents = verify.intact(step)
         prefix = prefix_of(contents, part)
         arrays = {name.removeprefix(prefix): array for name, array in verify.arrays(step, contents, prefix)}
-    except Damaged as error:
+    except DamagedCheckpoint as error:
         raise ValueError(f"{step} is damaged: {error}; export another step") from error
     said = {"step": step.name, "part": prefix.rstrip("/"), "digest": contents.digest(prefix)}
     with files.replacing(target) as partial:
@@ -30,7 +31,7 @@ def export(where: str, to: str | None, part: str | None, overwrite: bool = False
     return 0
 
 
-def prefix_of(contents: Contents, part: str | None) -> str:
+def prefix_of(contents: StepManifest, part: str | None) -> str:
     """The path of a part, by default that of the only player's weights: averaged ones where there are."""
     paths = contents.arrays.keys()
     if part is None:

@@ -9,10 +9,11 @@ import rich
 from rich.table import Table
 from rich.text import Text
 
+from gen import files
+from gen.checkpoint import step_dir
+from gen.checkpoint.checksums import DamagedCheckpoint
+from gen.files import UnsafePath
 from gen.messages import harmless
-from gen.train import files, step_dir
-from gen.train.files import UnsafePath
-from gen.train.proof import Damaged
 from launch.checkpoint import place
 
 
@@ -38,7 +39,7 @@ def described(path: Path) -> tuple[str, ...]:
         size = sum(file.stat().st_size for file in files.regular_files(path).values())
         saved = datetime.datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "seconds")
         contents = step_dir.contents(path)
-    except (Damaged, UnsafePath, OSError) as error:
+    except (DamagedCheckpoint, UnsafePath, OSError) as error:
         return ("", "", "", "", "", harmless(f"damaged: {error}"))
     numbers = sum(math.prod(one.shape) for one in contents.arrays.values())
     recorded = "arrays and files" if step_dir.files_record(path).exists() else "arrays"

@@ -7,13 +7,13 @@ one("runs/lm@500")        # Path("runs/lm/checkpoints/500")
 from collections.abc import Sequence
 from pathlib import Path
 
-from gen.train import restore
-from launch import ancestry
+from gen.checkpoint import restore
+from gen.runs import branch
 
 
 def found(place: str) -> dict[Path, list[int]]:
     """The steps of every folder of checkpoints under a place, or the one that it names. Raises ValueError for none."""
-    where, step = ancestry.split(place)
+    where, step = branch.split(place)
     folders = [where] if where.name == "checkpoints" else sorted(where.glob("**/checkpoints"))
     every = {folder: restore.steps(folder) for folder in folders}
     if step is None:

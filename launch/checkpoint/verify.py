@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gen import jsonfile, status
+from gen import exit_codes, jsonfile
+from gen.checkpoint import step_dir
+from gen.checkpoint import verify as steps
+from gen.checkpoint.checksums import DamagedCheckpoint
 from gen.jsonfile import NotReadable
 from gen.messages import say
-from gen.train import metrics, step_dir
-from gen.train import verify as steps
-from gen.train.metrics import Seal
-from gen.train.proof import Damaged
-from gen.train.run_dir import RunDir
-from launch import ancestry
+from gen.runs import branch
+from gen.training import metrics
+from gen.training.metrics import Seal
+from gen.training.run_dir import RunDir
 from launch.checkpoint import place
 
 
@@ -23,10 +24,10 @@ def verify(places: Sequence[str]) -> int:
         for folder, found in place.found(where).items():
             bad = [step for step in found if not intact(folder / str(step))]
             damaged += len(bad) + (not log_holds(folder, [step for step in found if step not in bad]))
-            hopeless += len(bad) == len(found) and ancestry.split(where)[1] is None
+            hopeless += len(bad) == len(found) and branch.split(where)[1] is None
     if hopeless:
-        return status.NO_CHECKPOINT
-    return status.FAILED if damaged else status.DONE
+        return exit_codes.NO_CHECKPOINT
+    return exit_codes.FAILED if damaged else exit_codes.DONE
 
 
 def intact(path: Path) -> bool:
@@ -48,7 +49,7 @@ def log_holds(folder: Path, found: Sequence[int]) -> bool:
                 good = step
                 continue
             why = ""
-        except (Damaged, NotReadable) as error:
+        except (DamagedCheckpoint, NotReadable) as error:
             why = f": {error}"
         say(f"{log}: CHANGED since it was logged, in the lines of steps {good} to {step - 1}{why}")
         return False

@@ -11,9 +11,10 @@ from typing import TypedDict
 
 from absl import flags
 
+from gen import files
 from gen.messages import say
-from gen.train import files
-from launch import command
+from gen.runs import config_file
+from launch import cli
 
 
 class Spent(TypedDict):
@@ -24,14 +25,14 @@ class Spent(TypedDict):
 
 def main(args, overrides) -> int:
     began, workdir = time.monotonic(), Path(args.workdir)
-    data = command.load_config(args.config)
-    from launch import output, runs, stack
+    data = config_file.load_config(args.config)
+    from gen.runs import output, stack, train
     from launch.demo import page, report
 
     output.pages(workdir, page.FILES, stack.STACK)
 
     try:
-        outcome = stack.train(runs.with_overrides(data, overrides), workdir)
+        outcome = stack.train(train.with_overrides(data, overrides), workdir)
         if outcome:
             return outcome
         findings = report.make(workdir, args.num)
@@ -57,4 +58,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("config", "configs/unclip/digits.py", "config of the stack")
     flags.DEFINE_string("workdir", "runs/demo", "directory of the stack and of the report")
     flags.DEFINE_integer("num", 240, "how many pictures are judged", lower_bound=24)
-    command.run(main)
+    cli.run(main)

@@ -10,10 +10,11 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from gen.train import files, metrics
-from gen.train.run_dir import RunDir
+from gen import files
+from gen.pipelines.pictures import places
+from gen.training import metrics
+from gen.training.run_dir import RunDir
 from launch.demo.report import Findings, summary
-from launch.unclip import places
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402 (after the backend is chosen)

@@ -13,11 +13,11 @@ from gen.data.digits import TEMPLATES, Digits, describe, held_out_combinations
 from gen.evals.retrieval import recall
 from gen.messages import note
 from gen.models.clip import encode_image, encode_text
-from gen.models.embedding import unit
+from gen.models.embedding import l2_normalize
+from gen.pipelines.pictures import PictureStack, only
 from gen.sample import png
-from gen.tasks.images import pixels
+from gen.tasks.image_batch import pixels
 from launch.demo.judge import Judge, score
-from launch.unclip import Unclip, only
 
 BATCH = 48
 SEED = 0
@@ -36,7 +36,7 @@ class Findings:
 
 def make(workdir: Path, num: int) -> Findings:
     """Draws and judges `num` pictures, with the prior and without it."""
-    stack = Unclip.open(workdir, meshes.make(meshes.MeshConfig(), jax.devices()))
+    stack = PictureStack.open(workdir, meshes.make(meshes.MeshConfig(), jax.devices()))
     judge = Judge()
     combinations = np.array([c for _, c in zip(range(num), _cycle(held_out_combinations()), strict=False)])
     captions = [describe(d, ink, paper, i % len(TEMPLATES)) for i, (d, ink, paper) in enumerate(combinations.tolist())]
@@ -84,10 +84,10 @@ def summary(numbers: Mapping[str, Any]) -> str:
     )
 
 
-def _draw(stack: Unclip, tokens: np.ndarray, rows: np.ndarray, **how) -> np.ndarray:
+def _draw(stack: PictureStack, tokens: np.ndarray, rows: np.ndarray, **how) -> np.ndarray:
     """One batch; a short last one is filled up, so that nothing compiles again."""
     filled = np.resize(rows, BATCH)
-    return stack.draw(tokens[filled], filled, SEED, **how).pictures[-1][: len(rows)]
+    return stack.draw_rows(tokens[filled], filled, SEED, **how).pictures[-1][: len(rows)]
 
 
 def _batches(num: int) -> list[np.ndarray]:
@@ -107,15 +107,15 @@ def _real(size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([r["image"] for r in records]), truth
 
 
-def _retrieval(stack: Unclip) -> float:
+def _retrieval(stack: PictureStack) -> float:
     """How often a held-out caption finds its own picture among one of each held-out combination."""
     clip = only(stack.stages, "clip")
     cfg, size = clip.run.cfg.model, clip.run.cfg.data.resolution
     real, truth = _real(size)
     draw = np.random.default_rng(SEED)
     combinations = held_out_combinations()
-    of_image = jax.jit(lambda params, x: unit(encode_image(params, pixels(x, cfg.image.resolution), cfg)))
-    of_text = jax.jit(lambda params, t: unit(encode_text(params, t, cfg).embedding_BE))
+    of_image = jax.jit(lambda params, x: l2_normalize(encode_image(params, pixels(x, cfg.image.resolution), cfg)))
+    of_text = jax.jit(lambda params, t: l2_normalize(encode_text(params, t, cfg).embedding_BE))
     found = []
     for trial in range(TRIALS):
         chosen = [draw.choice(np.flatnonzero((truth == c).all(1))) for c in combinations]

@@ -18,7 +18,7 @@ import sys
 
 from absl import flags
 
-from launch import command
+from launch import cli
 
 BACKENDS = ("local", "slurm", "print")
 
@@ -30,7 +30,7 @@ def main(args, overrides, job=()) -> int:
 
 
 if __name__ == "__main__":
-    sys.argv, settings = command.split_overrides(sys.argv, "job")
+    sys.argv, settings = cli.split_overrides(sys.argv, "job")
     flags.DEFINE_string("config", None, "config file with a sweep, FILE.py or FILE.py:VARIANT")
     flags.DEFINE_string("workdir", None, "directory of the sweep; made if need be, taken up if it holds this one")
     flags.DEFINE_string("sweep", None, "which, of a config with several: NAME of def sweep_NAME()")
@@ -42,4 +42,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("target", "eval/loss", "the metric by which trials are compared")
     flags.DEFINE_bool("most", False, "the most of it is best, not the least")
     config = "the config file, with a def sweep()"
-    command.run(functools.partial(main, job=settings), config=config, workdir="the directory of the sweep")
+    cli.run(functools.partial(main, job=settings), config=config, workdir="the directory of the sweep")

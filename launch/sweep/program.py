@@ -9,16 +9,17 @@ from typing import Any
 
 import rich
 
-from gen import config, status
+from gen import config, exit_codes
 from gen.messages import note, say
-from gen.train.run_dir import RunDir
-from launch import command
-from launch.plan.described import check_all, described
-from launch.runs import with_overrides
-from launch.submit import settings, slurm
-from launch.sweep import array, devices, fit, groups, local, members, pack, record, report
-from launch.sweep.outcome import FINISHED
-from launch.sweep.record import Sweep
+from gen.runs import config_file
+from gen.runs.recipe import check_all, described
+from gen.runs.train import with_overrides
+from gen.sweep import devices, local, memory_check, packs, report, sweep_dir, train_pack
+from gen.sweep import trials as members
+from gen.sweep.sweep_dir import Sweep
+from gen.sweep.trial_status import FINISHED
+from gen.training.run_dir import RunDir
+from launch.clusters import settings, slurm, slurm_array
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -29,21 +30,21 @@ def run(args: Any, keys: Pairs, job: Pairs) -> int:
     sweep = put_together(args, keys)
     with contextlib.redirect_stdout(sys.stderr):  # what is printed may be read by another program
         members.check(sweep.trials, problem_of(sweep, args.plan, devices.shares(args.jobs)[0]))
-        record.check_free(sweep)
+        sweep_dir.check_free(sweep)
         left = unfinished(sweep, args)
         together = due_together(sweep, left, args)
     packed = set().union(*together)
     alone = [trial for trial in left if trial not in packed]
     if args.backend == "print":
         print("".join(f"{sweep.command(trial, sys.executable)}\n" for trial in alone), end="")
-        return status.DONE
+        return exit_codes.DONE
     if args.backend == "local":
         check_no_jobs(sweep)
     own = RunDir(sweep.path)
     own.make()
     own.take()
     try:
-        record.keep(sweep)
+        sweep_dir.keep(sweep)
         if args.backend == "slurm":
             return queue(sweep, alone, job, args)
         return run_here(sweep, alone, together, len(sweep.trials) - len(left), args)
@@ -74,12 +75,12 @@ def check_no_jobs(sweep: Sweep) -> None:
         raise ValueError(f"{sweep.path} is in the queue of Slurm, as {', '.join(busy)}: scancel it, or let it run")
 
 
-def due_together(sweep: Sweep, left: Sequence[str], args: Any) -> list[groups.Trials]:
+def due_together(sweep: Sweep, left: Sequence[str], args: Any) -> list[packs.Trials]:
     """What is trained as packs: what was begun so, and with --pack what can be. Elsewhere than here it is left out."""
-    due = groups.groups(sweep, left, args.pack, args.at_most)
+    due = packs.groups(sweep, left, args.pack, args.at_most)
     if args.backend == "local":
         if args.plan:
-            fit.check_packs(sweep, due)
+            memory_check.check_packs(sweep, due)
     elif count := sum(map(len, due)):
         note(
             f"{count} trials are in packs that were begun, in {sweep.path / 'packs'}, and left out:"
@@ -91,9 +92,9 @@ def due_together(sweep: Sweep, left: Sequence[str], args: Any) -> list[groups.Tr
 def put_together(args: Any, keys: Pairs) -> Sweep:
     name = "sweep" if args.sweep is None else f"sweep_{args.sweep}"
     trials = members.expand(args.config, name)
-    base = config.to_dict(with_overrides(command.load_config(args.config), keys))
+    base = config.to_dict(with_overrides(config_file.load_config(args.config), keys))
     place = Path(args.workdir)
-    return Sweep(place, args.config, name, list(keys), base, trials, record.rules(place, base))
+    return Sweep(place, args.config, name, list(keys), base, trials, sweep_dir.rules(place, base))
 
 
 def problem_of(sweep: Sweep, plan: bool, share: Mapping[str, str]) -> Callable[[str], str | None]:
@@ -105,7 +106,7 @@ def problem_of(sweep: Sweep, plan: bool, share: Mapping[str, str]) -> Callable[[
         try:
             check_all(described(data))
             if plan:
-                return fit.of_trial(data, share, seen)
+                return memory_check.of_trial(data, share, seen)
         except ValueError as error:
             return str(error)
         return None
@@ -127,32 +128,32 @@ def queue(sweep: Sweep, left: Sequence[str], job: Pairs, args: Any) -> int:
     if busy := left and slurm.queued(sweep.path):
         say(f"this sweep is in the queue, as {', '.join(busy)}: what that leaves is queued by a later call")
     elif left:
-        say(array.submit(sweep, left, built, args.at_most))
+        say(slurm_array.submit(sweep, left, built, args.at_most))
     tell_all(sweep, args)
     say(f"what a trial says is in {sweep.path / 'trials'}/ID.log")
-    return status.DONE
+    return exit_codes.DONE
 
 
-def run_here(sweep: Sweep, alone: Sequence[str], together: Sequence[groups.Trials], count: int, args: Any) -> int:
+def run_here(sweep: Sweep, alone: Sequence[str], together: Sequence[packs.Trials], count: int, args: Any) -> int:
     """Trains them; `count` are finished already."""
 
     def tell(trial: str, code: int) -> None:
         nonlocal count
         count += 1
-        said = "" if code in (status.DONE, status.DIVERGED) else f"; see {sweep.log(trial)}"
+        said = "" if code in (exit_codes.DONE, exit_codes.DIVERGED) else f"; see {sweep.log(trial)}"
         name = f"[{count}/{len(sweep.trials)}] {trial} {members.label(sweep.trials[trial])}"
         say(f"{name}: {local.describe(code)}{said}")
 
-    groups.clear(sweep)
+    packs.clear(sweep)
     try:
         # packs come last: they are trained by this process, which then has the devices
-        stopped = local.run(sweep, alone, args.jobs, tell) or pack.run(sweep, together, tell)
+        stopped = local.run(sweep, alone, args.jobs, tell) or train_pack.run(sweep, together, tell)
     finally:
         tell_all(sweep, args)
     if stopped:
         print("stopped: the same command goes on", file=sys.stderr)
-        return status.PREEMPTED
-    return status.FAILED if unfinished(sweep, args) else status.DONE
+        return exit_codes.PREEMPTED
+    return exit_codes.FAILED if unfinished(sweep, args) else exit_codes.DONE
 
 
 def tell_all(sweep: Sweep, args: Any) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen import config
-from gen.data.chat import ChatConfig, ChatPipeline
+from gen.data.chat import ChatDataConfig, ChatPipeline
 from gen.data.chat_tokenizer import make_chat_tokenizer
 from gen.data.conversations import open_conversations
 from gen.data.dialogue import dialogue
@@ -24,7 +24,7 @@ def cfg(tmp_path):
     """Conversations of one to three answers, of different lengths."""
     turns = [("u: q" + "?" * (i % 4), f"a: answer {i}") * (1 + i % 3) for i in range(40)]
     path = write(tmp_path / "a.jsonl", *(chat("s: Be brief.", *t) if len(t) == 2 else chat(*t) for t in turns))
-    return ChatConfig(f"chat:{path}", {"test_fraction": 0.3})
+    return ChatDataConfig(f"chat:{path}", {"test_fraction": 0.3})
 
 
 def conversations_of(row: dict) -> list[list[int]]:
@@ -55,7 +55,7 @@ def test_rows_are_filled_to_the_last_token(tmp_path):
     path = write(tmp_path / "a.jsonl", *(chat("u: x", f"a: {i}") for i in range(8)))
     size = 1 + len("User: x\nAssistant: 1") + 1
     for length, rows in ((size, 8), (2 * size - 1, 8), (2 * size, 4), (8 * size, 1)):
-        loader = ChatPipeline(ChatConfig(f"chat:{path}", {"test_fraction": 0.0}), BYTES, length).train(1)
+        loader = ChatPipeline(ChatDataConfig(f"chat:{path}", {"test_fraction": 0.0}), BYTES, length).train(1)
         assert loader.count == rows and (loader.batch(0)["segments"] == 0).sum() == length - 8 // rows * size
 
 
@@ -115,7 +115,7 @@ def test_what_the_template_says_behind_the_last_end_is_left_out():
 def test_long_ones_are_left_out_and_told(tmp_path):
     entries = [chat(f"u: {chr(65 + i)}", f"a: {'y' * (80 if i in (3, 5) else 9)}") for i in range(30)]
     path = write(tmp_path / "a.jsonl", *entries)
-    cfg = ChatConfig(f"chat:{path}", {"test_fraction": 0.0})
+    cfg = ChatDataConfig(f"chat:{path}", {"test_fraction": 0.0})
     size = 1 + len("User: x\nAssistant: ") + 80 + 1
     whole = ChatPipeline(cfg, Bytes(), size)
     assert not whole.notes and ChatPipeline(cfg, Bytes(), size - 1).notes == [
@@ -148,15 +148,15 @@ def test_everything_that_changes_a_batch_changes_the_fingerprint(cfg):
 
 def test_a_config_from_plain_data():
     plain = {"source": "instructions", "template": {"user": "Q: {content}\n"}, "options": {"count": 5}}
-    cfg = config.build(ChatConfig, plain, "data")
+    cfg = config.build(ChatDataConfig, plain, "data")
     assert cfg.template.user == "Q: {content}\n" and cfg.template.assistant == Template().assistant
-    assert config.build(ChatConfig, config.to_dict(cfg), "data") == cfg
+    assert config.build(ChatDataConfig, config.to_dict(cfg), "data") == cfg
     assert Bytes().decode(ChatPipeline(cfg, Bytes(), 80).train(1).batch(0)["tokens"][0]).startswith("Q: ")
 
 
 def test_tokenizers_by_name(tmp_path):
     SUBWORD.save(tmp_path / "t.json")
-    cfg = ChatConfig("instructions")
+    cfg = ChatDataConfig("instructions")
     assert make_chat_tokenizer(cfg) is None
     assert isinstance(make_chat_tokenizer(dataclasses.replace(cfg, tokenizer="bytes")), Bytes)
     loaded = make_chat_tokenizer(dataclasses.replace(cfg, tokenizer=str(tmp_path / "t.json")))

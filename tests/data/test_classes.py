@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gen.data.classes import LabelledConfig, LabelledPipeline
+from gen.data.classes import ClassifyDataConfig, LabelledPipeline
 from gen.data.labelled import open_labelled
 from gen.tokenizers import Bytes, fit
 from tests.data.test_conversations import write
@@ -14,7 +14,7 @@ from tests.data.test_conversations import write
 @pytest.fixture
 def cfg(tmp_path):
     lines = [{"text": f"text {i} " + "x" * (i % 7), "label": ("pear", "apple", "fig")[i % 3]} for i in range(60)]
-    return LabelledConfig(f"labelled:{write(tmp_path / 'a.jsonl', *lines)}", {"test_fraction": 0.3})
+    return ClassifyDataConfig(f"labelled:{write(tmp_path / 'a.jsonl', *lines)}", {"test_fraction": 0.3})
 
 
 @pytest.mark.parametrize("length", [40, 12])

@@ -11,8 +11,8 @@ from PIL import Image
 from gen.data import images, jsonlines
 from gen.data.catalog import open_source
 from gen.data.folder import Folder
-from gen.data.pipeline import DataConfig, Pipeline, make_tokenizer
-from gen.data.source import Damaged
+from gen.data.pipeline import ImageDataConfig, Pipeline, make_tokenizer
+from gen.data.source import CorruptRecord
 from gen.tokenizers import Bytes
 
 
@@ -237,7 +237,7 @@ def test_captions_alongside_the_images(birds):
     for i in range(len(source)):
         try:
             found[source[i]["name"]] = source[i]["caption"]
-        except Damaged as damage:
+        except CorruptRecord as damage:
             assert str(damage).startswith("its caption cannot be read:1: byte 0 is not UTF-8; save the file")
     assert found == {f"more/{i}.png": (f"bird {i}",) for i in range(38)} | {"more/39.png": ()}
     assert sorted(source.captions()) == sorted(f"bird {i}" for i in range(38))
@@ -247,7 +247,7 @@ def test_captions_alongside_the_images(birds):
 
 
 def test_a_folder_without_captions_serves_tasks_that_read_none(birds):
-    data = DataConfig(f"folder:{birds}", resolution=4)
+    data = ImageDataConfig(f"folder:{birds}", resolution=4)
     batch = Pipeline(data, None, None).train(batch_size=4).batch(0)
     assert batch["image"].shape == (4, 4, 4, 3)
     with pytest.raises(ValueError, match=r"folder:.* has no captions, and this task reads them"):

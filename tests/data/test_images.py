@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gen.data import images
-from gen.data.source import Damaged
+from gen.data.source import CorruptRecord
 
 RNG = np.random.default_rng(0)
 
@@ -26,7 +26,7 @@ def test_lossless_round_trip(form, options):
 
 @pytest.mark.parametrize("meet", [images.decode, images.check_header])
 def test_what_is_no_image_is_a_damaged_record(meet):
-    with pytest.raises(Damaged, match="not a readable JPEG, PNG or WebP image: it is a GIF"):
+    with pytest.raises(CorruptRecord, match="not a readable JPEG, PNG or WebP image: it is a GIF"):
         meet(encoded(Image.new("RGB", (4, 4)), "GIF"))
 
 
@@ -39,7 +39,7 @@ def test_shrinking_antialiases():
 
 
 def test_a_hair_is_not_blown_up_to_gigabytes():
-    with pytest.raises(Damaged, match="its sides are too unequal: resized it would have 983,040,000 pixels"):
+    with pytest.raises(CorruptRecord, match="its sides are too unequal: resized it would have 983,040,000 pixels"):
         images.resize_shorter(np.zeros((2, 30_000, 3), np.uint8), 256)
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from gen.data import reader
-from gen.data.ahead import ReadAhead
 from gen.data.examples import CaptionedImage
 from gen.data.loader import Loader, Once
 from gen.data.order import record_at
-from gen.data.source import Damaged, sampled
+from gen.data.prefetch import Prefetcher
+from gen.data.source import CorruptRecord, sampled
 from gen.tokenizers import Bytes
 
 
@@ -95,13 +95,13 @@ def test_no_rows_is_an_error():
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_reading_ahead_changes_nothing(depth):
     loader = Loader(Numbers(10, damaged=[1]), batch_size=4, seed=0, transform=WHOLE)
-    with ReadAhead(loader.batch, depth) as batch:
+    with Prefetcher(loader.batch, depth) as batch:
         for position in (0, 1, 2, 3, 8, 2, 2, 3):
             same(batch(position), loader.batch(position))
 
 
 def test_faults_at_positions_never_asked_for_stay_unheard():
-    with ReadAhead(lambda position: 1 / (position - 3), depth=2) as ahead:
+    with Prefetcher(lambda position: 1 / (position - 3), depth=2) as ahead:
         assert ahead(1) == -0.5 and ahead(7) == 0.25
 
 
@@ -114,7 +114,7 @@ def test_reading_ahead_raises_at_the_faulty_position_and_holds_few():
             raise OSError("position 3 cannot be read")
         return position**2
 
-    with ReadAhead(square, depth=2) as ahead:
+    with Prefetcher(square, depth=2) as ahead:
         assert [ahead(position) for position in range(3)] == [0, 1, 4]
         with pytest.raises(OSError, match="position 3"):
             ahead(3)
@@ -213,5 +213,5 @@ def test_an_evaluation_holds_each_record_once_and_weighs_the_rest_nothing():
 
 def test_a_record_without_a_caption_is_damaged():
     record = {"image": np.zeros((4, 4, 3), np.uint8), "caption": (), "name": "mute"}
-    with pytest.raises(Damaged, match="no caption"):
+    with pytest.raises(CorruptRecord, match="no caption"):
         WHOLE(record, np.random.default_rng(0))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gen.data.catalog import open_source
-from gen.data.source import Damaged
+from gen.data.source import CorruptRecord
 from gen.data.webdataset import convert
 from tests.data.test_webdataset import numbered, tar
 
@@ -45,7 +45,7 @@ def every(spec: str) -> None:
     for index in range(min(len(source), 20)):
         try:
             assert isinstance(source[index]["caption"], tuple)
-        except Damaged as damage:
+        except CorruptRecord as damage:
             assert len(str(damage)) < 300
 
 

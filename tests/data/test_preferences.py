@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gen.data.preferences import RankingConfig, RankingPipeline
+from gen.data.preferences import RankingDataConfig, RankingPipeline
 from gen.data.rankings import open_rankings
 from gen.tokenizers import Bytes
 from gen.tokenizers.template import Template
@@ -19,7 +19,7 @@ def cfg(tmp_path):
     lines += [chat("u: x", "a: y", f"u: {i}") | {"ranked": ["a", ["bb", "ccc"], "d"]} for i in range(20, 40)]
     write(tmp_path / "pairs.jsonl", *lines)
     write(tmp_path / "chats.jsonl", *(chat(f"u: {i}", f"a: answer {i}", "u: thanks") for i in range(40)))
-    return RankingConfig(f"preferences:{tmp_path}/pairs.jsonl", {"test_fraction": 0.3})
+    return RankingDataConfig(f"preferences:{tmp_path}/pairs.jsonl", {"test_fraction": 0.3})
 
 
 def with_demonstrations(cfg):

@@ -7,13 +7,13 @@ import pytest
 
 from gen import config
 from gen.data.conversations import open_conversations
-from gen.data.prompts import PromptConfig, PromptPipeline
-from gen.data.text import TextConfig, TextPipeline
+from gen.data.prompts import PromptDataConfig, PromptPipeline
+from gen.data.text import TextDataConfig, TextPipeline
 from gen.tokenizers import Bytes
 from gen.tokenizers.template import Template
 from tests.data.test_conversations import chat, write
 
-CFG = PromptConfig("instructions", {"count": 30, "held_out": 10})
+CFG = PromptDataConfig("instructions", {"count": 30, "held_out": 10})
 
 
 def rows_of(loader, count: int) -> list[dict]:
@@ -40,7 +40,7 @@ def test_rows_ask_and_know_the_answer(split):
 
 def test_text_beside_prompts(tmp_path):
     (tmp_path / "t.txt").write_text("".join(f"line {i}\n" for i in range(400)))
-    text = TextConfig(source=f"text:{tmp_path}/t.txt", seed=5, cache=str(tmp_path / "cache"))
+    text = TextDataConfig(source=f"text:{tmp_path}/t.txt", seed=5, cache=str(tmp_path / "cache"))
     cfg = dataclasses.replace(CFG, pretrain=text, pretrain_rows=3)
     pipeline = PromptPipeline(cfg, Bytes(), length=80, new=17)
     batch, plain = pipeline.train(4).batch(2), PromptPipeline(CFG, Bytes(), length=80, new=17).train(4).batch(2)
@@ -58,12 +58,12 @@ def test_text_beside_prompts(tmp_path):
                     dataclasses.replace(cfg, pretrain=dataclasses.replace(text, seed=6)))
     }  # fmt: skip
     assert len(prints) == 4
-    assert config.build(PromptConfig, config.to_dict(cfg), "data") == cfg
+    assert config.build(PromptDataConfig, config.to_dict(cfg), "data") == cfg
 
 
 def test_what_does_not_fit_is_told(tmp_path):
     lines = [chat(f"u: {'x' * 20 if i == 3 else 'x'}", f"a: {'y' * (30 if i in (4, 5) else 2)}") for i in range(9)]
-    cfg = PromptConfig(f"chat:{write(tmp_path / 'a.jsonl', *lines)}", {"test_fraction": 0.0})
+    cfg = PromptDataConfig(f"chat:{write(tmp_path / 'a.jsonl', *lines)}", {"test_fraction": 0.0})
     asked = 1 + len("User: x\nAssistant: ")
     pipeline = PromptPipeline(cfg, Bytes(), length=asked + 30, new=30)
     assert pipeline.notes == [
@@ -99,7 +99,7 @@ def test_prompts_may_have_no_answer(tmp_path):
         '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"},'
         ' {"role": "user", "content": "Bye"}]}\n'
     )
-    cfg = PromptConfig(f"prompts:{tmp_path}/a.jsonl", {"test_fraction": 0.0})
+    cfg = PromptDataConfig(f"prompts:{tmp_path}/a.jsonl", {"test_fraction": 0.0})
     rows = rows_of(PromptPipeline(cfg, Bytes(), length=80, new=17).train(1), 3)
     hi = "User: Hi\nAssistant: "
     assert sorted(int(row["answer_length"]) for row in rows) == [0, 0, 3]
@@ -110,4 +110,4 @@ def test_prompts_may_have_no_answer(tmp_path):
 def test_a_prompt_needs_a_user(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"messages": [{"role": "system", "content": "Be brief."}]}\n')
     with pytest.raises(ValueError, match=r"a\.jsonl:1: the user says nothing, so there is nothing to answer"):
-        PromptPipeline(PromptConfig(f"prompts:{tmp_path}/a.jsonl", {"test_fraction": 0.0}), Bytes(), 80, 17)
+        PromptPipeline(PromptDataConfig(f"prompts:{tmp_path}/a.jsonl", {"test_fraction": 0.0}), Bytes(), 80, 17)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gen.data.order import record_at
-from gen.data.rowset import Beside, BesideOnce, Grouped, RowLoader, RowOnce
+from gen.data.rowset import Batched, DatasetEvalLoader, DatasetLoader, EvalZip, Zip
 
 
 class Squares:
@@ -25,7 +25,7 @@ def same(a: dict, b: dict) -> None:
 
 
 def test_batches_run_through_shuffled_epochs():
-    loader = RowLoader(Squares(10), batch_size=4, seed=3)
+    loader = DatasetLoader(Squares(10), batch_size=4, seed=3)
     numbers = np.concatenate([loader.batch(position)["number"] for position in range(5)])
     assert sorted(numbers[:10]) == sorted(numbers[10:]) == list(range(10))
     assert numbers.tolist() == [record_at(place, 10, 3) for place in range(20)]
@@ -35,7 +35,7 @@ def test_batches_run_through_shuffled_epochs():
 
 
 def test_an_evaluation_has_each_once_and_nothing_counts_in_filling():
-    once = RowOnce(Squares(10), batch_size=4)
+    once = DatasetEvalLoader(Squares(10), batch_size=4)
     batches = [once.batch(position) for position in range(len(once))]
     weight = np.concatenate([batch["weight"] for batch in batches])
     numbers = np.concatenate([batch["number"] for batch in batches])
@@ -47,17 +47,17 @@ def test_an_evaluation_has_each_once_and_nothing_counts_in_filling():
 
 
 def test_side_by_side():
-    one, two = RowLoader(Squares(10), 4, 0), RowLoader(Squares(7, "other", 5), 4, 1)
-    both = Beside(one, two).batch(2, [1, 2])
+    one, two = DatasetLoader(Squares(10), 4, 0), DatasetLoader(Squares(7, "other", 5), 4, 1)
+    both = Zip(one, two).batch(2, [1, 2])
     assert both["number"].tolist() == one.batch(2, [1, 2])["number"].tolist()
     assert both["other"].tolist() == two.batch(2, [1, 2])["other"].tolist()
-    once = BesideOnce(RowOnce(Squares(10), 4), two)
+    once = EvalZip(DatasetEvalLoader(Squares(10), 4), two)
     assert len(once) == 3 and once.batch(2)["weight"].tolist() == [1, 1, 0, 0]
     assert once.batch(2)["other"].tolist() == two.batch(2)["other"].tolist()
 
 
 def test_grouped_rows_are_those_of_the_larger_batch_and_no_others_are_read():
-    inner = RowLoader(Squares(100), batch_size=12, seed=0)
+    inner = DatasetLoader(Squares(100), batch_size=12, seed=0)
     asked = []
 
     class Watched:
@@ -65,7 +65,7 @@ def test_grouped_rows_are_those_of_the_larger_batch_and_no_others_are_read():
             asked.extend(rows)
             return inner.batch(position, rows)
 
-    grouped = Grouped(Watched(), batch_size=4, each=3, prefix="text").batch(5, [2, 0])
+    grouped = Batched(Watched(), batch_size=4, each=3, prefix="text").batch(5, [2, 0])
     whole = inner.batch(5)
     assert asked == [6, 7, 8, 0, 1, 2]
     assert grouped["text/number"].tolist() == [whole["number"][6:9].tolist(), whole["number"][:3].tolist()]

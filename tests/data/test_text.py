@@ -8,7 +8,7 @@ import pytest
 from gen import config
 from gen.data import text
 from gen.data.mixture import MixturePart
-from gen.data.text import TextConfig, TextPipeline, make_text_tokenizer
+from gen.data.text import TextDataConfig, TextPipeline, make_text_tokenizer
 from gen.data.text_loader import TextOnce
 from gen.data.tokens import prepare
 from gen.tokenizers import Bytes
@@ -22,7 +22,7 @@ def cfg(tmp_path):
     (tmp_path / "texts").mkdir()
     for i in range(60):
         (tmp_path / "texts" / f"{i}.txt").write_text(f"text {i} é\n" * (1 + i % 7))
-    return TextConfig(source=f"text:{tmp_path}/texts", tokenizer="bytes", cache=str(tmp_path / "cache"),
+    return TextDataConfig(source=f"text:{tmp_path}/texts", tokenizer="bytes", cache=str(tmp_path / "cache"),
                       options={"test_fraction": 0.3})  # fmt: skip
 
 
@@ -142,9 +142,9 @@ def test_tokenizers_by_name(cfg, tmp_path):
 
 def test_a_config_from_plain_data(cfg, monkeypatch, tmp_path):
     data = {"mixture": {"a": {"source": "stdlib", "weight": 2}}, "fim": "0.5", "cache": "none"}
-    built = config.build(TextConfig, data, "data")
+    built = config.build(TextDataConfig, data, "data")
     assert built.mixture == {"a": MixturePart("stdlib", 2.0)} and built.cache is None
-    assert config.build(TextConfig, config.to_dict(built), "data") == built
+    assert config.build(TextDataConfig, config.to_dict(built), "data") == built
     monkeypatch.setenv("GEN_CACHE", str(tmp_path / "elsewhere"))
     TextPipeline(dataclasses.replace(cfg, cache=None), Bytes(), 8)
     assert list((tmp_path / "elsewhere" / "tokens").iterdir())

@@ -14,7 +14,7 @@ import pytest
 from gen.data import images
 from gen.data.catalog import open_source
 from gen.data.corpora import open_corpus
-from gen.data.source import Damaged
+from gen.data.source import CorruptRecord
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def refused_or_read(folder) -> str:
         for index in range(min(len(source), 20)):
             try:
                 assert isinstance(source[index]["caption"], tuple)
-            except Damaged as damage:
+            except CorruptRecord as damage:
                 assert str(damage)
         corpus = open_corpus(f"tfds:{folder}", "train", text="caption")
         list(itertools.islice(corpus.documents(), 20))

@@ -12,7 +12,7 @@ import pytest
 from gen.data import tokens
 from gen.data.corpus import Document
 from gen.data.tokens import TokenStore, prepare
-from gen.tokenizers import Bytes, stretches
+from gen.tokenizers import Bytes, long_text
 from tests.tokenizers.kinds import kinds
 
 TEXTS = ["abc", "", "é\n", "\0 z"]
@@ -80,7 +80,7 @@ def test_long_documents_are_encoded_in_stretches_to_the_same_tokens(tmp_path, mo
     texts = [source, "", source[:999], "x" * 500, "a\n\n  b_\n:\n    c1\n" * 20]
     tokenizer = kinds()[kind]
     whole = [[tokenizer.start, *tokenizer.encode(text), tokenizer.end] for text in texts]
-    monkeypatch.setattr(stretches, "STRETCH", 40)
+    monkeypatch.setattr(long_text, "STRETCH", 40)
     assert len(list(tokens.stretches(source, tokenizer.encode))) > 20
     store = prepare(Texts(*texts), tokenizer, tmp_path)
     assert documents(store) == whole and store.bytes.tolist() == [len(text.encode()) for text in texts]

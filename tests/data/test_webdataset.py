@@ -14,7 +14,7 @@ from PIL import Image
 
 from gen.data import records
 from gen.data.catalog import open_source
-from gen.data.source import Damaged, digest, is_test
+from gen.data.source import CorruptRecord, digest, is_test
 from gen.data.webdataset import convert
 
 
@@ -276,7 +276,7 @@ def test_flipped_bits_damage_one_record_and_truncation_is_refused(tmp_path):
     for i in range(40):
         try:
             assert source[i] == wrote[i]
-        except Damaged:
+        except CorruptRecord:
             damaged.append(i)
     assert damaged == [17]
     path.write_bytes(content[:-70000])
@@ -288,7 +288,7 @@ def test_flipped_bits_damage_one_record_and_truncation_is_refused(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xff\xff\xff{}", b"\x02\x00\x00\x00{}", b"\x02\x00\x00\x00[]image"])
 def test_foreign_records_are_damaged(content):
-    with pytest.raises(Damaged, match="not a captioned image"):
+    with pytest.raises(CorruptRecord, match="not a captioned image"):
         records.decode(content)
 
 

@@ -5,11 +5,11 @@ import pytest
 
 from gen.evals.embedding import embedding, halves, measure, ranks, tf_idf
 from gen.evals.retrieval import recall
-from gen.sample.reader import Reader
+from gen.sample.scorer import Scorer
 from gen.tokenizers import Bytes
 
 
-class Given(Reader):
+class Given(Scorer):
     """Vectors as given."""
 
     def __init__(self, vectors):

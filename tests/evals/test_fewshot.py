@@ -9,8 +9,8 @@ from gen.evals import fewshot
 from gen.evals.fewshot import FewShotConfig, few_shot
 from gen.evals.interval import rate, wilson
 from gen.evals.puzzles import KINDS, puzzle, split_of
-from gen.sample.reader import Reader, Score
-from gen.sample.writer import Writer, Written
+from gen.sample.generator import Completion, Generator
+from gen.sample.scorer import Score, Scorer
 from gen.tokenizers import Bytes
 
 CFG = FewShotConfig(shots=(0, 1, 3), questions=12, kinds=("addition", "membership"), batch=5)
@@ -20,7 +20,7 @@ def answers(kinds=KINDS, count=12):
     return {p.question: p.answer for kind in kinds for p in (puzzle(kind, 0, i) for i in range(count))}
 
 
-class Knowing(Reader):
+class Knowing(Scorer):
     """Finds the right answer likeliest once it has seen `needed` shots; before, the longest line, as if per token."""
 
     def __init__(self, needed=0):
@@ -37,18 +37,18 @@ class Knowing(Reader):
         return 0.0 if right and len(shots) >= self.needed else -1.0
 
 
-class Saying(Writer):
+class Saying(Generator):
     """Writes the right answer with a given reason to end."""
 
     def __init__(self, reason="stop", context=4096):
         self.reason, self.known = reason, answers()
         self.tokenizer, self.model = Bytes(), types.SimpleNamespace(context=context)
 
-    def write(self, prompts, new, choice, stop):
+    def generate(self, prompts, new, choice, stop):
         assert choice.temperature == 0 and stop == ("\n",) and len(prompts) <= 5
         lines = [self.known[f">>> {prompt.split('>>> ')[-1]}"] for prompt in prompts]
         assert new == 1 + max(map(len, lines))
-        return [Written(p, line, [], [], self.reason) for p, line in zip(prompts, lines, strict=True)]
+        return [Completion(p, line, [], [], self.reason) for p, line in zip(prompts, lines, strict=True)]
 
 
 def rates(result, measure, kind="all"):

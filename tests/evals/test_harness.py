@@ -10,9 +10,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before the import: nothing here 
 pytest.importorskip("lm_eval")
 
 from gen.evals.harness import Harness, chosen, evaluate, last
-from gen.sample.choose import Choice
-from gen.sample.reader import Reader, Score
-from gen.sample.writer import Writer, Written
+from gen.sample.generator import Completion, Generator
+from gen.sample.sampling_params import SamplingParams
+from gen.sample.scorer import Score, Scorer
 from gen.tokenizers import Bytes
 from tests.tokenizers.kinds import kinds
 
@@ -24,7 +24,7 @@ LETTERS = [("the third of abcd is", ["a", "c"], 1), ("the first of xyz is", ["x"
 SUMS = [("1 + 1 =", "2"), ("2 + 2 =", "5"), ("0 + 3 =", "3")]
 
 
-class Reading(Reader):
+class Reading(Scorer):
     """Log-probabilities that are easy to count: less by 1 for each token, and by its place for a letter."""
 
     def __init__(self):
@@ -35,16 +35,16 @@ class Reading(Reader):
         return [Score(-sum(1 + token / 1000 for token in more), more[-1:] == [ord("c")], len(more)) for _, more in rows]
 
 
-class Saying(Writer):
+class Saying(Generator):
     """Adds what it is asked to, and remembers how it was asked."""
 
     def __init__(self):
         self.tokenizer, self.model, self.asked = Bytes(), types.SimpleNamespace(context=CONTEXT), []
 
-    def write(self, prompts, **how):
+    def generate(self, prompts, **how):
         self.asked.append((list(prompts), how))
         add = lambda prompt: str(int(prompt.split()[-4]) + int(prompt.split()[-2]))
-        return [Written(p, add(p) if p.endswith("=") else "?", [], [], "stop") for p in prompts]
+        return [Completion(p, add(p) if p.endswith("=") else "?", [], [], "stop") for p in prompts]
 
 
 def request(*arguments):
@@ -90,7 +90,7 @@ def test_accuracies_are_those_counted_by_hand(tasks):
     assert results["letters"]["acc,none"] == pytest.approx(2 / 3)
     assert results["sums"]["exact_match,none"] == pytest.approx(2 / 3)  # 2 + 2 is not 5
     assert [how["new"] for _, how in writer.asked] == [4]
-    assert writer.asked[0][1]["stop"] == ("\n",) and writer.asked[0][1]["choice"] == Choice(temperature=0.0)
+    assert writer.asked[0][1]["stop"] == ("\n",) and writer.asked[0][1]["choice"] == SamplingParams(temperature=0.0)
 
 
 def test_a_continuation_begins_where_its_context_ends(harness):
@@ -116,7 +116,7 @@ def test_texts_come_back_in_order_whatever_their_settings(harness):
     asked = [("1 + 1 =", greedy), ("2 + 2 =", warm), ("1 + 2 =", greedy), ("why", greedy), ("3 + 3 =", warm)]
     assert harness.generate_until([request(*pair) for pair in asked]) == ["2", "4", "3", "?", "6"]
     settings = [(len(prompts), how["stop"], how["choice"]) for prompts, how in harness.writer.asked]
-    cold, hot = Choice(temperature=0.0), Choice(temperature=0.7, top_p=0.9)
+    cold, hot = SamplingParams(temperature=0.0), SamplingParams(temperature=0.7, top_p=0.9)
     expected = [(2, ("a",), hot), (2, ("\n",), cold), (1, ("\n",), cold)]
     assert sorted(settings, key=str) == sorted(expected, key=str)
     assert len({how["seed"] for _, how in harness.writer.asked}) == 3
@@ -133,8 +133,10 @@ def test_a_long_prompt_keeps_its_end(harness):
 
 
 def test_settings_are_read_as_the_harness_means_them():
-    assert chosen({}) == chosen({"do_sample": False, "temperature": 0.7}) == Choice(temperature=0.0)
-    assert chosen({"do_sample": True}) == Choice()
-    assert chosen({"temperature": 0.5, "top_k": 4, "repetition_penalty": 2}) == Choice(0.5, top_k=4, penalty=2.0)
+    assert chosen({}) == chosen({"do_sample": False, "temperature": 0.7}) == SamplingParams(temperature=0.0)
+    assert chosen({"do_sample": True}) == SamplingParams()
+    assert chosen({"temperature": 0.5, "top_k": 4, "repetition_penalty": 2}) == SamplingParams(
+        0.5, top_k=4, penalty=2.0
+    )
     with pytest.raises(ValueError, match="the task asks for num_beams, which gen has not"):
         chosen({"num_beams": 3})

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from gen.evals.syntax import SyntaxConfig, syntax, valid
-from gen.sample.writer import Writer, Written
+from gen.sample.generator import Completion, Generator
 from gen.tokenizers import Bytes
 
 
@@ -76,16 +76,16 @@ def test_a_prompt_alone_earns_nothing():
     assert not valid(prompt, after=len(prompt))
 
 
-class Saying(Writer):
+class Saying(Generator):
     """Writes a line that is no Python after an even number of prompts, else one that is."""
 
     def __init__(self):
         self.tokenizer, self.model, self.seeds = Bytes(), types.SimpleNamespace(context=60), []
 
-    def write(self, prompts, new, choice, seed):
+    def generate(self, prompts, new, choice, seed):
         self.seeds.append(seed)
         lines = ["x = 1\ny", "x = = 1\ny"] * len(prompts)
-        return [Written(p, line, [], [], "length") for p, line in zip(prompts, lines, strict=False)]
+        return [Completion(p, line, [], [], "length") for p, line in zip(prompts, lines, strict=False)]
 
 
 def test_rates_of_a_model_and_of_the_documents():

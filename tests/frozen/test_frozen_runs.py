@@ -1,4 +1,4 @@
-"""Run directories of version 0.1.0, which every later version must read (freeze.py made them once)."""
+"""Run directories of version 0.1.0, which every later version must read (freeze_runs.py made them once)."""
 
 import json
 import shutil
@@ -8,16 +8,17 @@ import jax
 import numpy as np
 import pytest
 
+from gen import exit_codes
 from gen import mesh as meshes
-from gen import status
+from gen.checkpoint import restore, verify
+from gen.pipelines import draw, write
+from gen.pipelines.classifier import Classifier
+from gen.pipelines.language import LanguageModel
+from gen.replay.picture import Picture, open_stack
+from gen.replay.record import build, parse
+from gen.replay.text import Text
+from gen.runs import family, reader, registry, train
 from gen.sample import png
-from gen.train import restore, verify
-from launch import catalog, draw, runs, trained, write
-from launch.label import open_labeller
-from launch.language import Language
-from launch.replay.picture import Picture, open_stack
-from launch.replay.record import build, parse
-from launch.replay.text import Text
 
 FROZEN = Path(__file__).parent / "0.1.0"
 RUNS = sorted(path.parent.relative_to(FROZEN).as_posix() for path in FROZEN.rglob("config.json"))
@@ -31,25 +32,25 @@ def records(name):
 
 def test_there_is_a_run_of_every_kind():
     tasks = {json.loads((FROZEN / run / "config.json").read_text())["task"]["name"] for run in RUNS}
-    assert tasks == set(catalog.FAMILIES)
+    assert tasks == set(family.names())
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_config_and_weights_are_read(name):
-    run = trained.Run.open(FROZEN / name)
-    task = catalog.plain(run.cfg, run.models, run.ids)
+    run = reader.Run.open(FROZEN / name)
+    task = registry.plain(run.cfg, run.models, run.ids)
     for player in task.players:
         params = run.load(task.players[player].specs, MESH, player)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
     assert verify.problems(run.path / "checkpoints" / str(run.step)) == []
-    assert trained.stale_upstream(run.path) is None
+    assert reader.stale_upstream(run.path) is None
 
 
 @pytest.mark.parametrize("name", ["lm", "sft", "lora", "converted"])
 def test_texts_are_written_again(name):
     """Tokens are equal; probabilities may differ in their last bits on another machine."""
     for said in records(name):
-        language = Language.open(FROZEN / name, MESH, said.weights.step)
+        language = LanguageModel.open(FROZEN / name, MESH, said.weights.step)
         assert language.weights["digest"] == said.weights.digest
         if said.framing is not None:
             language = language.framed(said.framing)
@@ -70,9 +71,9 @@ def test_pictures_are_drawn_again():
 
 def test_texts_are_labelled_again():
     (said,) = map(json.loads, (FROZEN / "outputs" / "classify" / "labels.jsonl").read_text().splitlines())
-    labeller, weights = open_labeller(FROZEN / "classify", MESH)
-    (guess,) = labeller.label([said["text"]])
-    assert weights["digest"] == said["weights"]["digest"] and guess.best == said["label"]
+    classifier = Classifier.open(FROZEN / "classify", MESH)
+    (guess,) = classifier.classify([said["text"]])
+    assert classifier.weights["digest"] == said["weights"]["digest"] and guess.best == said["label"]
     for label, probability in said["probabilities"].items():
         assert guess.probabilities[label] == pytest.approx(probability, rel=1e-5)
 
@@ -85,7 +86,9 @@ def test_a_run_goes_on(name, tmp_path):
     copy = Path(shutil.copytree(FROZEN, tmp_path / "runs")) / name
     data = json.loads((copy / "config.json").read_text())
     data["upstream"] = {key: str(copy.parent / place) for key, place in data["upstream"].items()}
-    assert runs.train(runs.with_overrides(data, [("train.steps", "3"), ("mesh.tensor", "2")]), copy) == status.DONE
+    assert (
+        train.train(train.with_overrides(data, [("train.steps", "3"), ("mesh.tensor", "2")]), copy) == exit_codes.DONE
+    )
     assert max(restore.steps(copy / "checkpoints")) == 3
     rows = map(json.loads, (copy / "metrics.jsonl").read_text().splitlines())
     (line,) = [row for row in rows if row["step"] == 2 and "loss" in row]

@@ -17,7 +17,7 @@ import jax
 import mutations
 
 from gen import mesh as meshes
-from gen.data.source import Damaged
+from gen.data.source import CorruptRecord
 
 WORDS = "".join(f"line {i} of a small text, number {i % 7}\n" for i in range(60))
 
@@ -72,20 +72,20 @@ def mesh() -> jax.sharding.Mesh:
 def each(read: Callable[[int], object], count: int) -> None:
     """Reads records as a loader does, which puts others in the place of damaged ones."""
     for index in range(min(count, 8)):
-        with contextlib.suppress(Damaged):
+        with contextlib.suppress(CorruptRecord):
             read(index)
 
 
 def read_all(readers: list[Callable[[], object]]) -> None:
     """Calls all, and raises the first error that has a sentence at the end; one without is raised at once."""
-    from launch import command
+    from launch import cli
 
     refused = None
     for read in readers:
         try:
             read()
         except Exception as error:
-            if command.exit_status(error) is None:
+            if cli.exit_status(error) is None:
                 raise
             refused = refused or error
     if refused:

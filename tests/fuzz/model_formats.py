@@ -38,9 +38,9 @@ class Hub:
 
     @staticmethod
     def read(place: Path) -> None:
-        from launch.language import Language
+        from gen.pipelines.language import LanguageModel
 
-        Language.open(place, mesh())
+        LanguageModel.open(place, mesh())
 
 
 @format(json="model.safetensors.index.json", safetensors="model-00001-of-*.safetensors")
@@ -69,9 +69,11 @@ class Run:
 
     @staticmethod
     def make(place: Path) -> None:
-        from gen.train import files, history, metrics
-        from gen.train.run_dir import RunDir
-        from launch import ancestry, convert, labels, trained
+        from gen import files
+        from gen.runs import branch, class_names, reader
+        from gen.training import data_skips, metrics
+        from gen.training.run_dir import RunDir
+        from launch import convert
 
         source = hub(place.with_name("source of run"))
         convert.to_run(source, place, vocab_multiple=1)
@@ -81,30 +83,30 @@ class Run:
         with metrics.Metrics(run.metrics_jsonl, 0) as log:
             for step in range(3):
                 log.write(step, {"loss": 1.0 / (step + 1), "lr": float("nan"), "streak": 0})
-        files.write_json(place / history.SKIPS, {"skips": [{"at": 2, "batches": 3, "spike": 4}]})
-        trained.record(run, {"base": {"run": "base", "path": place, "step": 0, "part": "model", "digest": "0" * 64}})
+        files.write_json(place / data_skips.SKIPS, {"skips": [{"at": 2, "batches": 3, "spike": 4}]})
+        reader.record(run, {"base": {"run": "base", "path": place, "step": 0, "part": "model", "digest": "0" * 64}})
         files.write_json(
-            place / ancestry.ANCESTRY,
+            place / branch.ANCESTRY,
             {"run": ".", "step": 0, "digest": "0" * 64, "config": {"seed": [0, 1]}, "ancestry": None},
         )
-        labels.keep(place, ("a", "b"))
+        class_names.keep(place, ("a", "b"))
 
     @staticmethod
     def read(place: Path) -> None:
-        from gen.train import metrics
-        from launch import labels, trained
+        from gen.pipelines.language import LanguageModel
+        from gen.replay.rerun import Rerun
+        from gen.runs import class_names, reader
+        from gen.training import metrics
         from launch.checkpoint import listing, verify
-        from launch.language import Language
-        from launch.replay.past import Past
 
         def everything() -> list[Callable[[], object]]:
             return [
-                lambda: Language.open(place, mesh()),
-                lambda: Past(place),
-                lambda: trained.read_upstream(place),
-                lambda: trained.check(place, {"base": {"path": place, "step": 0, "digest": "0" * 64}}),
+                lambda: LanguageModel.open(place, mesh()),
+                lambda: Rerun(place),
+                lambda: reader.read_upstream(place),
+                lambda: reader.check(place, {"base": {"path": place, "step": 0, "digest": "0" * 64}}),
                 lambda: metrics.read(place / "metrics.jsonl"),
-                lambda: labels.read(place),
+                lambda: class_names.read(place),
                 lambda: listing.show([str(place)]),
                 lambda: verify.verify([str(place)]),
             ]
@@ -118,7 +120,7 @@ class Stack:
 
     @staticmethod
     def make(place: Path) -> None:
-        from gen.train import files
+        from gen import files
 
         stages = {"stages": [["clip", "clip"], ["prior", "prior"]]}
         trial = place / "sweep" / "trials" / "1f6c02a9"
@@ -134,18 +136,19 @@ class Stack:
 
     @staticmethod
     def read(place: Path) -> None:
-        from launch import unclip
-        from launch.sweep import groups, outcome, record
+        from gen.pipelines import pictures
+        from gen.sweep import packs, trial_status
+        from gen.sweep import sweep_dir as record
 
         base = {"task": {"name": "lm"}, "model": {}, "data": {}, "train": {"steps": 1, "batch_size": 2}}
         trials = {"1f6c02a9": {"optim.lr": 0.1}, "72a0b34f": {"optim.lr": 0.2}}
         sweep = record.Sweep(place / "sweep", "a.py", "sweep", [], base, trials)
         read_all(
             [
-                lambda: unclip.places(place),
+                lambda: pictures.places(place),
                 lambda: record.check_free(sweep),
-                lambda: groups.begun(sweep),
-                lambda: outcome.outcome(sweep.place("1f6c02a9"), "eval/loss", {"clip": 1, "prior": 1}),
+                lambda: packs.begun(sweep),
+                lambda: trial_status.outcome(sweep.place("1f6c02a9"), "eval/loss", {"clip": 1, "prior": 1}),
             ]
         )
 
@@ -179,11 +182,11 @@ class Samples:
 
     @staticmethod
     def read(place: Path) -> None:
+        from gen.pipelines.bulk.index import SampleIndex
+        from gen.replay import record
+        from gen.replay.picture import Picture
+        from gen.replay.text import Text
         from gen.sample import png
-        from launch.many.ledger import Ledger
-        from launch.replay import record
-        from launch.replay.picture import Picture
-        from launch.replay.text import Text
 
         def texts() -> None:
             for number, line in enumerate(record.read_text(place / "texts.jsonl").splitlines()):
@@ -194,7 +197,7 @@ class Samples:
 
         read_all(
             [
-                lambda: Ledger(place, 0, 1),
+                lambda: SampleIndex(place, 0, 1),
                 lambda: record.build(Picture, png.read(place / "picture.png")[1], "picture.png"),
                 picture,
                 lambda: png.read(place / "evaluation.png"),

@@ -75,7 +75,7 @@ class Lines:
         from gen.data.conversations import open_conversations
         from gen.data.labelled import open_labelled
         from gen.data.rankings import open_rankings
-        from launch.many import prompts
+        from gen.pipelines.bulk import prompts
 
         read_all(
             [

@@ -47,9 +47,9 @@ def main() -> None:
     import picture_formats  # noqa: F401
     import text_formats  # noqa: F401
 
-    from launch import command
+    from launch import cli
 
-    command.quiet()
+    cli.quiet()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # readers print notes
     with tempfile.TemporaryDirectory(prefix="gen-fuzz-") as folder:
@@ -74,7 +74,7 @@ def main() -> None:
 
 def outcome(format, place: Path) -> dict[str, str]:
     """What reading comes to: read, refused in a sentence, or a fault."""
-    from launch import command
+    from launch import cli
 
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     faulthandler.dump_traceback_later(6 * SECONDS, exit=True)  # where a thread waits, which no signal ends
@@ -84,7 +84,7 @@ def outcome(format, place: Path) -> dict[str, str]:
             format.read(place)
         return {"outcome": "read"}
     except Exception as error:
-        if command.exit_status(error) is None:
+        if cli.exit_status(error) is None:
             return fault(f"{type(error).__name__}: {error}")
         lines = str(error).splitlines()
         if len(lines) > LINES or max(map(len, lines), default=0) > LONGEST:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import small
 
-from gen.train import restore
+from gen.checkpoint import restore
 
 TRAIN = (
     *("-m", "launch.train", "--config=configs/lm/gpt2.py:tiny", "--heartbeat=20", "--join_timeout=60"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small
 
-from gen.train import metrics
+from gen.training import metrics
 
 LAYOUT = str(Path(launched.__file__).with_name("layout.py"))
 

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import pytest
 
-from gen.hosts.line import Line, NoMessage, plain
+from gen.hosts.channel import JsonSocket, NoMessage, plain
 
 
 class Said(TypedDict):
@@ -21,7 +21,7 @@ def ends():
     here, there = socket.create_server(("127.0.0.1", 0)), None
     with here:
         there = socket.create_connection(here.getsockname())
-        line = Line(here.accept()[0], patience=2.0)
+        line = JsonSocket(here.accept()[0], patience=2.0)
     yield line, there
     line.close()
     there.close()

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from gen import status
-from gen.hosts import address, free_port, handshake, meeting
+from gen import exit_codes
+from gen.hosts import address, free_port, handshake, rendezvous
+from gen.hosts.channel import JsonSocket
 from gen.hosts.handshake import Hello
-from gen.hosts.line import Line
-from gen.hosts.meeting import NotTogether, Place
+from gen.hosts.rendezvous import ProcessSpec, RendezvousError
 from gen.hosts.secret import Given, proof
 
 SAME = {"versions/jax": "0.12.0", "config": "abc"}
@@ -27,10 +27,10 @@ def meet(count, records=None, absent=(), limit=5.0, of=None, index=None):
     of, index = of or {}, index or {}
 
     def come(i):
-        place = Place(index.get(i, i), of.get(i, count), f"127.0.0.1:{port}", "127.0.0.1")
+        place = ProcessSpec(index.get(i, i), of.get(i, count), f"127.0.0.1:{port}", "127.0.0.1")
         try:
-            found[i] = meeting.meet(place, (records or {}).get(i, SAME), SECRET, limit, heartbeat=5.0)
-        except NotTogether as error:
+            found[i] = rendezvous.connect(place, (records or {}).get(i, SAME), SECRET, limit, heartbeat=5.0)
+        except RendezvousError as error:
             found[i] = error
 
     threads = [threading.Thread(target=come, args=(i,)) for i in range(count) if i not in absent]
@@ -64,9 +64,9 @@ def test_all_are_told_of_all():
 
 def test_the_port_is_closed_when_all_have_met():
     port = free_port()
-    places = [Place(i, 2, f"127.0.0.1:{port}", "127.0.0.1") for i in range(2)]
+    places = [ProcessSpec(i, 2, f"127.0.0.1:{port}", "127.0.0.1") for i in range(2)]
     threads = [threading.Thread(target=lambda p=p: OPEN.extend(come(p).values())) for p in places]
-    come = lambda place: meeting.meet(place, SAME, SECRET, 5.0, 5.0).lines
+    come = lambda place: rendezvous.connect(place, SAME, SECRET, 5.0, 5.0).lines
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -79,7 +79,7 @@ def test_who_differs_is_named_by_what_most_have():
     found = meet(3, {0: {**SAME, "versions/jax": "0.11.2"}})
     assert told(found).startswith("process 0 (") and "has versions/jax=0.11.2, process 1 (" in told(found)
     assert told(found).endswith("has 0.12.0; give all processes the same")
-    assert {error.status for error in found.values()} == {status.USAGE}
+    assert {error.status for error in found.values()} == {exit_codes.USAGE}
 
 
 def test_a_key_that_one_lacks_is_a_difference():
@@ -90,25 +90,25 @@ def test_who_is_missing_is_named_in_time():
     start = time.monotonic()
     found = meet(3, absent=(1,), limit=1.0)
     assert "of 3 processes these did not come within 1 s: 1; there are process 0" in told(found)
-    assert time.monotonic() - start < 4 and {error.status for error in found.values()} == {status.LOST}
+    assert time.monotonic() - start < 4 and {error.status for error in found.values()} == {exit_codes.LOST}
 
 
 def test_a_coordinator_that_never_answers():
     error = meet(2, absent=(0,), limit=1.0)[1]
     assert "process 0 did not answer at 127.0.0.1:" in str(error) and "is the port open" in str(error)
-    assert error.status == status.LOST
+    assert error.status == exit_codes.LOST
 
 
 def test_a_coordinator_without_an_address():
-    with pytest.raises(NotTogether, match=r"did not answer at nowhere.invalid:1 within 1 s \(.*Name"):
-        meeting.meet(Place(1, 2, "nowhere.invalid:1"), SAME, SECRET, 1.0, 5.0)
+    with pytest.raises(RendezvousError, match=r"did not answer at nowhere.invalid:1 within 1 s \(.*Name"):
+        rendezvous.connect(ProcessSpec(1, 2, "nowhere.invalid:1"), SAME, SECRET, 1.0, 5.0)
 
 
 def test_a_port_that_is_taken():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(NotTogether, match=f"cannot listen at 127.0.0.1:{port}: Address already in use; choose"):
-            meeting.meet(Place(0, 2, f"127.0.0.1:{port}", "127.0.0.1"), SAME, SECRET, 1.0, 5.0)
+        with pytest.raises(RendezvousError, match=f"cannot listen at 127.0.0.1:{port}: Address already in use; choose"):
+            rendezvous.connect(ProcessSpec(0, 2, f"127.0.0.1:{port}", "127.0.0.1"), SAME, SECRET, 1.0, 5.0)
 
 
 @pytest.mark.parametrize(
@@ -116,21 +116,23 @@ def test_a_port_that_is_taken():
     [
         (
             {"index": {2: 1}},
-            status.LOST,
+            exit_codes.LOST,
             r"process 1 \(.* is here already, and process 1 \(.* has come as well; give each its own number",
         ),
-        ({"index": {2: 7}}, status.USAGE, "there is no process 7 .* among 3"),
-        ({"of": {2: 4}}, status.USAGE, "process 2 .* expects 4 processes, process 0 expects 3"),
+        ({"index": {2: 7}}, exit_codes.USAGE, "there is no process 7 .* among 3"),
+        ({"of": {2: 4}}, exit_codes.USAGE, "process 2 .* expects 4 processes, process 0 expects 3"),
     ],
 )
 def test_numbers_that_contradict_each_other(how, code, message):
     """Whoever does not belong is told at once, the others when the time is over, and may be started again."""
     found = meet(3, limit=1.0, **how)
     told = [error for error in found.values() if error.status == code and "did not come" not in str(error)]
-    assert len(told) == 1 and told[0] is not found[0] and found[0].status == status.LOST
-    with pytest.raises(NotTogether, match=message):
+    assert len(told) == 1 and told[0] is not found[0] and found[0].status == exit_codes.LOST
+    with pytest.raises(RendezvousError, match=message):
         raise told[0]
-    with pytest.raises(NotTogether, match=f"did not come within 1 s: 2; there are .*; of those turned .*: {message}"):
+    with pytest.raises(
+        RendezvousError, match=f"did not come within 1 s: 2; there are .*; of those turned .*: {message}"
+    ):
         raise found[0]
 
 
@@ -163,7 +165,7 @@ class Stranger:
     """Speaks to process 0 as a process does, with a key and a hello of its own."""
 
     def __init__(self, port, key=KEY, **said):
-        self.key, self.nonce, self.line = key, "a", Line(connect(port), patience=5.0)
+        self.key, self.nonce, self.line = key, "a", JsonSocket(connect(port), patience=5.0)
         self.hello = {"process": 1, "of": 2, "host": "elsewhere", "record": SAME} | said
 
     def open(self):
@@ -183,11 +185,11 @@ class Stranger:
 def meets(disturb, count=2, index=1):
     """What process 0 of `count` and process 1 get, while `disturb(port)` happens before process 1 comes."""
     port, result = free_port(), {}
-    place = lambda i: Place(i, count, f"127.0.0.1:{port}", "127.0.0.1")
-    first = threading.Thread(target=lambda: result.update({0: meeting.meet(place(0), SAME, SECRET, 10.0, 5.0)}))
+    place = lambda i: ProcessSpec(i, count, f"127.0.0.1:{port}", "127.0.0.1")
+    first = threading.Thread(target=lambda: result.update({0: rendezvous.connect(place(0), SAME, SECRET, 10.0, 5.0)}))
     first.start()
     disturb(port)
-    result[1] = meeting.meet(place(index), SAME, SECRET, 10.0, 5.0)
+    result[1] = rendezvous.connect(place(index), SAME, SECRET, 10.0, 5.0)
     first.join()
     close(result.values())
     return result
@@ -318,7 +320,7 @@ def test_a_second_process_of_a_number_is_refused_and_the_first_stays():
         time.sleep(0.2)
         second.come()
         said = second.line.receive()
-        assert said["status"] == status.LOST
+        assert said["status"] == exit_codes.LOST
         assert said["refused"] == (
             "process 2 (elsewhere) is here already, and process 2 (node\\n7) has come as well; give each its own number"
         )
@@ -381,18 +383,18 @@ def test_a_process_of_another_version_is_turned_away_in_a_sentence_that_it_under
     port, found = free_port(), {}
 
     def wait():
-        with pytest.raises(NotTogether) as caught:
-            meeting.meet(Place(0, 2, f"127.0.0.1:{port}", "127.0.0.1"), SAME, SECRET, 1.0, 5.0)
+        with pytest.raises(RendezvousError) as caught:
+            rendezvous.connect(ProcessSpec(0, 2, f"127.0.0.1:{port}", "127.0.0.1"), SAME, SECRET, 1.0, 5.0)
         found["error"] = caught.value
 
     thread = threading.Thread(target=wait)
     thread.start()
     for opening in ({"gen": 2, "nonce": "a"}, {"hello": {"process": 1}, "clock": 1.0}):  # a later one, and gen 0.1.0
-        line = Line(connect(port), patience=5.0)
+        line = JsonSocket(connect(port), patience=5.0)
         line.send(opening)
         said = line.receive()
         line.close()
-        assert said["status"] == status.LOST and "speaks version" in said["refused"]
+        assert said["status"] == exit_codes.LOST and "speaks version" in said["refused"]
     thread.join()
     assert str(found["error"]).endswith(
         "those turned away the last: a process that came speaks version 0 of the language in which processes meet,"
@@ -404,8 +406,8 @@ def test_processes_with_other_secrets_do_not_meet_and_say_so(monkeypatch):
     secrets, found, port = {0: SECRET, 1: Given("y" * 32)}, {}, free_port()
 
     def come(i):
-        with pytest.raises(NotTogether) as caught:
-            meeting.meet(Place(i, 2, f"127.0.0.1:{port}", "127.0.0.1"), SAME, secrets[i], 1.0, 5.0)
+        with pytest.raises(RendezvousError) as caught:
+            rendezvous.connect(ProcessSpec(i, 2, f"127.0.0.1:{port}", "127.0.0.1"), SAME, secrets[i], 1.0, 5.0)
         found[i] = caught.value
 
     threads = [threading.Thread(target=come, args=(i,)) for i in secrets]
@@ -415,7 +417,7 @@ def test_processes_with_other_secrets_do_not_meet_and_say_so(monkeypatch):
         thread.join()
     assert "left without proving that it knows the secret (from 127.0.0.1)" in str(found[0])
     assert "for 1 s does not know the secret in the environment variable GEN_SECRET; is it" in str(found[1])
-    assert {error.status for error in found.values()} == {status.LOST}
+    assert {error.status for error in found.values()} == {exit_codes.LOST}
     assert not any(secret.read().decode() in str(error) for secret in secrets.values() for error in found.values())
 
 
@@ -436,10 +438,10 @@ def test_what_listens_in_the_place_of_process_0_is_not_believed():
                             heard.append(connection.recv(1 << 16))
 
             threading.Thread(target=accept, daemon=True).start()
-            place = Place(1, 2, f"127.0.0.1:{server.getsockname()[1]}")
-            with pytest.raises(NotTogether) as caught:
-                meeting.meet(place, SAME, SECRET, 1.0, 5.0)
-        assert caught.value.status == status.LOST and "go away" not in str(caught.value)
+            place = ProcessSpec(1, 2, f"127.0.0.1:{server.getsockname()[1]}")
+            with pytest.raises(RendezvousError) as caught:
+                rendezvous.connect(place, SAME, SECRET, 1.0, 5.0)
+        assert caught.value.status == exit_codes.LOST and "go away" not in str(caught.value)
         assert not any(b"hello" in words for words in heard)  # nothing is said of this process either
 
 
@@ -449,10 +451,10 @@ def test_who_dies_before_the_verdict_is_lost(monkeypatch):
             raise BrokenPipeError
         return send(self, message)
 
-    send = Line.send
-    monkeypatch.setattr(Line, "send", gone)
+    send = JsonSocket.send
+    monkeypatch.setattr(JsonSocket, "send", gone)
     found = meet(2, limit=2.0)
-    assert {error.status for error in found.values()} == {status.LOST} and "process 1 (" in str(found[0])
+    assert {error.status for error in found.values()} == {exit_codes.LOST} and "process 1 (" in str(found[0])
     assert str(found[0]).endswith("is gone; start them all again")
 
 
@@ -461,12 +463,12 @@ def test_a_coordinator_with_an_ipv6_address(bind):
     if not socket.has_dualstack_ipv6():
         pytest.skip("this host has no IPv6")
     port, found = free_port(), {}
-    places = [Place(index, 2, f"[::1]:{port}", bind) for index in range(2)]
+    places = [ProcessSpec(index, 2, f"[::1]:{port}", bind) for index in range(2)]
     assert (
         address(places[0].host, places[0].port) == f"[::1]:{port}"
         and address("::", 1) == address("[::]", 1) == "[::]:1"
     )
-    come = lambda place: found.update({place.index: meeting.meet(place, SAME, SECRET, 5.0, 5.0)})
+    come = lambda place: found.update({place.index: rendezvous.connect(place, SAME, SECRET, 5.0, 5.0)})
     threads = [threading.Thread(target=come, args=(place,)) for place in places]
     for thread in threads:
         thread.start()
@@ -493,16 +495,16 @@ def test_a_verdict_that_is_none(verdict):
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer():
-            line = Line(server.accept()[0], patience=5.0)
+            line = JsonSocket(server.accept()[0], patience=5.0)
             OPEN.append(line)
             handshake.admit(line, KEY)
             line.send(verdict)
 
         threading.Thread(target=answer, daemon=True).start()
-        place = Place(1, 2, f"127.0.0.1:{server.getsockname()[1]}")
-        with pytest.raises(NotTogether, match="what came is no message of gen's") as error:
-            meeting.meet(place, SAME, SECRET, 3.0, 5.0)
-    assert error.value.status == status.LOST
+        place = ProcessSpec(1, 2, f"127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(RendezvousError, match="what came is no message of gen's") as error:
+            rendezvous.connect(place, SAME, SECRET, 3.0, 5.0)
+    assert error.value.status == exit_codes.LOST
 
 
 def test_something_else_at_the_coordinators_port():
@@ -516,18 +518,20 @@ def test_something_else_at_the_coordinators_port():
             connection.close()
 
         threading.Thread(target=answer, daemon=True).start()
-        with pytest.raises(NotTogether, match=r"did not answer at .* \(what came is no message of gen's\)"):
-            meeting.meet(Place(1, 2, f"127.0.0.1:{port}"), SAME, SECRET, 3.0, 5.0)
+        with pytest.raises(RendezvousError, match=r"did not answer at .* \(what came is no message of gen's\)"):
+            rendezvous.connect(ProcessSpec(1, 2, f"127.0.0.1:{port}"), SAME, SECRET, 3.0, 5.0)
 
 
 def test_a_clock_that_is_wrong_is_noted(monkeypatch):
     clock = time.time
-    monkeypatch.setattr(meeting.time, "time", lambda: clock() + (7200 if threading.current_thread().name == "1" else 0))
+    monkeypatch.setattr(
+        rendezvous.time, "time", lambda: clock() + (7200 if threading.current_thread().name == "1" else 0)
+    )
     port, found = free_port(), {}
 
     def come(i):
-        place = Place(i, 2, f"127.0.0.1:{port}", "127.0.0.1")
-        found[i] = meeting.meet(place, SAME, SECRET, 5.0, 5.0)
+        place = ProcessSpec(i, 2, f"127.0.0.1:{port}", "127.0.0.1")
+        found[i] = rendezvous.connect(place, SAME, SECRET, 5.0, 5.0)
 
     threads = [threading.Thread(target=come, args=(i,), name=str(i)) for i in range(2)]
     for thread in threads:

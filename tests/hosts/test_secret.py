@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from gen import status
-from gen.hosts import free_port, meeting, secret
-from gen.hosts.place import NotTogether, Place
+from gen import exit_codes
+from gen.hosts import free_port, rendezvous, secret
+from gen.hosts.process_spec import ProcessSpec, RendezvousError
 from gen.hosts.secret import Shared
 
 RECORD = {"config": "abc"}
@@ -121,9 +121,11 @@ def test_a_launch_that_does_not_come_about_leaves_nothing(shared, tmp_path):
 def test_a_directory_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     shared = Shared(tmp_path / "file" / "run", 1)
-    with pytest.raises(NotTogether, match=rf"cannot write {tmp_path}/file/run/.rendezvous-1, .*: Not a dir") as caught:
+    with pytest.raises(
+        RendezvousError, match=rf"cannot write {tmp_path}/file/run/.rendezvous-1, .*: Not a dir"
+    ) as caught:
         shared.laid().__enter__()
-    assert caught.value.status == status.FAILED and str(caught.value).endswith("that all of them see")
+    assert caught.value.status == exit_codes.FAILED and str(caught.value).endswith("that all of them see")
 
 
 def test_a_file_system_without_permissions_is_noted(shared, monkeypatch, capsys):
@@ -162,9 +164,9 @@ def meet(directories, port, limit=10.0, delays=(0.0, 0.0)):
     def come(i):
         time.sleep(delays[i])
         try:
-            place = Place(i, 2, f"127.0.0.1:{port}", "127.0.0.1")
-            found[i] = meeting.meet(place, RECORD, Shared(directories[i], port), limit, heartbeat=5.0)
-        except NotTogether as error:
+            place = ProcessSpec(i, 2, f"127.0.0.1:{port}", "127.0.0.1")
+            found[i] = rendezvous.connect(place, RECORD, Shared(directories[i], port), limit, heartbeat=5.0)
+        except RendezvousError as error:
             found[i] = error
 
     threads = [threading.Thread(target=come, args=(i,)) for i in (0, 1)]
@@ -190,7 +192,7 @@ def test_a_directory_that_is_not_shared_is_named(tmp_path):
     sentence = str(found[1])
     assert f"{tmp_path}/b/.rendezvous-" in sentence and "does not exist after 1 s; process 0 writes that" in sentence
     assert "is that the same directory on all hosts?" in sentence and "did not come within 1 s: 1" in str(found[0])
-    assert {error.status for error in found.values()} == {status.LOST}
+    assert {error.status for error in found.values()} == {exit_codes.LOST}
     assert not list(tmp_path.iterdir())
 
 

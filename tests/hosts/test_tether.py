@@ -7,10 +7,11 @@ import time
 import pytest
 from test_meeting import SAME, SECRET
 
-from gen import hosts, status
-from gen.hosts import free_port, meeting, tether
-from gen.hosts.place import Place
-from gen.hosts.tether import End, Tether
+from gen import exit_codes, hosts
+from gen.hosts import free_port, rendezvous
+from gen.hosts import heartbeat as tether
+from gen.hosts.heartbeat import End, PeerMonitor
+from gen.hosts.process_spec import ProcessSpec
 
 HEARTBEAT = 1.0
 
@@ -21,7 +22,7 @@ class Process:
     def __init__(self, place, met, heartbeat):
         self.ends, self.met = [], met
         self.ended = threading.Event()
-        self.tether = Tether(place, met, heartbeat, self._end)
+        self.tether = PeerMonitor(place, met, heartbeat, self._end)
 
     def _end(self, end):
         self.ends.append(end)
@@ -41,8 +42,8 @@ def start():
 
     def start_(count, heartbeat=HEARTBEAT):
         port, found = free_port(), {}
-        places = [Place(i, count, f"127.0.0.1:{port}", "127.0.0.1") for i in range(count)]
-        come = lambda place: found.update({place.index: meeting.meet(place, SAME, SECRET, 5.0, heartbeat)})
+        places = [ProcessSpec(i, count, f"127.0.0.1:{port}", "127.0.0.1") for i in range(count)]
+        come = lambda place: found.update({place.index: rendezvous.connect(place, SAME, SECRET, 5.0, heartbeat)})
         threads = [threading.Thread(target=come, args=(place,)) for place in places]
         for thread in threads:
             thread.start()
@@ -102,7 +103,7 @@ def test_a_death_ends_all_at_once(start, dead):
     for process in (p for p in processes if p is not processes[dead]):
         assert process.ended.wait(5) and len(process.ends) == 1
         code, sentence = process.ends[0]
-        assert code == status.LOST and f"process {dead} ({socket.gethostname()}) is gone" in sentence
+        assert code == exit_codes.LOST and f"process {dead} ({socket.gethostname()}) is gone" in sentence
     assert time.monotonic() - begin < 5
 
 
@@ -141,7 +142,7 @@ def test_who_lives_but_does_not_come_is_named_and_waited_for(start, monkeypatch,
 @pytest.mark.parametrize("who", [0, 1])
 def test_whoever_cannot_go_on_tells_the_others_why(start, who):
     processes = start(3)
-    processes[who].tether.abandon(status.USAGE, "there is no file data.txt")
+    processes[who].tether.abandon(exit_codes.USAGE, "there is no file data.txt")
     for process in (p for p in processes if p is not processes[who]):
         assert process.ended.wait(10)
         assert process.ends == [(2, f"process {who} ({socket.gethostname()}) stopped: there is no file data.txt")]
@@ -175,7 +176,7 @@ def test_what_no_process_says_ends_the_run_as_lost_and_never_as_done(start, send
     processes[sender].met.lines[1 - sender].send(message)
     assert processes[1 - sender].ended.wait(5)
     ((code, sentence),) = processes[1 - sender].ends
-    assert code == status.LOST and f"process {sender} ({socket.gethostname()}) is not understood" in sentence
+    assert code == exit_codes.LOST and f"process {sender} ({socket.gethostname()}) is not understood" in sentence
 
 
 @pytest.mark.parametrize(("sender", "say"), [(0, "gather"), (1, "gathered")])
@@ -183,7 +184,7 @@ def test_a_process_speaks_in_its_own_place_only(start, sender, say):
     processes = start(2, heartbeat=30.0)
     content = {"value": 1} if say == "gather" else {"values": [1, 2]}
     processes[sender].met.lines[1 - sender].send({"say": say, "what": "x", **content})
-    assert processes[1 - sender].ended.wait(5) and processes[1 - sender].ends[0].status == status.LOST
+    assert processes[1 - sender].ended.wait(5) and processes[1 - sender].ends[0].status == exit_codes.LOST
 
 
 def test_the_end_of_another_is_shown_harmless(monkeypatch, capsys):
@@ -202,7 +203,7 @@ def test_an_error_with_a_name_that_is_no_text_reaches_the_others(start, monkeypa
     def ask(i, tether):
         monkeypatch.setattr(hosts, "_tether", tether)
         with pytest.raises(OSError, match="cannot read caf"):
-            hosts.together("x", fail, OSError)
+            hosts.all_or_raise("x", fail, OSError)
 
     monkeypatch.setattr(hosts, "_index", lambda: 0)
     everywhere(processes, ask)

@@ -7,14 +7,16 @@ import pytest
 from gen import spec
 from gen.data import images
 from gen.interop import clip, names, safetensors
-from gen.models.clip import CLIPConfig, TextConfig, VisionConfig, clip_spec
+from gen.models.clip import CLIPConfig, CLIPTextConfig, VisionConfig, clip_spec
 from gen.nn.transformer import TransformerConfig
 from tests.peers import CLIP, FOLDER, full_size_names, recorded
 
 L14 = CLIPConfig(
     embed=768,
     image=VisionConfig(224, 14, TransformerConfig(width=1024, layers=24, heads=16, activation="quick_gelu")),
-    text=TextConfig(49408, 77, TransformerConfig(width=768, layers=12, heads=12, activation="quick_gelu", causal=True)),
+    text=CLIPTextConfig(
+        49408, 77, TransformerConfig(width=768, layers=12, heads=12, activation="quick_gelu", causal=True)
+    ),
 )
 
 

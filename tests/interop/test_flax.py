@@ -5,7 +5,7 @@ import pytest
 from flax import serialization
 
 from gen import spec
-from gen.interop.flax import Module, from_bytes, to_bytes
+from gen.interop.flax import FlaxModule, from_bytes, to_bytes
 from gen.models.clip import clip_spec, encode_text
 from gen.models.unet import UNetConfig, unet, unet_spec
 from tests.peers import CLIP
@@ -33,7 +33,7 @@ def model(request):
 
 def test_a_module_has_gens_parameters_and_computes_what_gen_does(model):
     specs, function, inputs = model
-    module = Module(specs, function)
+    module = FlaxModule(specs, function)
     variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     assert variables["params"] == spec.abstract(specs)
 
@@ -43,7 +43,7 @@ def test_a_module_has_gens_parameters_and_computes_what_gen_does(model):
 
 def test_a_module_draws_each_parameter_as_its_spec_says():
     specs = {"a": spec.Spec((500,), (None,), spec.normal(0.02)), "b": {"c": spec.Spec((500,), (None,), spec.ones)}}
-    params = Module(specs, lambda params: params["a"]).init(jax.random.key(0))["params"]
+    params = FlaxModule(specs, lambda params: params["a"]).init(jax.random.key(0))["params"]
     assert 0.018 < params["a"].std() < 0.022
     np.testing.assert_array_equal(params["b"]["c"], 1)
 

@@ -5,7 +5,7 @@ import pytest
 from gen import mesh as meshes
 from gen import spec
 from gen.interop import gpt2, llama, names
-from gen.interop.names import Rule
+from gen.interop.names import NameRule
 from gen.models.lm import LMConfig, lm_spec
 from gen.nn.transformer import TransformerConfig
 from gen.spec import Spec
@@ -69,7 +69,9 @@ def test_what_the_hubs_files_hold_besides_weights_is_passed_over():
 
 
 FUSED = {name: Spec((2, 4, 3, 5), ("layers", None, "heads", None), spec.normal(1.0)) for name in ("query", "key")}
-TABLE = [Rule(name, "h.{layer}.qk", "d (part h k) -> part d h k", part) for part, name in enumerate(("query", "key"))]
+TABLE = [
+    NameRule(name, "h.{layer}.qk", "d (part h k) -> part d h k", part) for part, name in enumerate(("query", "key"))
+]
 
 
 def test_parameters_that_share_an_array_are_its_parts_in_order():

@@ -4,7 +4,7 @@ import pytest
 
 from gen import spec
 from gen.interop import names
-from gen.interop.names import CONV, FROM_HEADS, TO_HEADS, Rule, at
+from gen.interop.names import CONV, FROM_HEADS, TO_HEADS, NameRule, at
 from gen.spec import Spec
 
 
@@ -25,7 +25,7 @@ TABLE = [
     *at("blocks/query", "h.{layer}.q", TO_HEADS),
     *at("blocks/out", "h.{layer}.o", FROM_HEADS),
     *at("conv", "conv", CONV),
-    Rule("scale", "scale", " -> "),
+    NameRule("scale", "scale", " -> "),
 ]
 
 

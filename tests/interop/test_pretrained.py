@@ -38,7 +38,9 @@ def test_on_a_mesh_the_scores_are_the_same(hub):
     alone = load_pretrained(hub / "llama")
     mesh = meshes.make(meshes.MeshConfig(data=2, fsdp=2, tensor=2), jax.devices())
     spread = load_pretrained(hub / "llama", mesh)
-    assert spread.cfg.rows == 68 and alone.cfg.rows == 67  # one row more, so that two devices get as many
+    assert (
+        spread.cfg.embedding_rows == 68 and alone.cfg.embedding_rows == 67
+    )  # one row more, so that two devices get as many
     cut = spread.params["blocks"]["attention"]["query"]["kernel"]
     assert cut.addressable_shards[0].data.shape == (3, 12, 2, 6)
     tokens_BT = np.tile(recorded("llama").inputs["tokens"], (2, 1))

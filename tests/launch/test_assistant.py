@@ -4,15 +4,16 @@ import json
 
 import pytest
 
-from gen import status
-from gen.data.conversations import Conversation
+from gen import exit_codes, files
+from gen.data.conversations import ChatRecord
 from gen.data.questions import KINDS
 from gen.data.rankings import open_rankings
-from gen.evals.answers import Given
-from gen.sample.writer import Written
+from gen.evals.answers import GradedAnswer
+from gen.pipelines import preferences
+from gen.runs import config_file, reader, stack, train
+from gen.sample.generator import Completion
 from gen.tokenizers.template import Message
-from gen.train import files, metrics
-from launch import command, ranking, runs, stack, trained
+from gen.training import metrics
 from launch.assistant import measure, recipe, report
 
 CONFIG = "configs/chat/assistant.py:tiny"
@@ -20,25 +21,25 @@ CONFIG = "configs/chat/assistant.py:tiny"
 
 def given(text, reason="end", answer="yes"):
     messages = (Message("user", "Is it?"), Message("assistant", answer))
-    return Given(Conversation("one", messages), [1], Written("", text, [1, 2], [0.0, 0.0], reason))
+    return GradedAnswer(ChatRecord("one", messages), [1], Completion("", text, [1, 2], [0.0, 0.0], reason))
 
 
 def test_right_answers_rank_above_wrong_ones(tmp_path):
     group = [given("yes"), given("no"), given("yes "), given("maybe", "length"), given(" ", "length"), given("no")]
-    (tmp_path / "a.jsonl").write_text(ranking.ranked(group, known=False))
+    (tmp_path / "a.jsonl").write_text(preferences.ranked(group, known=False))
     one = open_rankings(f"preferences:{tmp_path / 'a.jsonl'}", "train", test_fraction=0.0)[0]
     assert dict(zip(one.answers, one.ranks, strict=True)) == {"yes": 0, "yes ": 0, "no": 1, "maybe": 1}
     assert one.messages == (Message("user", "Is it?"),)
 
 
 def test_what_leaves_nothing_to_prefer_makes_no_line():
-    assert ranking.ranked([given("yes"), given("yes")], known=False) == ""
-    assert ranking.ranked([given("no"), given("yes", "length")], known=False) == ""  # it did not end: not right
-    assert json.loads(ranking.ranked([given("no")], known=True))["chosen"] == "yes"
+    assert preferences.ranked([given("yes"), given("yes")], known=False) == ""
+    assert preferences.ranked([given("no"), given("yes", "length")], known=False) == ""  # it did not end: not right
+    assert json.loads(preferences.ranked([given("no")], known=True))["chosen"] == "yes"
 
 
 def test_stages_find_the_files_of_others(tmp_path):
-    data = command.load_config(CONFIG)
+    data = config_file.load_config(CONFIG)
     stages, places = stack.stage_configs(data, tmp_path)
     assert stages["dpo"]["data"]["source"] == f"preferences:{tmp_path}/preferences/preferences.jsonl"
     assert stages["dpo"]["data"]["options"]["held_out"] == f"{tmp_path}/preferences/held_out.jsonl"
@@ -48,11 +49,11 @@ def test_stages_find_the_files_of_others(tmp_path):
 
 
 def test_a_seed_draws_the_noise_and_orders_the_data_of_every_stage(tmp_path):
-    data = recipe.seeded(command.load_config(CONFIG), tmp_path, 3)
+    data = recipe.seeded(config_file.load_config(CONFIG), tmp_path, 3)
     stages, places = stack.stage_configs(data, tmp_path / "seed3")
     assert "base" not in stages and places["base"] == tmp_path / "base"
     assert {stage["seed"] for stage in stages.values()} == {3}
-    resolved = stack.resolve({"base": command.load_config("configs/chat/assistant.py:base"), **stages}, places)
+    resolved = stack.resolve({"base": config_file.load_config("configs/chat/assistant.py:base"), **stages}, places)
     assert {name: resolved[name].data.seed for name in stages if name != "preferences"} == dict.fromkeys(
         ("sft", "reward", "ppo", "longer", "dpo"), 3
     )
@@ -78,9 +79,9 @@ def test_the_table_has_means_and_where_seeds_lie():
 @pytest.mark.prove
 def test_the_whole_way(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_CACHE", str(tmp_path / "cache"))
-    data = runs.with_overrides(command.load_config(CONFIG), [("mesh.data", "-1"), ("train.batch_size", "16")])
-    assert recipe.train(data, tmp_path, [3, 4]) == status.DONE
-    assert recipe.train(data, tmp_path, [3, 4]) == status.DONE  # nothing is left to do
+    data = train.with_overrides(config_file.load_config(CONFIG), [("mesh.data", "-1"), ("train.batch_size", "16")])
+    assert recipe.train(data, tmp_path, [3, 4]) == exit_codes.DONE
+    assert recipe.train(data, tmp_path, [3, 4]) == exit_codes.DONE  # nothing is left to do
     findings = {seed: measure.stack(recipe.place(tmp_path, seed), questions=14) for seed in (3, 4)}
     assert set(findings[3]) == {"base", "sft", "reward", "ppo", "longer", "dpo"}
     assert findings[3]["sft"]["kl"] == pytest.approx(0, abs=1e-3)
@@ -91,8 +92,8 @@ def test_the_whole_way(tmp_path, monkeypatch):
     assert report.table(findings).count("\n| ") == 5
     one = recipe.place(tmp_path, 3)
     steps = [row["step"] for row in metrics.read(one / "ppo" / "metrics.jsonl")]
-    assert max(steps) == 2 and trained.stale_upstream(one / "ppo") is None
+    assert max(steps) == 2 and reader.stale_upstream(one / "ppo") is None
     changed = files.read_json(one / "preferences" / "upstream.json")
     changed["model"]["digest"] = "0" * 64
     files.write_json(one / "preferences" / "upstream.json", changed)
-    assert trained.stale_upstream(one / "preferences") == "model"  # as the stack finds out, and ranks again
+    assert reader.stale_upstream(one / "preferences") == "model"  # as the stack finds out, and ranks again

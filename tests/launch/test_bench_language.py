@@ -11,7 +11,7 @@ import pytest
 
 from gen.models.lm import LMConfig, logits
 from gen.nn.transformer import TransformerConfig
-from gen.train import state as states
+from gen.training import state as states
 from launch.bench import language, memory, versus, work
 from launch.bench.curve import Curve, draw, measure_curve
 from launch.bench.language import Comparison

@@ -7,11 +7,11 @@ import types
 import pytest
 
 from gen.data.rankings import open_rankings
+from gen.pipelines.language import LanguageModel, sampling_params
 from gen.tokenizers import Bytes
 from gen.tokenizers.template import Message, Template
 from launch import chat
-from launch.language import Language
-from launch.write import choice_of, write
+from launch.sampling.texts import write
 from tests.sample.lm import MODEL, placed
 
 SHORT = Template(system="{content}|", user="{content}\n", assistant="> {content}{end}\n")
@@ -20,8 +20,8 @@ SHORT = Template(system="{content}|", user="{content}\n", assistant="> {content}
 @pytest.fixture
 def language(monkeypatch):
     params, mesh = placed()
-    opened = Language(params, MODEL, Bytes(), mesh, {"step": 2}, template=SHORT)
-    monkeypatch.setattr(Language, "open", lambda place, mesh: opened)
+    opened = LanguageModel(params, MODEL, Bytes(), mesh, {"step": 2}, template=SHORT)
+    monkeypatch.setattr(LanguageModel, "open", lambda place, mesh: opened)
     return opened
 
 
@@ -74,8 +74,8 @@ def test_a_prompt_is_what_the_user_says_and_the_answer_is_shown(language, tmp_pa
     assert lines[0]["messages"] == [{"role": "system", "content": "S"}, {"role": "user", "content": "ab"}]
     assert Template(**lines[0]["template"]) == SHORT
     asked = SHORT.ask([Message("system", "S"), Message("user", "ab")], Bytes())
-    how = {"new": 5, "copies": 2, "choice": choice_of(language, [("temperature", "0.9")])}
-    assert [one.text for one in language.writer.write([asked], **how)] == [line["text"] for line in lines[:2]]
+    how = {"new": 5, "copies": 2, "choice": sampling_params(language, [("temperature", "0.9")])}
+    assert [one.text for one in language.generator.generate([asked], **how)] == [line["text"] for line in lines[:2]]
 
 
 def test_without_a_template_a_prompt_is_continued(language, tmp_path, capsys):
@@ -96,4 +96,4 @@ def test_messages_that_say_nothing_are_refused(language, tmp_path, capsys):
 
 def test_a_run_whose_task_shows_no_samples_chooses_from_the_model_as_it_is(language):
     language.run = types.SimpleNamespace(task=types.SimpleNamespace(name="dpo"))
-    assert choice_of(language, []).temperature == 1.0 and choice_of(language, [("top_k", "3")]).top_k == 3
+    assert sampling_params(language, []).temperature == 1.0 and sampling_params(language, [("top_k", "3")]).top_k == 3

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen import status
+from gen import exit_codes, files
+from gen.checkpoint import checksums
+from gen.checkpoint.checkpointer import Checkpointer
 from gen.interop import safetensors
-from gen.train import files, proof
-from gen.train.checkpoint import Checkpointer
-from gen.train.metrics import Metrics
+from gen.training.metrics import Metrics
 from launch.checkpoint import collect, compare, export, listing, place, verify
 
 
@@ -70,7 +70,7 @@ def test_list_says_what_each_holds_and_what_cannot_be_proven(runs, capsys):
     shutil.rmtree(runs / "lm" / "checkpoints" / "2" / "proof")
     (runs / "lm" / "checkpoints" / "3.files.json").unlink()
     steps = {step: listing.described(runs / "lm" / "checkpoints" / str(step)) for step in (1, 2, 3)}
-    digest = proof.read(runs / "lm" / "checkpoints" / "1").digest()
+    digest = checksums.read(runs / "lm" / "checkpoints" / "1").digest()
     assert steps[1][2:] == ("3", "0.00 M", digest, "arrays and files") and steps[3][-1] == "arrays"
     assert "damaged: the file proof/0.json cannot be read" in steps[2][-1]
     assert listing.show([str(runs)]) == 0
@@ -80,17 +80,17 @@ def test_list_says_what_each_holds_and_what_cannot_be_proven(runs, capsys):
 
 def test_verify_names_every_damaged_file_and_array(runs, capsys):
     folder = runs / "lm" / "checkpoints"
-    assert verify.verify([str(runs)]) == status.DONE
+    assert verify.verify([str(runs)]) == exit_codes.DONE
     name = damage(folder / "2")
     (folder / "2" / "_CHECKPOINT_METADATA").unlink()
-    assert verify.verify([str(runs)]) == status.FAILED
+    assert verify.verify([str(runs)]) == exit_codes.FAILED
     said = capsys.readouterr().out
     assert f"{folder}/2: DAMAGED\n" in said and f"{folder}/3: intact\n" in said
     assert "the file _CHECKPOINT_METADATA is missing" in said and f"the file {name} has changed" in said
-    assert verify.verify([f"{runs}/lm@2"]) == status.FAILED and verify.verify([f"{runs}/lm@3"]) == status.DONE
+    assert verify.verify([f"{runs}/lm@2"]) == exit_codes.FAILED and verify.verify([f"{runs}/lm@3"]) == exit_codes.DONE
     for step in (1, 3):
         damage(folder / str(step))
-    assert verify.verify([f"{runs}/lm"]) == status.NO_CHECKPOINT
+    assert verify.verify([f"{runs}/lm"]) == exit_codes.NO_CHECKPOINT
 
 
 def test_verify_names_arrays_where_no_file_is_recorded(runs, capsys):
@@ -98,17 +98,17 @@ def test_verify_names_arrays_where_no_file_is_recorded(runs, capsys):
     shutil.rmtree(folder / "2" / "state")
     shutil.copytree(folder / "3" / "state", folder / "2" / "state")
     (folder / "2.files.json").unlink()
-    assert verify.verify([f"{runs}/lm@2"]) == status.FAILED
+    assert verify.verify([f"{runs}/lm@2"]) == exit_codes.FAILED
     said = capsys.readouterr().out
     assert "the array players/model/params/w has digest" in said and "the array step has digest" in said
     assert "params/b" not in said
 
 
 def test_diff_measures_what_differs(runs, capsys):
-    assert compare.compare(f"{runs}/lm@2", f"{runs}/lm@2") == status.DONE
+    assert compare.compare(f"{runs}/lm@2", f"{runs}/lm@2") == exit_codes.DONE
     other = save(runs / "other", 1)
     (other / "config.json").write_text(json.dumps({"optim": {"lr": 0.2}, "seed": 0}))
-    assert compare.compare(f"{runs}/lm@1", str(other)) == status.DONE
+    assert compare.compare(f"{runs}/lm@1", str(other)) == exit_codes.DONE
     assert "config optim.lr: 0.1, 0.2" in capsys.readouterr().out
     changed = state(1)
     changed["players"]["model"]["params"]["w"] = changed["players"]["model"]["params"]["w"].at[2, 3].add(0.5)
@@ -123,7 +123,7 @@ def test_diff_measures_what_differs(runs, capsys):
     scale = np.sqrt(np.mean(np.asarray(state(1)["players"]["model"]["params"]["w"], np.float64) ** 2))
     assert abs(w.relative - 0.5 / np.sqrt(1200) / scale) < 1e-6
     assert found["players/model/params/b"].said.startswith("only in") and len(found) == 3
-    assert compare.compare(f"{runs}/lm@1", f"{runs}/third") == status.FAILED
+    assert compare.compare(f"{runs}/lm@1", f"{runs}/third") == exit_codes.FAILED
 
 
 @pytest.mark.parametrize("recorded", [True, False])
@@ -161,16 +161,16 @@ def test_gc_never_removes_the_last_that_is_intact(runs, capsys):
     collect.collect([str(runs)], keep=1, keep_every=None, dry_run=True)
     assert "would remove 1, 2" in capsys.readouterr().out and place.found(str(runs))[folder] == [1, 2, 3]
     damage(folder / "3")
-    assert collect.collect([str(runs)], keep=1, keep_every=None, dry_run=False) == status.DONE
+    assert collect.collect([str(runs)], keep=1, keep_every=None, dry_run=False) == exit_codes.DONE
     assert {path.name for path in folder.iterdir()} == {"2", "2.files.json"}  # the newest, 3, was damaged
     damage(folder / "2")
-    assert collect.collect([str(runs)], keep=1, keep_every=None, dry_run=False) == status.NO_CHECKPOINT
+    assert collect.collect([str(runs)], keep=1, keep_every=None, dry_run=False) == exit_codes.NO_CHECKPOINT
     assert (folder / "2").exists()
 
 
 def test_gc_keeps_multiples_and_leaves_runs_that_are_written(runs):
     folder = runs / "lm" / "checkpoints"
-    from gen.train.run_dir import RunDir
+    from gen.training.run_dir import RunDir
 
     job = RunDir(runs / "lm")
     job.take()
@@ -182,8 +182,8 @@ def test_gc_keeps_multiples_and_leaves_runs_that_are_written(runs):
 
 
 def test_verify_reads_a_large_checkpoint_in_parts(runs, monkeypatch):
-    from gen.train import step_dir
-    from gen.train import verify as steps
+    from gen.checkpoint import step_dir
+    from gen.checkpoint import verify as steps
 
     read = []
     load = step_dir.load
@@ -224,17 +224,17 @@ def test_verify_says_where_the_log_has_changed(tmp_path, capsys):
             log.write(step - 1, {"loss": draw.random()})
             checkpoints.save(step, state(step), extra_json={"skips": [], "metrics": log.seal()})
         log.write(4, {"loss": 0.5})
-    assert verify.verify([str(place)]) == status.DONE
+    assert verify.verify([str(place)]) == exit_codes.DONE
     path = place / "metrics.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:2], lines[2].replace("0.", "1."), *lines[3:]]))
     capsys.readouterr()
-    assert verify.verify([str(place)]) == status.FAILED
+    assert verify.verify([str(place)]) == exit_codes.FAILED
     assert f"{path}: CHANGED since it was logged, in the lines of steps 2 to 2\n" in capsys.readouterr().out
     path.write_text("".join([*lines[:4], lines[4].replace("0.5", "0.6")]))
-    assert verify.verify([str(place)]) == status.DONE
+    assert verify.verify([str(place)]) == exit_codes.DONE
     path.unlink()
-    assert verify.verify([str(place)]) == status.FAILED
+    assert verify.verify([str(place)]) == exit_codes.FAILED
 
 
 def test_names_that_a_terminal_would_obey(runs, capsys):
@@ -251,6 +251,6 @@ def test_names_that_a_terminal_would_obey(runs, capsys):
 def test_gc_leaves_what_is_of_another_place(runs, capsys):
     folder = runs / "lm" / "checkpoints"
     shutil.copytree(folder / "2", folder / "7")
-    assert collect.collect([str(runs / "lm")], 1, None, False) == status.DONE
+    assert collect.collect([str(runs / "lm")], 1, None, False) == exit_codes.DONE
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["3", "7"]
     assert "7 is left: it was saved as step 2" in capsys.readouterr().out

@@ -6,11 +6,13 @@ import types
 import numpy as np
 import pytest
 
-from gen import status
-from launch import command, evaluate, labels, runs, sample
+from gen import exit_codes
+from gen.runs import class_names, config_file, train
+from gen.runs import evaluate as evaluation
+from launch import evaluate, sample
 from tests import small
 from tests.data.test_conversations import write
-from tests.launch.test_language import SMALL
+from tests.pipelines.test_language import SMALL
 
 LETTERS = {"digits": "0123456789", "hum": "mn", "vowels": "aeiou"}
 
@@ -22,8 +24,8 @@ def base(tmp_path_factory):
     for i in range(20):
         (root / f"{i}.txt").write_text(f"text {i} of this and that\n" * 8)
     overrides = [*SMALL, ("data.source", f"text:{root}"), ("evals.samples", "0")]
-    config = runs.with_overrides(command.load_config("configs/lm/stdlib.py:tiny"), overrides)
-    assert runs.train(config, root / "run") == status.DONE
+    config = train.with_overrides(config_file.load_config("configs/lm/stdlib.py:tiny"), overrides)
+    assert train.train(config, root / "run") == exit_codes.DONE
     return root / "run"
 
 
@@ -55,13 +57,13 @@ def config(base, file, **more):
         "optim.warmup": "0",
         "optim.schedule": "constant",  # so that the number of steps is no part of the program
     }
-    return runs.with_overrides(command.load_config("configs/classify/stdlib.py"), (overrides | more).items())
+    return train.with_overrides(config_file.load_config("configs/classify/stdlib.py"), (overrides | more).items())
 
 
 @pytest.fixture(scope="module")
 def workdir(base, file, tmp_path_factory):
     place = tmp_path_factory.mktemp("run") / "classifier"
-    assert runs.train(config(base, file), place) == status.DONE
+    assert train.train(config(base, file), place) == exit_codes.DONE
     return place
 
 
@@ -115,9 +117,9 @@ def test_what_belongs_to_writing_is_refused(workdir, given, overrides, name):
 @pytest.mark.prove
 def test_resumed_is_never_stopped_bit_for_bit(base, file, tmp_path):
     long, short = ({"log.every": "1", "train.steps": steps} for steps in ("4", "2"))
-    assert runs.train(config(base, file, **short), tmp_path / "stopped") == status.DONE
-    assert runs.train(config(base, file, **long), tmp_path / "stopped") == status.DONE
-    assert runs.train(config(base, file, **long), tmp_path / "whole") == status.DONE
+    assert train.train(config(base, file, **short), tmp_path / "stopped") == exit_codes.DONE
+    assert train.train(config(base, file, **long), tmp_path / "stopped") == exit_codes.DONE
+    assert train.train(config(base, file, **long), tmp_path / "whole") == exit_codes.DONE
     stopped, whole = small.left(tmp_path / "stopped"), small.left(tmp_path / "whole")
     small.assert_equal(stopped.state, whole.state)
     assert (stopped.step, stopped.metrics) == (whole.step, whole.metrics) and whole.step == 4
@@ -126,21 +128,21 @@ def test_resumed_is_never_stopped_bit_for_bit(base, file, tmp_path):
 def test_other_labels_than_the_run_was_begun_on_are_refused(base, file, tmp_path):
     own, place = tmp_path / "texts.jsonl", tmp_path / "run"
     own.write_text(file.read_text())
-    assert runs.train(config(base, own, **{"train.steps": "1"}), place) == status.DONE
-    assert labels.read(place) == tuple(sorted(LETTERS))
+    assert train.train(config(base, own, **{"train.steps": "1"}), place) == exit_codes.DONE
+    assert class_names.read(place) == tuple(sorted(LETTERS))
     own.write_text(file.read_text().replace("vowels", "sounds"))
     message = r"run was begun on other labels than its data has now \(gone: vowels; new: sounds\)"
     with pytest.raises(ValueError, match=message):
-        runs.train(config(base, own, **{"train.steps": "2"}), place)
+        train.train(config(base, own, **{"train.steps": "2"}), place)
     with pytest.raises(ValueError, match=message):
-        runs.evaluate(place, 0)
+        evaluation.evaluate(place, 0)
 
 
 @pytest.mark.parametrize("content", ["{}", '{"labels": "ab"}', '{"labels": [1]}'])
 def test_damaged_labels_are_one_sentence(tmp_path, content):
     (tmp_path / "labels.json").write_text(content)
     with pytest.raises(ValueError, match=r"labels.json.* labels.*; restore it from a copy"):
-        labels.read(tmp_path)
+        class_names.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -154,10 +156,10 @@ def test_damaged_labels_are_one_sentence(tmp_path, content):
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(base, file, tmp_path, more, message):
     with pytest.raises(ValueError, match=message):
-        runs.train(config(base, file, **more), tmp_path / "run")
+        train.train(config(base, file, **more), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_config_without_a_base_says_what_to_set(tmp_path):
     with pytest.raises(ValueError, match="set upstream.base=DIR"):
-        runs.train(command.load_config("configs/classify/stdlib.py"), tmp_path / "run")
+        train.train(config_file.load_config("configs/classify/stdlib.py"), tmp_path / "run")

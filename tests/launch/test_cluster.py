@@ -12,12 +12,13 @@ from types import SimpleNamespace
 import pytest
 from absl import flags
 
-from gen import hosts, status
-from gen.hosts import NotTogether, Place, free_port
+from gen import exit_codes, hosts
+from gen.hosts import ProcessSpec, RendezvousError, free_port
+from gen.hosts.channel import JsonSocket
 from gen.hosts.handshake import Hello, introduce
-from gen.hosts.line import Line
 from gen.hosts.secret import Given, Shared
-from launch import cluster, preflight
+from gen.runs import preflight
+from launch import cluster
 
 NONE = {"cluster": "auto", "coordinator": None, "processes": None, "process": None, "bind": None, "join_timeout": 5.0}
 SLURM = {
@@ -53,7 +54,7 @@ def test_alone_where_nothing_says_otherwise():
 
 def test_explicit_flags(monkeypatch):
     given = {"coordinator": "node0:1234", "processes": 4, "process": 2, "bind": "10.0.0.1"}
-    assert find(**given) == (Place(2, 4, "node0:1234", "10.0.0.1"), None)
+    assert find(**given) == (ProcessSpec(2, 4, "node0:1234", "10.0.0.1"), None)
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
     assert find(**given)[0].count == 4  # flags before the cluster
@@ -164,19 +165,19 @@ ARGS = SimpleNamespace(workdir="runs/lm", heartbeat=60.0)
 
 
 def test_what_all_processes_must_have_in_common(tmp_path, monkeypatch):
-    here = preflight.record(ARGS, {"seed": 0})
+    here = preflight.record(ARGS.workdir, ARGS.heartbeat, {"seed": 0})
     assert here["workdir"] == os.path.join(os.getcwd(), "runs", "lm") and here["heartbeat"] == 60.0
     assert "code/source_sha256" in here and "versions/jax" in here
     assert not {"code/commit", "code/dirty_sha256"} & here.keys()  # what is executed is compared
-    assert here != preflight.record(SimpleNamespace(workdir="runs/lm", heartbeat=30.0), {"seed": 0})
+    assert here != preflight.record("runs/lm", 30.0, {"seed": 0})
     monkeypatch.chdir(tmp_path)
-    elsewhere = preflight.record(ARGS, {"seed": 0})
+    elsewhere = preflight.record(ARGS.workdir, ARGS.heartbeat, {"seed": 0})
     assert {key for key in here if here[key] != elsewhere[key]} == {"workdir"}
 
 
 def test_a_host_that_has_nothing_but_its_cpu_differs(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(preflight.memory, "tpus", lambda: False)
+    monkeypatch.setattr(preflight.malloc, "tpus", lambda: False)
     assert preflight.accelerators(tmp_path) == "none"
     for name in ("nvidia0", "nvidia1", "nvidiactl", "kfd"):
         (tmp_path / name).touch()
@@ -213,10 +214,10 @@ def test_a_directory_that_is_not_shared(tmp_path, monkeypatch, sees):
         preflight.check_shared(workdir, 1.0)
     else:
         with pytest.raises(
-            NotTogether, match=rf"process 1 \(node7\) does not see what process 0 .* into {workdir};"
+            RendezvousError, match=rf"process 1 \(node7\) does not see what process 0 .* into {workdir};"
         ) as e:
             preflight.check_shared(workdir, 1.0)
-        assert e.value.status == status.USAGE
+        assert e.value.status == exit_codes.USAGE
     ((name, content),) = others.found
     assert name == content and not list(workdir.iterdir())
 
@@ -273,7 +274,7 @@ def strangers(workdir, port):
     def come():
         while not over.wait(0.01):
             with contextlib.suppress(OSError):
-                line = Line(socket.create_connection(("127.0.0.1", port)), patience=5.0)
+                line = JsonSocket(socket.create_connection(("127.0.0.1", port)), patience=5.0)
                 try:
                     introduce(line, b"x" * 32, Hello(1, 2, "stranger", {}))
                 except OSError as error:

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from gen import config, hosts, status
-from gen.train import metrics
-from gen.train.config import RunConfig
-from gen.train.files import CannotWrite
-from gen.train.run_dir import InUse, RunDir
-from launch import catalog, command, runs
+from gen import config, exit_codes, hosts
+from gen.files import CannotWrite
+from gen.runs import config_file, registry, train
+from gen.training import metrics
+from gen.training.config import RunConfig
+from gen.training.run_dir import InUse, RunDir
+from launch import cli
 from tests import small
 
 CLIP = "configs/clip/openai.py:tiny"
@@ -75,7 +76,9 @@ def test_what_the_command_line_alone_tells_needs_no_jax(argv, message):
 
 
 def test_a_directory_of_another_config_is_refused_by_key_and_left_alone(tmp_path):
-    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), config.resumable_keys(RunConfig))
+    RunDir(tmp_path).claim(
+        config.to_dict(registry.resolve(config_file.load_config(CLIP))), config.resumable_keys(RunConfig)
+    )
     before = (tmp_path / "config.json").read_bytes()
     code, _, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}", "--config.optim.lr=1e-4")
     assert code == 2 and "Traceback" not in error
@@ -141,16 +144,16 @@ def test_a_directory_of_another_config_is_refused_by_key_and_left_alone(tmp_path
     ],
 )
 def test_a_config_that_cannot_be_trained(where, overrides, message, tmp_path):
-    data = runs.with_overrides(command.load_config(where), list(overrides.items()))
+    data = train.with_overrides(config_file.load_config(where), list(overrides.items()))
     with pytest.raises(ValueError, match=message):
-        runs.train(data, tmp_path / "run")
+        train.train(data, tmp_path / "run")
     assert not (tmp_path / "run").exists()  # nothing is left that the mended command would have to fit
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CannotWrite, match=f"cannot write to {tmp_path}/file/run: .* or choose another directory"):
-        runs.train(command.load_config(CLIP), tmp_path / "file" / "run")
+        train.train(config_file.load_config(CLIP), tmp_path / "file" / "run")
 
 
 def test_a_job_that_is_still_there_is_waited_for(tmp_path):
@@ -158,7 +161,7 @@ def test_a_job_that_is_still_there_is_waited_for(tmp_path):
     job = RunDir(tmp_path)
     job.take()
     code, _, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}")
-    assert code == status.LOST and code not in status.FINAL
+    assert code == exit_codes.LOST and code not in exit_codes.FINAL
     assert error == f"error: {tmp_path} is in use by another job; wait for it, or choose another directory\n"
     job.release()
 
@@ -166,18 +169,18 @@ def test_a_job_that_is_still_there_is_waited_for(tmp_path):
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (InUse("x"), status.LOST),
-        (CannotWrite("x"), status.FAILED),
-        (OSError(28, "No space left on device"), status.FAILED),
-        (hosts.NotTogether(status.LOST, "x"), status.LOST),
-        (hosts.NotTogether(status.USAGE, "x"), status.USAGE),
+        (InUse("x"), exit_codes.LOST),
+        (CannotWrite("x"), exit_codes.FAILED),
+        (OSError(28, "No space left on device"), exit_codes.FAILED),
+        (hosts.RendezvousError(exit_codes.LOST, "x"), exit_codes.LOST),
+        (hosts.RendezvousError(exit_codes.USAGE, "x"), exit_codes.USAGE),
         (ZeroDivisionError("x"), None),
     ],
 )
 def test_the_status_of_an_error(error, code):
     with pytest.raises(type(error)) as caught:
         raise error
-    assert command.exit_status(caught.value) == code
+    assert cli.exit_status(caught.value) == code
 
 
 class Others:
@@ -194,8 +197,8 @@ class Others:
     ("error", "code", "why"),
     [
         (KeyboardInterrupt(), 130, "KeyboardInterrupt"),
-        (ZeroDivisionError("nobody\nforesaw it"), status.FAILED, "nobody"),
-        (InUse("in use"), status.LOST, "in use"),
+        (ZeroDivisionError("nobody\nforesaw it"), exit_codes.FAILED, "nobody"),
+        (InUse("in use"), exit_codes.LOST, "in use"),
     ],
 )
 def test_whoever_ends_early_tells_the_others(monkeypatch, error, code, why):
@@ -206,12 +209,12 @@ def test_whoever_ends_early_tells_the_others(monkeypatch, error, code, why):
 
     monkeypatch.setattr(hosts, "_tether", others)
     monkeypatch.setattr(hosts, "leave", left.append)
-    monkeypatch.setattr(command, "SETTLE", 0.0)
-    monkeypatch.setattr(command, "quiet", lambda: None)
-    monkeypatch.setattr(command.memory, "keep_freed", lambda: None)
-    monkeypatch.setattr(command.app, "run", lambda start, **_: start(["program"]))
+    monkeypatch.setattr(cli, "SETTLE", 0.0)
+    monkeypatch.setattr(cli, "quiet", lambda: None)
+    monkeypatch.setattr(cli.malloc, "keep_freed", lambda: None)
+    monkeypatch.setattr(cli.app, "run", lambda start, **_: start(["program"]))
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        command.run_words(program)
+        cli.run_words(program)
     assert others.told == [(code, why)] and set(left) == {code}
 
 
@@ -219,7 +222,7 @@ def test_a_config_that_is_not_python_is_named(tmp_path):
     place = tmp_path / "config.json"
     place.write_text("{}")
     with pytest.raises(ValueError, match="config.json is not a Python file"):
-        command.load_config(str(place))
+        config_file.load_config(str(place))
 
 
 def test_a_disk_that_fills_up_while_saving_ends_the_run_in_one_sentence(tmp_path):
@@ -236,7 +239,9 @@ def test_a_disk_that_fills_up_while_saving_ends_the_run_in_one_sentence(tmp_path
 
 
 def test_damaged_checkpoints_are_named_and_the_run_ends_with_4(tmp_path):
-    RunDir(tmp_path).claim(config.to_dict(catalog.resolve(command.load_config(CLIP))), config.resumable_keys(RunConfig))
+    RunDir(tmp_path).claim(
+        config.to_dict(registry.resolve(config_file.load_config(CLIP))), config.resumable_keys(RunConfig)
+    )
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)
     code, output, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}")
     assert code == 4 and f"the checkpoint {tmp_path}/checkpoints/1 is damaged and is not used" in output

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from sentencepiece import SentencePieceTrainer as trainer
 
+from gen import files
 from gen import mesh as meshes
+from gen.checkpoint import restore
 from gen.interop import huggingface
 from gen.interop.pretrained import load_pretrained
 from gen.models.lm import lm_spec
+from gen.pipelines.language import LanguageModel
+from gen.runs.reader import Run
 from gen.tokenizers import Bytes, load, train
 from gen.tokenizers.framing import Framing
-from gen.train import files, restore
 from launch import convert
-from launch.language import Language
-from launch.trained import Run
 from tests.language_peers import write_directory
 from tests.peers import recorded
 
@@ -54,7 +55,7 @@ def run(hub, tmp_path):
 
 def test_a_directory_of_the_hub_becomes_a_run(run, hub, tokenizer):
     opened = Run.open(run)
-    assert (opened.cfg.task.name, opened.cfg.model.vocab, opened.cfg.model.rows) == ("lm", 61, 64)
+    assert (opened.cfg.task.name, opened.cfg.model.vocab, opened.cfg.model.embedding_rows) == ("lm", 61, 64)
     params = opened.load(lm_spec(opened.cfg.model), MESH)
     assert opened.step == 0
     expected = load_pretrained(hub, vocab_multiple=8)
@@ -76,7 +77,7 @@ def test_a_changed_bit_of_a_run_is_found(run):
 
 def test_weights_have_the_same_digest_in_both_layouts(hub, tmp_path):
     assert main(hub, tmp_path / "run") == 0
-    here, there = (Language.open(place, MESH).weights for place in (tmp_path / "run", hub))
+    here, there = (LanguageModel.open(place, MESH).weights for place in (tmp_path / "run", hub))
     assert (here["step"], there["directory"]) == (0, "hub")
     assert here["digest"] == there["digest"]
 

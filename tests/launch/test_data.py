@@ -8,15 +8,16 @@ from PIL import Image
 
 from gen import config as configs
 from gen.data.chat import Packed
-from gen.data.pipeline import DataConfig, Pipeline, make_tokenizer
+from gen.data.pipeline import ImageDataConfig, Pipeline, make_tokenizer
+from gen.runs import batch_view, config_file, reader
 from gen.tokenizers import Bytes
-from launch import command, data, sheet, trained
+from launch import cli, data
 from tests.data.test_conversations import chat, write
 from tests.sample.lm import MODEL
 
 CLIP, UPSAMPLER = "configs/unclip/digits.py:clip", "configs/unclip/digits.py:upsampler"
 SMALL = [("train.batch_size", "6")]
-DRAW = sheet.draw
+DRAW = batch_view.draw
 
 
 def show(tmp_path, config, overrides=(), step=1000):
@@ -27,11 +28,11 @@ def show(tmp_path, config, overrides=(), step=1000):
 
 def test_the_batch_of_a_step_with_rows_and_decoded_captions(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(sheet, "draw", lambda *batch: (drawn.append(batch), DRAW(*batch))[1])
+    monkeypatch.setattr(batch_view, "draw", lambda *batch: (drawn.append(batch), DRAW(*batch))[1])
     show(tmp_path, CLIP)
     ((image_BYXC, texts),) = drawn
 
-    cfg = DataConfig("digits", 16, tokenizer="bpe:160")
+    cfg = ImageDataConfig("digits", 16, tokenizer="bpe:160")
     loader = Pipeline(cfg, make_tokenizer(cfg), 20).train(6)
     np.testing.assert_array_equal(image_BYXC, loader.batch(1000)["image"])
     for row, record in enumerate(loader.records(1000)):
@@ -72,8 +73,8 @@ def test_pictures_need_a_file_and_have_no_weights(tmp_path):
 def chats(tmp_path, monkeypatch):
     """Shows a batch of conversations for a run that begins from a model of bytes."""
     base = SimpleNamespace(cfg=SimpleNamespace(model=MODEL), reads_text=True, tokenizer=Bytes)
-    monkeypatch.setattr(trained, "open_upstream", lambda cfg: {"base": base})
-    monkeypatch.setattr(trained, "config_of", lambda place: {"task": {}, "model": configs.to_dict(MODEL), "data": {}})
+    monkeypatch.setattr(reader, "open_upstream", lambda cfg: {"base": base})
+    monkeypatch.setattr(reader, "config_of", lambda place: {"task": {}, "model": configs.to_dict(MODEL), "data": {}})
     path = write(tmp_path / "a.jsonl", *(chat("u: q", f"a: {i}") for i in range(8)))
     own = {
         "task": {"name": "chat"},
@@ -81,7 +82,7 @@ def chats(tmp_path, monkeypatch):
         "train": {"steps": 1, "batch_size": 2},
         "upstream": {"base": "base"},
     }
-    monkeypatch.setattr(command, "load_config", lambda where: own)
+    monkeypatch.setattr(config_file, "load_config", lambda where: own)
 
     def show(out=None, rows=0):
         return data.main(SimpleNamespace(config="c.py", step=3, out=out, rows=rows, overwrite=True), [])
@@ -109,7 +110,7 @@ def test_a_model_that_would_never_learn_to_end_is_an_error_behind_what_is_shown(
     monkeypatch.setattr(Packed, "row", endless)
     with pytest.raises(ValueError, match="the end token counts in no row of step 3, nor in the first 64 batches") as e:
         chats()
-    assert command.exit_status(e.value) == 2 and "«" in capsys.readouterr().out
+    assert cli.exit_status(e.value) == 2 and "«" in capsys.readouterr().out
     # one in the whole split is enough
     monkeypatch.setattr(Packed, "row", lambda self, index: (framed if index == 5 else endless)(self, index))
     assert chats() == 0

@@ -10,9 +10,9 @@ import yaml
 from kubeflow_trainer_api.models import JobsetV1alpha2JobSet
 
 from gen import config
-from launch.submit import jobset, request, settings, slurm, tpu_vm
-from launch.submit.render import HERE, render
-from launch.sweep import array, record
+from gen.sweep import sweep_dir
+from launch.clusters import jobset, request, settings, slurm, slurm_array, tpu_vm
+from launch.clusters.render import HERE, render
 
 GOLDEN = Path(__file__).parent / "golden"
 TRAIN = ("python", "-m", "launch.train", "--config=configs/lm/gpt2.py:tiny", "--workdir=/shared/runs/a run")
@@ -135,10 +135,10 @@ def test_a_job_of_an_array_goes_back_into_the_queue_by_itself(program, tmp_path,
     monkeypatch.setattr(Path, "cwd", lambda: Path(__file__).parents[2])
     monkeypatch.setattr(sys, "executable", PYTHON)
     (tmp_path / "trials").mkdir()
-    sweep = record.Sweep(tmp_path, "c.py", "sweep", [], {}, {"aa": {"seed": 1}, "bb": {"seed": 2}})
-    (tmp_path / "list").write_text("".join(array.line(sweep, trial) + "\n" for trial in sweep.trials))
+    sweep = sweep_dir.Sweep(tmp_path, "c.py", "sweep", [], {}, {"aa": {"seed": 1}, "bb": {"seed": 2}})
+    (tmp_path / "list").write_text("".join(slurm_array.line(sweep, trial) + "\n" for trial in sweep.trials))
     srun, scontrol = program("srun", "echo begun; exit 75"), program("scontrol")
-    script = array.script(sweep, slurm.Job(), array.Array(str(tmp_path / "list"), 2, 0))
+    script = slurm_array.script(sweep, slurm.Job(), slurm_array.Array(str(tmp_path / "list"), 2, 0))
     done = subprocess.run(["bash", "-s"], input=script, text=True, capture_output=True, check=False)
     assert done.returncode == 75 and scontrol() == ["requeue 7_2"] and srun()[0].endswith("--config.seed=2")
     assert (tmp_path / "trials" / "bb.log").read_text() == "begun\n" and done.stdout == ""

@@ -4,10 +4,10 @@ import io
 
 import pytest
 
-from gen.data.preferences import RankingConfig, RankingPipeline
+from gen.data.preferences import RankingDataConfig, RankingPipeline
 from gen.data.rankings import open_rankings
 from gen.tokenizers import Bytes
-from launch.talk import COMMANDS, Ratings, Talk
+from launch.repl import COMMANDS, Ratings, Talk
 from tests.sample.test_conversation import talk
 
 
@@ -54,7 +54,7 @@ def test_ratings_are_what_training_reads(chat, tmp_path):
         f"rated up, 2 preferences added to {path}",
         "rated up",
     ]
-    pipeline = RankingPipeline(RankingConfig(f"preferences:{path}", {"test_fraction": 0.0}), Bytes(), 64)
+    pipeline = RankingPipeline(RankingDataConfig(f"preferences:{path}", {"test_fraction": 0.0}), Bytes(), 64)
     assert pipeline.train(3).batch(0)["rank"].tolist() == [[0, 1]] * 3 and not pipeline.notes
 
 

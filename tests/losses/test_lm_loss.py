@@ -39,7 +39,7 @@ def test_loss_and_gradients_in_chunks_are_those_of_all_scores(vocab, z_loss, chu
     loss, same = hasty(lambda: cross_entropy(STATES, HEAD, TARGET, WEIGHT, vocab=vocab, z_loss=z_loss, chunk=chunk))()
     np.testing.assert_allclose(3 * loss, wanted, rtol=1e-5)  # without a gradient
     right = (np.asarray(STATES @ HEAD.T)[..., :vocab].argmax(-1) == TARGET) * WEIGHT
-    np.testing.assert_allclose([totals.right, same.right], right.sum())
+    np.testing.assert_allclose([totals.correct, same.correct], right.sum())
     np.testing.assert_allclose(totals.nats, plain(STATES, HEAD, vocab, 0.0), rtol=1e-5)
 
 

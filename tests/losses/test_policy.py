@@ -82,4 +82,6 @@ def test_the_kl_estimate_is_the_kl_on_average_and_never_negative():
 
 @pytest.mark.parametrize(("kl", "factor"), [(6.0, 1.0), (6.6, 1.01), (60.0, 1.02), (0.0, 0.98), (5.4, 0.99)])
 def test_the_coefficient_follows_the_kl_with_bounded_steps(kl, factor):
-    np.testing.assert_allclose(policy.adapted(jnp.float32(0.2), jnp.float32(kl), 6.0, 0.1), 0.2 * factor, rtol=1e-5)
+    np.testing.assert_allclose(
+        policy.adapt_kl_coefficient(jnp.float32(0.2), jnp.float32(kl), 6.0, 0.1), 0.2 * factor, rtol=1e-5
+    )

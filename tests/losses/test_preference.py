@@ -25,14 +25,14 @@ def test_all_pairs_of_a_prompt_count_together():
         losses, right = by_hand(reward_BK[row], rank_BK[row])
         assert compared.pairs_B[row] == len(losses)
         np.testing.assert_allclose(compared.loss_B[row], np.mean(losses) if losses else 0, rtol=1e-5)
-        np.testing.assert_allclose(compared.right_B[row], np.mean(right) if right else 0, rtol=1e-6)
+        np.testing.assert_allclose(compared.correct_B[row], np.mean(right) if right else 0, rtol=1e-6)
     assert list(compared.pairs_B) == [6, 5, 1, 2, 0, 0]
 
 
 def test_equal_rewards_are_not_in_the_right_order():
     compared = pairwise(jnp.zeros((1, 2)), jnp.array([[0, 1]]))
     np.testing.assert_allclose(compared.loss_B, np.log(2), rtol=1e-6)
-    assert compared.right_B == 0
+    assert compared.correct_B == 0
 
 
 def test_large_margins_stay_finite():

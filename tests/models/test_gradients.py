@@ -11,8 +11,8 @@ from gen import spec, tree
 from gen.losses import contrastive
 from gen.models.clip import clip_spec, encode_image, encode_text
 from gen.models.decoder import CaptionConfig, Condition, condition_spec, decoder, decoder_spec, encode
-from gen.models.embedding import unit
-from gen.models.prior import Caption, prior, prior_spec
+from gen.models.embedding import l2_normalize
+from gen.models.prior import CaptionEncoding, prior, prior_spec
 from gen.models.unet import UNetConfig, unet, unet_spec
 from gen.nn.transformer import TransformerConfig
 from tests.peers import CLIP, DECODER, PRIOR, hasty
@@ -39,13 +39,15 @@ CONDITION = Condition(draw(0, 2, 10), jnp.array([True, False]), draw(1, 2, 6, 10
 
 def clip_loss(params):
     text_BE = encode_text(params, jnp.arange(18).reshape(2, 9), CLIP).embedding_BE
-    similarities_BB = contrastive.similarities(unit(encode_image(params, draw(3, 2, 12, 12, 3), CLIP)), unit(text_BE))
+    similarities_BB = contrastive.similarities(
+        l2_normalize(encode_image(params, draw(3, 2, 12, 12, 3), CLIP)), l2_normalize(text_BE)
+    )
     return contrastive.sigmoid(jnp.exp(params["logit_scale"]) * similarities_BB + params["logit_bias"])
 
 
 def prior_output(params):
     mask_BT = jnp.arange(7) < jnp.array([[7], [3]])
-    return prior(params, draw(4, 2, 20), TIMES, Caption(draw(5, 2, 20), draw(6, 2, 7, 20), mask_BT), PRIOR)
+    return prior(params, draw(4, 2, 20), TIMES, CaptionEncoding(draw(5, 2, 20), draw(6, 2, 7, 20), mask_BT), PRIOR)
 
 
 # name: (specs, outputs of the parameters)

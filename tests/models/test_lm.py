@@ -11,8 +11,8 @@ from gen import mesh as meshes
 from gen import spec
 from gen.losses.lm import cross_entropy
 from gen.mesh import MeshConfig
-from gen.models.lm import LMConfig, cache_spec, decode, for_decoding, head, lm_spec, logits, prefill, states
-from gen.nn.experts import Experts
+from gen.models.lm import LMConfig, cache_spec, decode, decode_params, head, lm_spec, logits, prefill, states
+from gen.nn.experts import MoEConfig
 from gen.nn.rotary import Rotary
 from gen.nn.transformer import TransformerConfig
 from gen.tasks.lm import LMTask, LMTaskConfig
@@ -37,7 +37,7 @@ KINDS = {
     "lamda": lm(norm="rms", relative="t5", head_dim=6, gated=True, **BARE),
     "palm": lm({"vocab_multiple": 8}, kv_heads=1, parallel=True, norm_bias=False, rotary=Rotary(), **BARE, **SWIGLU),
     "window": lm(window=3, rotary=Rotary()),
-    "experts": lm({"vocab_multiple": 2}, rotary=Rotary(), experts=Experts(4, 2), mlp_bias=False, **SWIGLU),
+    "experts": lm({"vocab_multiple": 2}, rotary=Rotary(), experts=MoEConfig(4, 2), mlp_bias=False, **SWIGLU),
 }
 
 
@@ -63,7 +63,7 @@ def test_a_cache_changes_nothing(kind):
     row, length_B = jnp.arange(3), jnp.array([2, 5, 6])
     first_BV, cache = hasty(lambda p, t, n: prefill(p, t, n, cfg, slots=12))(params, tokens_BT[:, :6], length_B)
     np.testing.assert_allclose(first_BV, whole_BTV[row, length_B - 1], rtol=1e-4, atol=1e-4)
-    flat = for_decoding(params, cfg)
+    flat = decode_params(params, cfg)
     step = hasty(lambda p, t, n, c: decode(p, t, n, c, cfg))
     slot_B = length_B
     for count in (1, 2, 1):
@@ -82,7 +82,7 @@ def test_a_token_depends_on_exactly_those_that_it_may_see(kind):
     cfg, length = KINDS[kind], 8
     params = weights(cfg)
     segment_1T, position_1T = jnp.array([[1, 1, 1, 2, 2, 2, 2, 2]]), jnp.array([[0, 1, 2, 0, 1, 2, 3, 4]])
-    one_hot = jnp.eye(cfg.rows)[jnp.arange(length) % VOCAB]
+    one_hot = jnp.eye(cfg.embedding_rows)[jnp.arange(length) % VOCAB]
 
     def scores(one_hot_TV, segments):
         own = {**params, "tokens": one_hot_TV @ params["tokens"], "head": head(params)}
@@ -153,7 +153,7 @@ def test_loss_and_gradients_on_a_mesh_are_those_of_one_device(kind, mesh):
     def loss(params):
         read = states(params, tokens_BT, cfg, segment_BT=segment_BT)
         total = cross_entropy(read.states_BTD, head(params), tokens_BT, jnp.ones((8, 16)), vocab=VOCAB, chunk=32)[0]
-        return total if read.balance is None else total + read.balance.load.sum()
+        return total if read.balance is None else total + read.balance.load_balancing.sum()
 
     wanted = jax.jit(jax.value_and_grad(loss))(params)
     made = meshes.make(MeshConfig(**{"data": 1} | mesh), jax.devices())
@@ -174,14 +174,14 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="parallel attention and MLP read one norm"):
         lm(parallel=True, norm_order="post")
     with pytest.raises(ValueError, match="experts have no biases"):
-        lm(experts=Experts(4, 2))
+        lm(experts=MoEConfig(4, 2))
     for name in ("window", "heads", "layers", "kv_heads", "mlp"):
         with pytest.raises(ValueError, match=rf"^{name}=0 must be at least 1"):
             lm(**{name: 0})
     with pytest.raises(ValueError, match="rotary turns pairs, but heads of 5 numbers are odd"):
         lm(head_dim=5, rotary=Rotary())
     with pytest.raises(ValueError, match="capacity=-1.0 must be above 0"):
-        Experts(4, 2, capacity=-1.0)
+        MoEConfig(4, 2, capacity=-1.0)
     with pytest.raises(ValueError, match="vocab_multiple=0 must be at least 1"):
         dataclasses.replace(KINDS["gpt2"], vocab_multiple=0)
     with pytest.raises(ValueError, match="chunk=0 must be at least 1"):

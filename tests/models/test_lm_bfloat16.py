@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen.models.lm import LMConfig, for_decoding, lm_spec, logits, states
-from gen.nn.experts import Experts
+from gen.models.lm import LMConfig, decode_params, lm_spec, logits, states
+from gen.nn.experts import MoEConfig
 from gen.nn.transformer import TransformerConfig
 from gen.spec import initialize
 
@@ -41,10 +41,10 @@ def test_what_all_tokens_share_gets_a_gradient_summed_in_float32(gradients, part
 
 
 def test_decoding_computes_with_the_weights_that_reading_does():
-    transformer = dataclasses.replace(BLOCK, mlp_bias=False, experts=Experts(4, 2), relative="t5")
+    transformer = dataclasses.replace(BLOCK, mlp_bias=False, experts=MoEConfig(4, 2), relative="t5")
     cfg = LMConfig(vocab=8, context=16, transformer=transformer, dtype="bfloat16")
     params = initialize(lm_spec(cfg), jax.random.key(0))
-    own = for_decoding(params, cfg)
+    own = decode_params(params, cfg)
     layer, stacked = own["blocks"][0], params["blocks"]
     np.testing.assert_array_equal(layer["mlp"]["router"], stacked["mlp"]["router"][0])
     np.testing.assert_array_equal(layer["mlp_norm"]["scale"], stacked["mlp_norm"]["scale"][0])
@@ -55,7 +55,7 @@ def test_decoding_computes_with_the_weights_that_reading_does():
 
 
 def test_scores_do_not_depend_on_what_follows_where_experts_have_a_capacity():
-    transformer = dataclasses.replace(BLOCK, mlp_bias=False, experts=Experts(4, 2, capacity=0.5))
+    transformer = dataclasses.replace(BLOCK, mlp_bias=False, experts=MoEConfig(4, 2, capacity=0.5))
     cfg = LMConfig(vocab=8, context=32, transformer=transformer)
     params = initialize(lm_spec(cfg), jax.random.key(0))
     tokens_BT = jax.random.randint(jax.random.key(1), (2, 32), 0, 8)

@@ -3,7 +3,7 @@ import pytest
 
 from gen.interop import clip as interop
 from gen.models.clip import clip_spec, encode_image, encode_text
-from gen.models.embedding import unit
+from gen.models.embedding import l2_normalize
 from tests.peers import CLIP, assert_same, channels_last, hasty, recorded
 
 
@@ -30,5 +30,7 @@ def test_images_have_the_peers_embeddings(peer, params):
 
 
 def test_logits_are_the_peers(peer, params):
-    image_BE, text_BE = (unit(jnp.asarray(peer.outputs[name])) for name in ("image_embedding", "text_embedding"))
+    image_BE, text_BE = (
+        l2_normalize(jnp.asarray(peer.outputs[name])) for name in ("image_embedding", "text_embedding")
+    )
     assert_same(jnp.exp(params["logit_scale"]) * image_BE @ text_BE.T, peer.outputs["logits_per_image"])

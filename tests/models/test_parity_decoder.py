@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import pytest
 
 from gen.interop.unclip import decoder_from_diffusers
-from gen.models.decoder import Condition, Context, decoder, encode
+from gen.models.decoder import Condition, UNetContext, decoder, encode
 from tests.peers import DECODER, assert_same, channels_last, group, hasty, recorded
 
 
@@ -26,7 +26,7 @@ def predict(peer, params):
 
 
 def test_the_unet_sees_embedding_context_and_mask_as_the_peer_does(peer, predict):
-    context = Context(*(jnp.asarray(peer.inputs[name]) for name in ("embedding", "context", "mask")))
+    context = UNetContext(*(jnp.asarray(peer.inputs[name]) for name in ("embedding", "context", "mask")))
     assert_same(predict(context._replace(mask_BS=context.mask_BS.astype(bool))), peer.outputs["predicted"])
 
 

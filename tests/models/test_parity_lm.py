@@ -45,7 +45,7 @@ def test_decoding_with_a_cache_writes_what_the_peer_writes(peer_and_model):
     fill = hasty(functools.partial(lm.prefill, cfg=cfg, slots=slots))
     step = hasty(functools.partial(lm.decode, cfg=cfg))
     logits_BV, cache = fill(model.params, prompt_BT, length_B)
-    taken_apart = lm.for_decoding(model.params, cfg)
+    taken_apart = lm.decode_params(model.params, cfg)
     written = []
     for i in range(greedy_BN.shape[1]):
         written.append(np.argmax(logits_BV, axis=-1).astype(np.int32))

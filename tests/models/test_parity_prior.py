@@ -1,13 +1,13 @@
 from gen.interop.unclip import prior_from_diffusers
 from gen.models.embedding import restore
-from gen.models.prior import Caption, prior
+from gen.models.prior import CaptionEncoding, prior
 from tests.peers import PRIOR, assert_same, hasty, recorded
 
 
 def test_the_prior_predicts_what_the_peer_does_with_and_without_padding():
     weights, inputs, outputs = recorded("prior")
     params, statistics = prior_from_diffusers(weights, PRIOR, "the fixture")
-    caption = Caption(inputs["text_embedding"], inputs["states"], inputs["mask"].astype(bool))
+    caption = CaptionEncoding(inputs["text_embedding"], inputs["states"], inputs["mask"].astype(bool))
 
     @hasty
     def predict(params, statistics, noised_BE, t_B, caption):

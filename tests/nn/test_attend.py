@@ -10,23 +10,23 @@ import pytest
 
 from gen import mesh as meshes
 from gen.mesh import MeshConfig
-from gen.nn import attend as attends
+from gen.nn import attention as attends
 from gen.nn import relative
-from gen.nn.attend import attend, choose, dense
+from gen.nn.attention import choose, dense, dot_product_attention
+from gen.nn.attention_mask import NO_MASK, MaskConfig, MaskInputs, segment_mask
 from gen.nn.blockwise import blockwise
-from gen.nn.sight import ANYWHERE, Rule, Where, documents
 from gen.nn.splash import splash
 from tests.peers import hasty
 
 B, T, H, G, K = 2, 22, 4, 2, 8
 RULES = {
-    "all": Rule(),
-    "causal": Rule(causal=True),
-    "window": Rule(causal=True, window=5),
-    "window both ways": Rule(window=5),
-    "alibi": Rule(causal=True, relative="alibi"),
-    "t5": Rule(causal=True, relative="t5"),
-    "t5 both ways, window": Rule(window=9, relative="t5"),
+    "all": MaskConfig(),
+    "causal": MaskConfig(causal=True),
+    "window": MaskConfig(causal=True, window=5),
+    "window both ways": MaskConfig(window=5),
+    "alibi": MaskConfig(causal=True, relative="alibi"),
+    "t5": MaskConfig(causal=True, relative="t5"),
+    "t5 both ways, window": MaskConfig(window=9, relative="t5"),
 }
 
 
@@ -75,7 +75,7 @@ def bucket_of(distance, causal):
 def test_values_and_gradients_are_those_of_the_definition(name):
     rule, arrays = RULES[name], draws()
     for segments in (None, SEGMENTS):
-        where = ANYWHERE if segments is None else documents(jnp.asarray(segments))
+        where = NO_MASK if segments is None else segment_mask(jnp.asarray(segments))
 
         def loss(program, query, key, value, table, where=where):
             y = program(query, key, value, rule, where, table)
@@ -96,11 +96,11 @@ def test_values_and_gradients_are_those_of_the_definition(name):
 def test_blocks_that_nobody_sees_are_not_visited():
     from gen.nn.blockwise import _pairs
 
-    assert _pairs(Rule(causal=True), True, 4, 4, 3, 3) == ((0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2))
-    assert len(_pairs(Rule(causal=True, window=4), True, 4, 4, 100, 100)) == 100 + 99
-    assert _pairs(Rule(causal=True), False, 4, 4, 2, 2) == ((0, 0), (0, 1), (1, 0), (1, 1))
+    assert _pairs(MaskConfig(causal=True), True, 4, 4, 3, 3) == ((0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2))
+    assert len(_pairs(MaskConfig(causal=True, window=4), True, 4, 4, 100, 100)) == 100 + 99
+    assert _pairs(MaskConfig(causal=True), False, 4, 4, 2, 2) == ((0, 0), (0, 1), (1, 0), (1, 1))
     # the nearest key of a window of 5 that the second block of queries sees lies one before the last of the first
-    assert _pairs(Rule(causal=True, window=1), True, 4, 4, 2, 2) == ((0, 0), (1, 1))
+    assert _pairs(MaskConfig(causal=True, window=1), True, 4, 4, 2, 2) == ((0, 0), (1, 1))
 
 
 def test_memory_grows_linearly_with_length():
@@ -108,7 +108,7 @@ def test_memory_grows_linearly_with_length():
 
     def temporary(program, length):
         shape = jax.ShapeDtypeStruct((1, length, 2, 8), jnp.float32)
-        loss = lambda q, k, v: program(q, k, v, Rule(causal=True)).sum()
+        loss = lambda q, k, v: program(q, k, v, MaskConfig(causal=True)).sum()
         compiled = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(shape, shape, shape).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
@@ -117,12 +117,12 @@ def test_memory_grows_linearly_with_length():
     assert temporary(dense, 4096) > 10 * short
 
 
-@pytest.mark.parametrize("rule", [Rule(causal=True), Rule(causal=True, window=100)])
+@pytest.mark.parametrize("rule", [MaskConfig(causal=True), MaskConfig(causal=True, window=100)])
 def test_the_tpu_kernel_computes_the_same(rule):
     """Interpreted, as there is no TPU here."""
     draw = np.random.default_rng(2)
     query, key, value = (jnp.asarray(draw.normal(size=(1, 256, n, 128)), jnp.float32) for n in (2, 1, 1))
-    where = documents(jnp.asarray(np.arange(256)[None] // 150, jnp.int32))
+    where = segment_mask(jnp.asarray(np.arange(256)[None] // 150, jnp.int32))
     expected = dense(query, key, value, rule, where)
     np.testing.assert_allclose(splash(query, key, value, rule, where, interpret=True), expected, atol=2e-5)
 
@@ -133,44 +133,46 @@ def shapes(length, heads=16, groups=8, width=64, dtype=jnp.bfloat16):
 
 
 def test_the_program_fits_machine_and_shapes(monkeypatch):
-    causal, seen = Rule(causal=True), documents(jnp.zeros((4, 1), jnp.int32))
-    assert choose("cpu", *shapes(1024), causal, ANYWHERE) == "dense"
-    assert choose("cpu", *shapes(2048), causal, ANYWHERE) == "blockwise"
+    causal, seen = MaskConfig(causal=True), segment_mask(jnp.zeros((4, 1), jnp.int32))
+    assert choose("cpu", *shapes(1024), causal, NO_MASK) == "dense"
+    assert choose("cpu", *shapes(2048), causal, NO_MASK) == "blockwise"
     assert choose("tpu", *shapes(2048), causal, seen) == "splash"
     assert choose("tpu", *shapes(2040), causal, seen) == "blockwise"
-    assert choose("tpu", *shapes(1024), Rule(causal=True, relative="alibi"), seen) == "dense"
+    assert choose("tpu", *shapes(1024), MaskConfig(causal=True, relative="alibi"), seen) == "dense"
     # no cuDNN here: asked, it says so, and the others take its place
-    assert choose("gpu", *shapes(2048), causal, ANYWHERE) == "blockwise"
+    assert choose("gpu", *shapes(2048), causal, NO_MASK) == "blockwise"
     monkeypatch.setattr(attends, "cudnn", lambda query, *rest: query)
-    assert choose("gpu", *shapes(2048), causal, ANYWHERE) == "cudnn"
+    assert choose("gpu", *shapes(2048), causal, NO_MASK) == "cudnn"
     assert choose("gpu", *shapes(2048), causal, seen) == "cudnn"
     assert choose("gpu", *shapes(8192), causal, seen) == "blockwise"
-    assert choose("gpu", *shapes(2048), Rule(causal=True, relative="t5"), ANYWHERE) == "blockwise"
+    assert choose("gpu", *shapes(2048), MaskConfig(causal=True, relative="t5"), NO_MASK) == "blockwise"
     one = (shapes(1)[0], shapes(2048)[1])
-    assert choose("gpu", *one, causal, Where(slot_BT=jnp.zeros((4, 1), jnp.int32))) == "dense"
+    assert choose("gpu", *one, causal, MaskInputs(slot_BT=jnp.zeros((4, 1), jnp.int32))) == "dense"
 
 
 def test_a_program_that_is_asked_for_and_cannot_is_no_other_quietly(monkeypatch):
     q, k = (jnp.zeros(x.shape, x.dtype) for x in shapes(128))
     with pytest.raises(ValueError, match="attention=cudnn cannot compute this case .*on a cpu.*; set auto"):
-        attend(q, k, k, Rule(causal=True), method="cudnn")
+        dot_product_attention(q, k, k, MaskConfig(causal=True), method="cudnn")
     monkeypatch.setattr(attends, "_platform", lambda: "tpu")
     with pytest.raises(ValueError, match="attention=splash cannot compute this case .*alibi"):
-        attend(q, k, k, Rule(causal=True, relative="alibi"), method="splash")
+        dot_product_attention(q, k, k, MaskConfig(causal=True, relative="alibi"), method="splash")
 
 
 @pytest.mark.parametrize("method", ["dense", "blockwise"])
 def test_rows_that_a_mesh_cuts_over_context_see_the_same(method):
-    rule = Rule(causal=True, window=13, relative="t5")
+    rule = MaskConfig(causal=True, window=13, relative="t5")
     draw = np.random.default_rng(3)
     arrays = [
         jnp.asarray(draw.normal(size=s), jnp.float32) for s in ((2, 16, H, K), (2, 16, G, K), (2, 16, G, K), (32, H))
     ]
-    where = documents(jnp.asarray(np.arange(16)[None].repeat(2, 0) // 9, jnp.int32))
+    where = segment_mask(jnp.asarray(np.arange(16)[None].repeat(2, 0) // 9, jnp.int32))
 
     def loss(query, key, value, table):
         cut = lambda x, heads: meshes.shard(x, "batch", "sequence", heads, None)
-        y = attend(cut(query, "heads"), cut(key, "heads"), cut(value, "heads"), rule, where, table, method)
+        y = dot_product_attention(
+            cut(query, "heads"), cut(key, "heads"), cut(value, "heads"), rule, where, table, method
+        )
         return jnp.sum(y * jnp.cos(jnp.arange(y.size)).reshape(y.shape))
 
     wanted = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3)))(*arrays)

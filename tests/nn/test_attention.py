@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gen import spec
-from gen.nn.attention import attention, attention_spec
+from gen.nn.projections import attention_layer, attention_layer_spec
 
 B, T, N, D, E, H = 2, 5, 3, 12, 7, 3
 
@@ -17,7 +17,7 @@ def perturbed(specs, key):
 
 @pytest.fixture(scope="module")
 def params():
-    return perturbed(attention_spec(D, H, context=E), jax.random.key(0))
+    return perturbed(attention_layer_spec(D, H, context=E), jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +56,17 @@ def reference(params, x, context=None, visible=None):
 
 
 def test_self_attention_is_the_formula(own, x_BTD):
-    np.testing.assert_allclose(attention(own, x_BTD), reference(own, x_BTD), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(attention_layer(own, x_BTD), reference(own, x_BTD), rtol=1e-4, atol=1e-5)
 
 
 def test_context_keys_come_first_and_are_masked_per_example(params, x_BTD, context_BNE):
     mask = np.ones((B, 1, 1, N + T), bool)
     mask[0, ..., 1], mask[1, ..., [0, 2]] = False, False
     expected = reference(params, x_BTD, context_BNE, lambda b, i, j: mask[b, 0, 0, j])
-    y_BTD = attention(params, x_BTD, mask=jnp.asarray(mask), context_BSE=context_BNE)
+    y_BTD = attention_layer(params, x_BTD, mask=jnp.asarray(mask), context_BSE=context_BNE)
     np.testing.assert_allclose(y_BTD, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_width_that_does_not_divide_into_heads_is_refused():
     with pytest.raises(ValueError, match="width 10 is not divisible by 4 heads"):
-        attention_spec(10, 4)
+        attention_layer_spec(10, 4)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen.nn.experts import Experts, assign, experts, experts_spec, route
+from gen.nn.experts import MoEConfig, assign, experts, experts_spec, route
 from tests import small
 
 B, T, D, F = 2, 6, 8, 12
@@ -35,7 +35,7 @@ def reference(params, x, top_k, dropped=()):
 
 @pytest.mark.parametrize("top_k", [1, 2])
 def test_each_token_gets_its_best_experts(top_k):
-    params, x_BTD = moe(cfg := Experts(4, top_k))
+    params, x_BTD = moe(cfg := MoEConfig(4, top_k))
     y_BTD, _ = jax.jit(lambda p, x: experts(p, x, cfg, "silu"))(params, x_BTD)
     np.testing.assert_allclose(y_BTD, reference(params, np.asarray(x_BTD), top_k), rtol=1e-4, atol=1e-4)
 
@@ -51,9 +51,9 @@ def test_an_expert_takes_first_choices_first_and_no_more_than_its_capacity():
 
 
 def test_what_is_not_taken_passes_by():
-    params, x_BTD = moe(Experts(4, 1))
+    params, x_BTD = moe(MoEConfig(4, 1))
     params = {**params, "router": jnp.zeros((D, 4)).at[:, 2].set(jnp.sign(x_BTD[0, 0]))}
-    tight = Experts(4, 1, capacity=1.0)  # 6 tokens / 4 experts: two of a row
+    tight = MoEConfig(4, 1, capacity=1.0)  # 6 tokens / 4 experts: two of a row
     _, choice_BTN, _ = route(jnp.einsum("btd,de->bte", x_BTD, params["router"]), tight)
     dropped = []
     for b in range(B):
@@ -68,14 +68,14 @@ def test_what_is_not_taken_passes_by():
 
 
 def test_the_load_is_one_when_even_and_the_count_when_all_go_to_one():
-    cfg = Experts(4, 1)
+    cfg = MoEConfig(4, 1)
     even_BTE = 20 * jax.nn.one_hot(jnp.arange(8) % 4, 4)[None]
-    np.testing.assert_allclose(route(even_BTE, cfg)[2].load, 1, rtol=1e-3)
+    np.testing.assert_allclose(route(even_BTE, cfg)[2].load_balancing, 1, rtol=1e-3)
     one_BTE = 20 * jax.nn.one_hot(jnp.zeros(8, int), 4)[None]
-    np.testing.assert_allclose(route(one_BTE, cfg)[2].load, 4, rtol=1e-3)
+    np.testing.assert_allclose(route(one_BTE, cfg)[2].load_balancing, 4, rtol=1e-3)
     np.testing.assert_allclose(route(one_BTE, cfg)[2].z, 400, rtol=1e-3)
 
 
 def test_more_choices_than_experts_are_refused():
     with pytest.raises(ValueError, match="top_k=5 must be at most count=4"):
-        Experts(4, 5)
+        MoEConfig(4, 5)

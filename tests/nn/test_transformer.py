@@ -7,8 +7,8 @@ import pytest
 
 from gen import spec
 from gen.nn.activations import ACTIVATIONS
-from gen.nn.sight import Where
-from gen.nn.transformer import TransformerConfig, block, mixer, transformer, transformer_spec
+from gen.nn.attention_mask import MaskInputs
+from gen.nn.transformer import TransformerConfig, attention_fn_for, block, transformer, transformer_spec
 from tests.peers import hasty
 
 CFG = TransformerConfig(width=12, layers=3, heads=2, mlp=20, causal=True)
@@ -25,10 +25,12 @@ def x_BTD():
 
 
 def test_the_scanned_stack_is_its_blocks_in_order(params, x_BTD):
-    where = Where(query_BT=jnp.ones((1, 5), jnp.int32), key_BS=jnp.array([[1, 1, 0, 1, 1]]))
+    where = MaskInputs(query_BT=jnp.ones((1, 5), jnp.int32), key_BS=jnp.array([[1, 1, 0, 1, 1]]))
     expected = x_BTD
     for i in range(CFG.layers):
-        expected, _ = block(jax.tree.map(lambda leaf, i=i: leaf[i], params), expected, CFG, mixer(CFG, where))
+        expected, _ = block(
+            jax.tree.map(lambda leaf, i=i: leaf[i], params), expected, CFG, attention_fn_for(CFG, where)
+        )
     np.testing.assert_allclose(transformer(params, x_BTD, CFG, where), expected, rtol=1e-5, atol=1e-6)
 
 

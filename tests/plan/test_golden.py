@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from gen.plan import runs as programs
 from gen.plan import topology
-from launch import command, runs
-from launch.plan import programs
+from gen.runs import config_file, train
 
 GOLDEN = Path(__file__).with_name("golden.json")
 CUT = [("mesh.fsdp", "2"), ("mesh.tensor", "2")]
@@ -25,7 +25,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
 
 def table(where: str) -> dict[str, Any]:
     """What does not depend on how well a compiler packs temporaries."""
-    data = runs.with_overrides(command.load_config(where), CASES[where])
+    data = train.with_overrides(config_file.load_config(where), CASES[where])
     (planned,) = programs.plan(data, topology.parse("cpu:8"), "both").values()
     rows = {}
     for name, one in planned.plans.items():

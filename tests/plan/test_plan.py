@@ -9,11 +9,11 @@ from gen import mesh as meshes
 from gen import spec
 from gen.mesh import MeshConfig
 from gen.plan import plan as plans
-from gen.plan import topology
-from launch import command, runs
-from launch.plan import described as runs_to_be
-from launch.plan import programs, show
-from launch.remat import once, with_remat
+from gen.plan import report, topology
+from gen.plan import runs as programs
+from gen.runs import config_file, train
+from gen.runs import recipe as runs_to_be
+from gen.runs.remat import once, with_remat
 
 LM = [
     ("model.vocab", "256"),
@@ -29,7 +29,7 @@ EIGHT = topology.parse("cpu:8")
 
 
 def planned(*overrides, file="configs/lm/gpt3.py:125m", machine=EIGHT, which="train"):
-    data = runs.with_overrides(command.load_config(file), [*LM, *overrides])
+    data = train.with_overrides(config_file.load_config(file), [*LM, *overrides])
     (found,) = programs.plan(data, machine, which).values()
     return found
 
@@ -40,7 +40,7 @@ def sharded():
 
 
 def test_each_group_has_the_bytes_that_its_shapes_and_shards_say(sharded):
-    data = runs.with_overrides(command.load_config("configs/lm/gpt3.py:125m"), LM)
+    data = train.with_overrides(config_file.load_config("configs/lm/gpt3.py:125m"), LM)
     (one,) = runs_to_be.described(data).values()
     specs = one.task().players["model"].specs
     mesh = meshes.make(MeshConfig(data=1, fsdp=4, tensor=2), jax.devices())
@@ -96,8 +96,8 @@ def test_what_does_not_fit_says_so_and_the_longest_roof_is_the_time(small_chip):
     assert large.seconds == max(large.roofs.values()) and large.mfu == pytest.approx(
         large.roofs["compute"] / large.seconds
     )
-    assert show.verdict({"": programs.Planned(None, mesh, {"train": small})}) == 0
-    assert show.verdict({"": programs.Planned(None, mesh, {"train": small, "sample": large})}) == 1
+    assert report.verdict({"": programs.Planned(None, mesh, {"train": small})}) == 0
+    assert report.verdict({"": programs.Planned(None, mesh, {"train": small, "sample": large})}) == 1
 
 
 def test_what_a_program_does_not_read_is_not_held(small_chip):
@@ -131,13 +131,13 @@ def test_another_fault_of_the_compiler_is_not_about_memory():
 
 
 def test_a_run_to_be_stands_for_one_that_is_there():
-    data = {**command.load_config("configs/chat/sft.py"), "upstream": {"base": "configs/lm/gpt2.py:small"}}
+    data = {**config_file.load_config("configs/chat/sft.py"), "upstream": {"base": "configs/lm/gpt2.py:small"}}
     (one,) = runs_to_be.described(data).values()
     assert one.cfg.model.transformer.layers == 12 and one.models["base"].vocab == 50257
 
 
 def test_every_remat_of_a_model_is_taken_away():
-    data = command.load_config("configs/clip/openai.py:b32")
+    data = config_file.load_config("configs/clip/openai.py:b32")
     (one,) = runs_to_be.described(data).values()
     kept = with_remat(one.cfg.model, "none")
     assert "remat='full'" in str(one.cfg.model) and "remat='full'" not in str(kept)

@@ -3,7 +3,7 @@
 import pytest
 
 from gen.plan import search
-from gen.plan.plan import Plan, TooLarge
+from gen.plan.plan import OutOfMemory, Plan
 
 
 def plan(fits: bool, seconds: float) -> Plan:
@@ -44,7 +44,7 @@ def test_less_is_computed_again_where_it_fits_and_ranked_by_time():
         if way.mesh != {"data": 1, "fsdp": 4, "tensor": 1}:
             raise ValueError("heads are not divisible")
         if way.remat == "none" and way.accumulate == 1:
-            return TooLarge("too large", None)
+            return OutOfMemory("too large", None)
         return plan(True, 1.33 if way.remat == "full" else 1.0)
 
     found, seen = run(attempt)

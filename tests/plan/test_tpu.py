@@ -45,7 +45,7 @@ def test_a_sum_over_chips_is_read_off_the_program_of_a_tpu():
 def test_what_libtpu_refuses_is_too_large_by_as_much_as_it_says():
     side = 40_960  # 6.25 GiB each, two arguments and a result on a chip of 16
     one = planned("v5e:1x1", lambda x, w: jnp.tanh(x @ w) @ x, ((side, side), P()), ((side, side), P()))
-    assert isinstance(one, plans.TooLarge) and one.fits is False
+    assert isinstance(one, plans.OutOfMemory) and one.fits is False
     assert one.needs > 16 * 2**30 and "TPU v5e has" in one.reason
 
 

@@ -4,9 +4,9 @@ import types
 
 import pytest
 
-from gen.sample.choose import Choice
 from gen.sample.conversation import Conversation, Preference, Refused
-from gen.sample.writer import Piece, Writer, Written
+from gen.sample.generator import Completion, Delta, Generator
+from gen.sample.sampling_params import SamplingParams
 from gen.tokenizers import Bytes
 from gen.tokenizers.template import Message, Template
 from tests.sample.lm import MODEL, placed
@@ -14,24 +14,24 @@ from tests.sample.lm import MODEL, placed
 SHORT = Template(system="{content}|", user="{content}\n", assistant="> {content}{end}\n")
 
 
-class Scripted(Writer):
+class Scripted(Generator):
     """Says what it is told to, letter by letter; "^C" is a person's Ctrl-C. Keeps what it was given."""
 
     def __init__(self, *answers, context=1000, reason="end"):
         self.tokenizer, self.model = Bytes(), types.SimpleNamespace(context=context)
         self.answers, self.reason, self.given, self.seeds = list(answers), reason, [], []
 
-    def write(self, prompts, *, show, new, seed, choice):
+    def generate(self, prompts, *, show, new, seed, choice):
         (tokens,) = prompts
         assert tokens[0] == Bytes.start and len(tokens) < self.model.context
         self.given.append(Bytes().decode(tokens))
         self.seeds.append(seed)
         text = self.answers.pop(0)
         for letter in text.removesuffix("^C"):
-            show(Piece(0, letter))
+            show(Delta(0, letter))
         if text.endswith("^C"):
             raise KeyboardInterrupt
-        return [Written("", text, Bytes().encode(text), [], self.reason)]
+        return [Completion("", text, Bytes().encode(text), [], self.reason)]
 
 
 def talk(*answers, context=1000, reason="end", **how):
@@ -197,21 +197,31 @@ def test_answers_to_other_messages_are_not_compared_and_to_the_same_ones_they_ar
 @pytest.fixture(scope="module")
 def writer():
     params, mesh = placed()
-    return Writer(params, MODEL, Bytes(), mesh)
+    return Generator(params, MODEL, Bytes(), mesh)
 
 
 def test_a_model_answers_as_its_writer_does(writer):
-    greedy = Choice(temperature=0.0)
+    greedy = SamplingParams(temperature=0.0)
     conversation = Conversation(writer, SHORT, new=6, choice=greedy)
     shown = []
     answer = conversation.say("ab", shown.append)
-    (expected,) = writer.write([SHORT.ask([Message("user", "ab")], Bytes())], new=6, choice=greedy)
+    (expected,) = writer.generate([SHORT.ask([Message("user", "ab")], Bytes())], new=6, choice=greedy)
     assert answer == (expected.text, len(expected.tokens), expected.reason, 0) and "".join(shown) == expected.text
+
+
+def test_another_answer_differs_from_the_likeliest(writer):
+    """At temperature 0 every try would give the same text."""
+    conversation = Conversation(writer, SHORT, new=6, choice=SamplingParams(temperature=0.0))
+    first = conversation.say("ab")
+    others = [conversation.again() for _ in range(3)]
+    assert any(other.text != first.text for other in others)
+    conversation.undo()
+    assert conversation.say("ab").text == first.text  # what is said next is the likeliest again
 
 
 def test_nothing_compiles_again_while_lengths_stay_in_a_bucket(writer):
     sizes = lambda: (writer._begin._cache_size(), writer._advance._cache_size())
-    conversation = Conversation(writer, SHORT, new=2, choice=Choice(temperature=0.9), seed=3)
+    conversation = Conversation(writer, SHORT, new=2, choice=SamplingParams(temperature=0.9), seed=3)
     conversation.say("ab")
     first = sizes()
     conversation.again()

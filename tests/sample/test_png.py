@@ -7,7 +7,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gen.sample import png
-from gen.tasks.images import pixels
+from gen.tasks.image_batch import pixels
 
 
 def test_floats_of_the_device_come_back_as_the_bytes_they_were():

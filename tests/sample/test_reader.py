@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen.models.lm import states
-from gen.sample.reader import Reader
+from gen.sample.scorer import Scorer
 from gen.tokenizers import Bytes
 from tests.sample.lm import MODEL, PARAMS, placed
 
@@ -15,7 +15,7 @@ PAIRS = [("2 + 2 =", " 4"), ("", "a"), ("of more than a bucket", " and on"), ("x
 
 @pytest.fixture(scope="module")
 def reader():
-    return Reader(*unpack(), batch=3)
+    return Scorer(*unpack(), batch=3)
 
 
 def unpack(**mesh):
@@ -65,7 +65,7 @@ def test_a_border_within_a_token_goes_to_the_context(reader):
             return [len(text[i : i + 2]) for i in range(0, len(text), 2)]
 
     params, model, _, mesh = unpack()
-    split = Reader(params, model, Pairs(), mesh).split
+    split = Scorer(params, model, Pairs(), mesh).split
     assert split("abc", "def") == ([2, 2], [2])
     assert split("abc", "d") == ([2], [2])  # the last token at least is scored
     with pytest.raises(ValueError, match="the continuation of 'abc' is empty"):
@@ -90,7 +90,7 @@ def test_nothing_to_read_is_read_at_once(reader):
 
 
 def test_a_mesh_reads_the_same(reader):
-    spread = Reader(*unpack(data=1, fsdp=2, context=2, tensor=2), batch=3)
+    spread = Scorer(*unpack(data=1, fsdp=2, context=2, tensor=2), batch=3)
     expected, scores = reader.score(PAIRS[:2]), spread.score(PAIRS[:2])
     np.testing.assert_allclose([s.log_p for s in scores], [s.log_p for s in expected], rtol=1e-5)
     np.testing.assert_allclose(spread.embed(["a", "bc"]), reader.embed(["a", "bc"]), atol=1e-5)

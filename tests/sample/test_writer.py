@@ -6,15 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from gen.sample.choose import Choice
-from gen.sample.reader import Reader
-from gen.sample.writer import Row, Writer
+from gen.sample.generator import Generator, PendingRow
+from gen.sample.sampling_params import SamplingParams
+from gen.sample.scorer import Scorer
 from gen.tokenizers import Bytes, Stream
 from tests.sample.lm import MODEL, placed
 from tests.tokenizers.kinds import DECODERS, PREPEND, bpe, content, made
 
-GREEDY = Choice(temperature=0.0)
-WARM = Choice(temperature=1.2, top_k=50)
+GREEDY = SamplingParams(temperature=0.0)
+WARM = SamplingParams(temperature=1.2, top_k=50)
 PROMPTS = ["a", "hello there", "x = 1"]
 NEW = 10
 
@@ -38,12 +38,12 @@ class Letters(Bytes):
 @pytest.fixture(scope="module")
 def writer():
     params, mesh = placed()
-    return Writer(params, MODEL, Letters(), mesh)
+    return Generator(params, MODEL, Letters(), mesh)
 
 
 @pytest.fixture(scope="module")
 def greedy(writer):
-    return writer.write(PROMPTS, new=NEW, choice=GREEDY)
+    return writer.generate(PROMPTS, new=NEW, choice=GREEDY)
 
 
 def tokens(written):
@@ -59,7 +59,7 @@ def test_greedy_text_is_the_likeliest_token_of_a_full_forward_each_time(writer, 
 
 
 def test_log_probabilities_are_those_of_a_full_forward_whatever_the_choice(writer, greedy, forward):
-    warm = writer.write(PROMPTS, new=NEW, choice=WARM)
+    warm = writer.generate(PROMPTS, new=NEW, choice=WARM)
     for w in (*greedy, *warm):
         prompt = writer.encode(w.prompt)
         log_p_TV = forward.log_p(prompt + w.tokens)
@@ -68,14 +68,14 @@ def test_log_probabilities_are_those_of_a_full_forward_whatever_the_choice(write
 
 
 def test_a_text_depends_neither_on_its_mates_nor_on_the_stride(writer):
-    write = lambda prompts, **how: tokens(writer.write(prompts, new=NEW, choice=WARM, **how))
+    write = lambda prompts, **how: tokens(writer.generate(prompts, new=NEW, choice=WARM, **how))
     first, second, _ = write(PROMPTS)
     assert write(["a", "hello there", "something else"])[:2] == [first, second]
     assert write(PROMPTS, stride=3)[:2] == [first, second]
 
 
 def test_copies_differ_and_come_again_with_their_seed(writer, forward):
-    write = lambda seed: writer.write(PROMPTS[:2], new=NEW, copies=2, choice=WARM, seed=seed)
+    write = lambda seed: writer.generate(PROMPTS[:2], new=NEW, copies=2, choice=WARM, seed=seed)
     one, two = write(1), write(2)
     assert one == write(1)
     assert len({tuple(row) for row in tokens(one + two)}) == 8
@@ -89,7 +89,7 @@ def test_copies_differ_and_come_again_with_their_seed(writer, forward):
 def test_a_stop_string_ends_its_row_only_and_is_left_out(writer, greedy, stride):
     stop = greedy[1].text[7:10]  # its second letter ends a token, the others are of the next
     at = greedy[1].text.index(stop)
-    written = writer.write(PROMPTS, new=NEW, choice=GREEDY, stop=("never", stop), stride=stride)
+    written = writer.generate(PROMPTS, new=NEW, choice=GREEDY, stop=("never", stop), stride=stride)
     assert (written[1].reason, written[1].text) == ("stop", greedy[1].text[:at])
     assert written[1].tokens == greedy[1].tokens[: (at + 4) // 2]
     for own, whole in zip(written, greedy, strict=True):
@@ -99,7 +99,7 @@ def test_a_stop_string_ends_its_row_only_and_is_left_out(writer, greedy, stride)
 
 def test_the_earliest_stop_string_counts(writer, greedy):
     text = greedy[0].text
-    written = writer.write(PROMPTS, new=NEW, choice=GREEDY, stop=(text[3:4], text[2:4]))
+    written = writer.generate(PROMPTS, new=NEW, choice=GREEDY, stop=(text[3:4], text[2:4]))
     assert written[0].text == text[: min(text.index(text[3:4]), text.index(text[2:4]))]
 
 
@@ -111,7 +111,7 @@ def test_pieces_are_the_text_and_leave_the_callers_mesh_alone(writer, greedy):
         assert piece.text and jax.sharding.get_abstract_mesh().empty
         texts[piece.row] += piece.text
         assert not any(s in texts[piece.row] for s in stop)
-    assert texts == [w.text for w in writer.write(PROMPTS, **how)]
+    assert texts == [w.text for w in writer.generate(PROMPTS, **how)]
 
 
 def test_the_end_token_ends_a_row(greedy):
@@ -119,16 +119,16 @@ def test_the_end_token_ends_a_row(greedy):
     tokenizer.end = greedy[0].tokens[4]
     at = greedy[0].tokens.index(tokenizer.end)
     params, mesh = placed()
-    writer = Writer(params, MODEL, tokenizer, mesh)
-    ended = writer.write(PROMPTS, new=NEW, choice=GREEDY)
+    writer = Generator(params, MODEL, tokenizer, mesh)
+    ended = writer.generate(PROMPTS, new=NEW, choice=GREEDY)
     assert (ended[0].reason, ended[0].tokens) == ("end", greedy[0].tokens[: at + 1])
     assert ended[0].text == greedy[0].text[: 2 * at]
-    assert {w.reason for w in writer.write(PROMPTS, new=1, choice=GREEDY, end=False)} == {"length"}
+    assert {w.reason for w in writer.generate(PROMPTS, new=1, choice=GREEDY, end=False)} == {"length"}
 
 
 def test_a_row_ends_with_the_context(writer, forward):
     prompt = "b" * 28  # and a start: 29 of 32
-    long, *short = writer.write([prompt, "a", "b"], new=NEW, choice=GREEDY)
+    long, *short = writer.generate([prompt, "a", "b"], new=NEW, choice=GREEDY)
     assert (long.reason, long.tokens) == ("context", forward.greedy(writer.encode(prompt), 3))
     assert [(w.reason, len(w.tokens)) for w in short] == [("length", NEW)] * 2
 
@@ -146,28 +146,28 @@ def test_a_row_ends_with_the_context(writer, forward):
 )
 def test_what_cannot_be_written_is_refused(writer, how, message):
     with pytest.raises(ValueError, match=message):
-        writer.write(**{"prompts": ["a"], "new": 4} | how)
+        writer.generate(**{"prompts": ["a"], "new": 4} | how)
 
 
 def test_a_tokenizer_of_another_model_is_refused():
     params, mesh = placed()
     small = dataclasses.replace(MODEL, vocab=100)
     with pytest.raises(ValueError, match="the tokenizer has 259 tokens, the model 100; give it its own"):
-        Writer(params, small, Bytes(), mesh)
+        Generator(params, small, Bytes(), mesh)
     with pytest.raises(ValueError, match="the tokenizer has 259 tokens, the model 100; give it its own"):
-        Reader(params, small, Bytes(), mesh)
+        Scorer(params, small, Bytes(), mesh)
 
 
 def test_nothing_compiles_again_within_a_bucket_of_lengths(writer, greedy):
     sizes = lambda: (writer._begin._cache_size(), writer._advance._cache_size())
     before = sizes()
-    writer.write(["another", "of other", "lengths"], new=NEW + 3, choice=GREEDY)
+    writer.generate(["another", "of other", "lengths"], new=NEW + 3, choice=GREEDY)
     assert sizes() == before
 
 
 def test_a_mesh_writes_the_same(greedy):
     params, mesh = placed(data=2, fsdp=2, tensor=2)
-    assert tokens(Writer(params, MODEL, Letters(), mesh).write(PROMPTS, new=NEW, choice=GREEDY)) == tokens(greedy)
+    assert tokens(Generator(params, MODEL, Letters(), mesh).generate(PROMPTS, new=NEW, choice=GREEDY)) == tokens(greedy)
 
 
 @pytest.fixture(scope="module")
@@ -177,32 +177,32 @@ def padded():
     rows = np.array(params["tokens"])
     small = made(content(bpe(byte_fallback=False), normalizer=PREPEND, decoder=DECODERS["llama"]))
     rows[small.vocab_size :] *= 50
-    return Writer({**params, "tokens": jax.device_put(rows, params["tokens"].sharding)}, MODEL, small, mesh)
+    return Generator({**params, "tokens": jax.device_put(rows, params["tokens"].sharding)}, MODEL, small, mesh)
 
 
-ANY = Choice(temperature=1.2, top_k=MODEL.vocab, top_p=0.98, min_p=0.001, penalty=1.5)
+ANY = SamplingParams(temperature=1.2, top_k=MODEL.vocab, top_p=0.98, min_p=0.001, penalty=1.5)
 
 
 @pytest.mark.parametrize("choice", [GREEDY, ANY], ids=["greedy", "any"])
 def test_ids_that_the_tokenizer_has_not_are_never_written(padded, choice):
-    for w in padded.write(["a", "b a"], new=NEW, copies=4, choice=choice, end=False):
+    for w in padded.generate(["a", "b a"], new=NEW, copies=4, choice=choice, end=False):
         assert len(w.tokens) == NEW and max(w.tokens) < padded.tokenizer.vocab_size < MODEL.vocab
 
 
 def test_a_text_goes_on_behind_its_prompt_and_an_answer_is_a_text_of_its_own(padded):
     tokenizer, how = padded.tokenizer, {"new": NEW, "copies": 4, "choice": ANY, "end": False}
-    for w in padded.write(["a b", "a"], **how):
+    for w in padded.generate(["a b", "a"], **how):
         whole = tokenizer.decode([*padded.encode(w.prompt), *w.tokens])
         assert w.text == whole.removeprefix(w.prompt) and whole.startswith(w.prompt)
     asked = [tokenizer.start, *tokenizer.encode("a b")]
-    written = padded.write([asked, asked], **how)
+    written = padded.generate([asked, asked], **how)
     assert [w.text for w in written] == [tokenizer.decode(w.tokens) for w in written]
 
 
 def test_a_stop_string_is_found_where_texts_meet_and_in_what_is_held_back():
-    row = Row("", [], Stream(Bytes()))
+    row = PendingRow("", [], Stream(Bytes()))
     assert not row.grow("one tw", ("two", "xy")) and row.grow("o x", ("two", "xy")) and row.text == "one "
-    row = Row("", [], Stream(Bytes()))
+    row = PendingRow("", [], Stream(Bytes()))
     assert not row.grow("abc", ()) and not row.grow("", ("z",)) and row.grow("cxcx", ("cx", "cc")) and row.text == "ab"
 
 
@@ -229,5 +229,5 @@ def test_a_stop_string_in_what_comes_last_ends_the_text(greedy):
     params, mesh = placed()
     prompt, *_ = PROMPTS
     stop = greedy[0].text[5:8]
-    (written,) = Writer(params, MODEL, Late(), mesh).write([prompt], new=NEW, choice=GREEDY, stop=(stop,))
+    (written,) = Generator(params, MODEL, Late(), mesh).generate([prompt], new=NEW, choice=GREEDY, stop=(stop,))
     assert written.reason == "stop" and written.text == greedy[0].text[: greedy[0].text.index(stop)]

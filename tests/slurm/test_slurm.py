@@ -12,7 +12,7 @@ import pytest
 import small
 from cluster import PROGRAMS, Cluster
 
-from gen.train import metrics
+from gen.training import metrics
 
 pytestmark = pytest.mark.slurm
 

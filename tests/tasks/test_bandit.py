@@ -12,9 +12,9 @@ from gen.tasks import rollout
 from gen.tasks.grpo import GRPOTask, GRPOTaskConfig
 from gen.tasks.ppo import PPOTask, PPOTaskConfig
 from gen.tasks.rollout import RolloutConfig
-from gen.train import state as states
-from gen.train import step
-from gen.train.optim import OptimConfig
+from gen.training import state as states
+from gen.training import step
+from gen.training.optim import OptimConfig
 from tests import small
 
 pytestmark = pytest.mark.prove  # half a minute of compilation

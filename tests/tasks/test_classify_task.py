@@ -11,10 +11,10 @@ from sklearn.metrics import f1_score
 from gen import config
 from gen import mesh as meshes
 from gen.evals import f1
-from gen.models.headed import headed
 from gen.models.lm import logits
+from gen.models.lm_with_head import lm_with_head
 from gen.tasks.classify import ClassifyTask, ClassifyTaskConfig
-from gen.train.evaluation import Evaluation
+from gen.training.evaluation import Evaluation
 from tests import small
 from tests.peers import hasty
 
@@ -56,7 +56,7 @@ def test_the_loss_is_the_cross_entropy_at_the_last_token_and_of_the_texts(params
     more = {} if weight_B is None else {"weight": jnp.asarray(weight_B)}
     loss, metrics = loss_of(task, params, batch | more)
     count_B = np.ones(4) if weight_B is None else weight_B
-    score_BC = np.asarray(headed(params, batch["tokens"], PLAIN))[np.arange(4), LENGTH_B - 1]
+    score_BC = np.asarray(lm_with_head(params, batch["tokens"], PLAIN))[np.arange(4), LENGTH_B - 1]
     nats_B = -log_softmax(score_BC)[np.arange(4), LABEL_B]
     log_p_BTV = log_softmax(np.asarray(logits(params["lm"], batch["tokens"], PLAIN)))
     tokens_BT = np.asarray(batch["tokens"])
@@ -122,7 +122,7 @@ def test_evaluation_counts_who_is_taken_for_whom(params):
     label, guess, expected = [], [], np.zeros((CLASSES, CLASSES))
     for position, count in ((0, 4), (1, 3)):
         batch = HeldOut().batch(position, np.arange(4))
-        score_BTC = np.asarray(headed(params, jnp.asarray(batch["tokens"]), PLAIN))
+        score_BTC = np.asarray(lm_with_head(params, jnp.asarray(batch["tokens"]), PLAIN))
         label += batch["label"][:count].tolist()
         guess += score_BTC[np.arange(4), LENGTH_B - 1].argmax(-1)[:count].tolist()
     np.add.at(expected, (label, guess), 1)

@@ -7,7 +7,7 @@ import pytest
 import small
 
 from gen.losses import contrastive
-from gen.models.embedding import unit
+from gen.models.embedding import l2_normalize
 from gen.tasks.clip import Embeddings
 
 PARAMS = {"logit_scale": jnp.float32(1.5), "logit_bias": jnp.float32(-2.0)}
@@ -15,7 +15,7 @@ PARAMS = {"logit_scale": jnp.float32(1.5), "logit_bias": jnp.float32(-2.0)}
 
 @pytest.fixture
 def embeddings():
-    return Embeddings(*(unit(jax.random.normal(jax.random.key(seed), (5, 4))) for seed in (0, 1)))
+    return Embeddings(*(l2_normalize(jax.random.normal(jax.random.key(seed), (5, 4))) for seed in (0, 1)))
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])

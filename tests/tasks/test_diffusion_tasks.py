@@ -11,8 +11,8 @@ import small
 from gen import rng
 from gen.diffusion.process import Process
 from gen.models.decoder import Condition
-from gen.models.embedding import unit
-from gen.models.prior import Caption
+from gen.models.embedding import l2_normalize
+from gen.models.prior import CaptionEncoding
 from gen.tasks import prior as prior_task
 from gen.tasks import upsampler
 from gen.tasks.base import Mean
@@ -39,7 +39,7 @@ def test_the_decoder_drops_embedding_and_caption_apart():
 
 def test_a_dropped_caption_leaves_nothing_to_the_prior():
     ones = jnp.ones((2, 3))
-    kept = prior_task.drop(Caption(ones, ones, ones > 0), jnp.array([True, False]))
+    kept = prior_task.drop(CaptionEncoding(ones, ones, ones > 0), jnp.array([True, False]))
     np.testing.assert_array_equal(kept.embedding_BE, [[0, 0, 0], [1, 1, 1]])
     np.testing.assert_array_equal(kept.mask_BT, [[False] * 3, [True] * 3])
 
@@ -52,7 +52,7 @@ def test_the_prior_keeps_statistics_of_embeddings_and_of_noise():
         "eps2": jnp.ones(small.STEPS),
         "eps2_seen": jnp.zeros(small.STEPS),
     }
-    batches = [unit(jax.random.normal(jax.random.key(i), (6, small.EMBED)) + 1) for i in range(3)]
+    batches = [l2_normalize(jax.random.normal(jax.random.key(i), (6, small.EMBED)) + 1) for i in range(3)]
     counts = jnp.array([True, True, True, False])
     values = [[0.4, 0.2, 0.1, 9.0], [0.8, 0.8, 0.4, 9.0], [0.6, 0.8, 0.1, 9.0]]
     for image_BE, value_B in zip(batches, values, strict=True):

@@ -9,8 +9,8 @@ import pytest
 from gen import mesh as meshes
 from gen.mesh import MeshConfig
 from gen.models.lm import LMConfig, logits
-from gen.nn.experts import Experts
-from gen.sample.choose import Choice
+from gen.nn.experts import MoEConfig
+from gen.sample.sampling_params import SamplingParams
 from gen.tasks.lm import LMTask, LMTaskConfig
 from tests import small
 from tests.peers import hasty
@@ -57,7 +57,7 @@ def test_dropout_is_of_training_alone():
 
 
 def test_experts_are_balanced_by_the_loss():
-    transformer = dataclasses.replace(PLAIN.transformer, experts=Experts(4, 2), mlp_bias=False)
+    transformer = dataclasses.replace(PLAIN.transformer, experts=MoEConfig(4, 2), mlp_bias=False)
     model = dataclasses.replace(PLAIN, transformer=transformer)
     params = small.params(LMTask(LMTaskConfig(prompt=2), model))
     total = {}
@@ -70,7 +70,7 @@ def test_experts_are_balanced_by_the_loss():
 
 
 def test_samples_continue_held_out_rows():
-    task = LMTask(LMTaskConfig(prompt=2, sampler=Choice(temperature=0.0)), PLAIN)
+    task = LMTask(LMTaskConfig(prompt=2, sampler=SamplingParams(temperature=0.0)), PLAIN)
     params, batch = small.params(task), small.batch(task, 3)
     text_NT = hasty(lambda p, b: task.sample({"model": p}, b, small.context(task, {})))(params, batch)["text"]
     expected = np.asarray(batch["tokens"]).copy()
@@ -80,7 +80,9 @@ def test_samples_continue_held_out_rows():
 
 
 def test_samples_are_the_same_where_a_mesh_cuts_rows_that_prompts_do_not_fill():
-    task = LMTask(LMTaskConfig(prompt=3, sampler=Choice(temperature=0.0)), dataclasses.replace(PLAIN, context=6))
+    task = LMTask(
+        LMTaskConfig(prompt=3, sampler=SamplingParams(temperature=0.0)), dataclasses.replace(PLAIN, context=6)
+    )
     params, batch = small.params(task), {"tokens": jnp.arange(12).reshape(2, 6), "row": jnp.arange(2)}
     sample = lambda p, b: task.sample({"model": p}, b, small.context(task, {}))
     whole = hasty(sample)(params, batch)["text"]

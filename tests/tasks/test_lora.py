@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gen import exit_codes, spec, tree
 from gen import mesh as meshes
-from gen import spec, status, tree
 from gen.mesh import MeshConfig
 from gen.spec import Spec
-from gen.tasks.base import Player, Task, Upstream, mean_of
+from gen.tasks.base import Player, Task, WeightRef, mean_of
 from gen.tasks.lora import LoRAConfig, LoRATask
-from gen.tasks.started import StartedTask
-from gen.train import state as states
-from gen.train import step
-from gen.train.optim import OptimConfig
+from gen.tasks.warm_start import WarmStart
+from gen.training import state as states
+from gen.training import step
+from gen.training.optim import OptimConfig
 from tests import small
 from tests.peers import hasty
 from tests.test_sharding import MESHES, mesh_of, one_step, worst
@@ -31,7 +31,7 @@ class Map(Task):
             "bias": Spec((4,), ("mlp",), spec.zeros),
         }
         self.players = {"model": Player(specs)}
-        self.origin = {"base": Upstream("base", specs)}
+        self.origin = {"base": WeightRef("base", specs)}
 
     def begin(self, drawn, origin):
         return {"model": origin["base"]}
@@ -55,7 +55,7 @@ class Parts(Map):
             "scale": Spec((6,), (None,), spec.zeros),
         }
         self.players = {"model": Player(shapes)}
-        self.origin = {"base": Upstream("base", shapes)}
+        self.origin = {"base": WeightRef("base", shapes)}
 
 
 def merged_by_hand(w, a, b, scale):
@@ -75,7 +75,7 @@ def test_weights_of_every_layout_are_merged_as_by_hand():
     own, frozen = small.params(task), small.frozen(task)
     split = {part: {name: np.asarray(x[part]) for name, x in own["lora"].items()} for part in "ab"}
     want = merged_by_hand(frozen["origin/base"], split["a"], split["b"], 1.5)
-    got = task.whole("model", own, frozen)
+    got = task.merged_params("model", own, frozen)
     assert got.keys() == want.keys()
     for name, x in want.items():
         np.testing.assert_allclose(got[name], x, rtol=1e-5, atol=1e-6)
@@ -92,7 +92,7 @@ def test_factors_are_cut_over_a_mesh_as_their_weights_are():
 def test_a_is_drawn_at_one_over_its_inputs_and_b_is_zero():
     wide = Spec((400, 5, 4), ("embed", "heads", None), spec.zeros)
     task = Map()
-    task.players, task.origin = {"model": Player({"w": wide})}, {"base": Upstream("base", {"w": wide})}
+    task.players, task.origin = {"model": Player({"w": wide})}, {"base": WeightRef("base", {"w": wide})}
     specs = LoRATask(task, LoRAConfig(rank=16, targets=("w",))).players["model"].specs
     drawn = spec.initialize(specs, jax.random.key(0))["lora"]["w"]
     assert abs(np.asarray(drawn["a"]).std() * 20 - 1) < 0.05 and not drawn["b"].any()
@@ -112,7 +112,7 @@ def test_before_the_first_step_it_is_the_upstream_model(family):
     begun = first(task)
     drawn = {name: small.params(inner, name) for name in inner.players}
     for name, want in inner.begin(drawn, origin).items():
-        got = dict(task.whole(name, begun[name].params, frozen))
+        got = dict(task.merged_params(name, begun[name].params, frozen))
         if family == "reward":  # its new head is its own, and trained whole
             assert got.pop("head").keys() == want.pop("head").keys()
             assert set(begun[name].params["whole"]) == {"head"}
@@ -142,7 +142,7 @@ def test_gradients_are_those_of_the_weights_projected_on_the_factors():
     task = LoRATask(Map(), LoRAConfig(rank=2, alpha=3.0, targets=KERNELS, train=("bias",)))
     own, context, batch = small.params(task), small.context(task, {}), small.batch(task, 8)
     x, y = (np.asarray(batch[name], np.float64) for name in "xy")
-    whole = task.whole("model", own, context.frozen)
+    whole = task.merged_params("model", own, context.frozen)
     error = x @ np.asarray(whole["kernel"]) + np.asarray(whole["bias"]) - y
     dw = 2 * x.T @ error
     a, b = (np.asarray(own["lora"]["kernel"][part]) for part in "ab")
@@ -178,8 +178,8 @@ def test_full_rank_reaches_what_full_training_reaches_and_rank_one_does_not():
 
 
 CASES = {
-    "clip": lambda: LoRATask(StartedTask(small.clip()), LoRAConfig(rank=2, train=("logit_scale", "final_norm"))),
-    "upsampler": lambda: LoRATask(StartedTask(small.upsampler()), LoRAConfig(rank=2, targets=("conv./kernel",))),
+    "clip": lambda: LoRATask(WarmStart(small.clip()), LoRAConfig(rank=2, train=("logit_scale", "final_norm"))),
+    "upsampler": lambda: LoRATask(WarmStart(small.upsampler()), LoRAConfig(rank=2, targets=("conv./kernel",))),
     "chat": lambda: LoRATask(small.chat(), LoRAConfig(rank=2)),
     "ppo": lambda: LoRATask(small.ppo(), LoRAConfig(rank=2)),
 }
@@ -225,9 +225,9 @@ def test_resuming_is_bit_exact(tmp_path, name):
         train={"steps": 5, "batch_size": 4, "accumulate": 2}, evals={"batches": 0}, optim={"lr": 0.01, "ema": 0.9}
     )
     data = small.Noise(task, 4)
-    assert small.train(task, cfg, tmp_path / "whole", data) == status.DONE
-    assert small.train(task, cfg, tmp_path / "stopped", small.Stop(data, 2)) == status.PREEMPTED
-    assert small.train(task, cfg, tmp_path / "stopped", data) == status.DONE
+    assert small.train(task, cfg, tmp_path / "whole", data) == exit_codes.DONE
+    assert small.train(task, cfg, tmp_path / "stopped", small.Stop(data, 2)) == exit_codes.PREEMPTED
+    assert small.train(task, cfg, tmp_path / "stopped", data) == exit_codes.DONE
     whole, stopped = small.left(tmp_path / "whole"), small.left(tmp_path / "stopped")
     small.assert_equal(whole.state, stopped.state)
     assert whole.metrics == stopped.metrics

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from gen.losses.policy import advantages
-from gen.models.headed import headed
 from gen.models.lm import LMConfig, logits, serving
-from gen.sample.choose import Choice
-from gen.sample.text import TextSampler, write
+from gen.models.lm_with_head import lm_with_head
+from gen.sample.generate import GenerateConfig, generate
+from gen.sample.sampling_params import SamplingParams
 from gen.tasks import rollout
 from gen.tasks.grpo import GRPOTask, GRPOTaskConfig, in_group
 from gen.tasks.ppo import PPOTask, PPOTaskConfig
@@ -37,10 +37,10 @@ def log_softmax(params, tokens_BT, model, temperature):
 
 def test_answers_are_what_sampling_writes_behind_each_prompt(ppo):
     task, players, batch, context, prepared = ppo
-    cfg = TextSampler(Choice(temperature=0.7), ends=(small.END,))
+    cfg = GenerateConfig(SamplingParams(temperature=0.7), ends=(small.END,))
     key_B = context.keys("answer", batch["row"])
     args = (batch["tokens"], batch["length"], batch["length"] + 3, key_B)
-    written = hasty(lambda p: write(p, *args, small.LM, cfg, slots=small.CONTEXT))(players["model"])
+    written = hasty(lambda p: generate(p, *args, small.LM, cfg, slots=small.CONTEXT))(players["model"])
     np.testing.assert_array_equal(prepared["tokens"], written.tokens_BS)
     for row, (begin, end) in enumerate(zip(batch["length"], written.length_B, strict=True)):
         assert list(np.flatnonzero(prepared["chosen"][row]) + 1) == list(range(begin, end))
@@ -53,7 +53,7 @@ def test_answers_have_no_ids_that_the_tokenizer_has_not():
     task = GRPOTask(cfg, small.LM, end=small.END, judge=small.LM, vocab=6)
     batch, players = small.batch(task, ROWS), {"model": small.params(task, "model")}
     written = hasty(lambda p: task.answers(p, batch, small.context(task, players)))(players["model"])
-    chosen = np.asarray(written.tokens_BT[:, 1:])[np.asarray(written.chosen_BU)]
+    chosen = np.asarray(written.tokens_BT[:, 1:])[np.asarray(written.response_mask_BU)]
     assert 0 < chosen.max() < 6 < small.LM.vocab
 
 
@@ -72,7 +72,7 @@ def test_log_probabilities_are_at_the_temperature_that_answers_are_drawn_with(pp
 def test_a_score_is_the_reward_model_s_at_the_answer_s_end_above_demonstrations(ppo):
     task, _, _, context, prepared = ppo
     end_B = prepared["chosen"].sum(1) + np.argmax(prepared["chosen"], 1)
-    read_BT = headed(context.frozen["judge"], prepared["tokens"], serving(task.judge))[..., 0]
+    read_BT = lm_with_head(context.frozen["judge"], prepared["tokens"], serving(task.judge))[..., 0]
     score_B = read_BT[np.arange(ROWS), end_B] - context.frozen["offset"]["demonstrations"]
     expected = np.where(prepared["finished"], score_B, -1.0)
     np.testing.assert_allclose(prepared["score"], expected, rtol=1e-4, atol=1e-5)
@@ -85,7 +85,7 @@ def test_every_token_pays_for_leaving_the_reference_and_the_last_is_rewarded(ppo
     reward_BU = -context.extra["beta"] * (prepared["log_p"] - reference_BU) * prepared["chosen"]
     last_B = prepared["chosen"].shape[1] - 1 - np.argmax(np.asarray(prepared["chosen"])[:, ::-1], 1)
     reward_BU = reward_BU.at[np.arange(ROWS), last_B].add(prepared["score"])
-    value_BU = headed(players["value"], prepared["tokens"], serving(task.judge))[:, :-1, 0]
+    value_BU = lm_with_head(players["value"], prepared["tokens"], serving(task.judge))[:, :-1, 0]
     value_BU -= context.frozen["offset"]["demonstrations"]  # its zero is the rewards'
     expected = advantages(reward_BU, value_BU, prepared["chosen"], discount=1.0, trace=0.95)
     np.testing.assert_allclose(prepared["advantage"], expected, rtol=1e-3, atol=1e-4)
@@ -100,7 +100,7 @@ def test_an_answer_is_right_when_it_is_the_known_one_to_its_end():
         "answer_length": jnp.full(5, 2),
     }
     written = rollout.Rollout(tokens_BT, jnp.array([4, 3, 3, 4, 4]), jnp.zeros((5, 4), bool), jnp.ones(5, bool))
-    assert list(rollout.right(written, batch)) == [True, True, False, False, False]
+    assert list(rollout.correct(written, batch)) == [True, True, False, False, False]
 
 
 def test_an_epoch_takes_every_answer_once_in_an_order_of_its_own(ppo):

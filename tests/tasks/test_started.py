@@ -4,15 +4,15 @@ import jax
 import numpy as np
 import pytest
 
-from gen.tasks.started import StartedTask
-from gen.train import state as states
-from gen.train.optim import OptimConfig
+from gen.tasks.warm_start import WarmStart
+from gen.training import state as states
+from gen.training.optim import OptimConfig
 from tests import small
 from tests.peers import hasty
 
 
 def test_weights_are_those_of_the_other_run_and_the_rest_is_fresh():
-    task, plain = StartedTask(small.Line()), small.Line()
+    task, plain = WarmStart(small.Line()), small.Line()
     begun = states.init(task, OptimConfig(), 10, jax.random.key(0), small.origin(task))
     small.assert_equal(begun.players["model"].params, small.origin(task)["model"])
     assert [(read.run, read.part) for read in task.origin.values()] == [("start", "model")]
@@ -23,7 +23,7 @@ def test_weights_are_those_of_the_other_run_and_the_rest_is_fresh():
 
 def test_all_else_is_the_task_inside():
     plain, rows = small.Line(), 4
-    task, players = StartedTask(plain), {"model": small.params(plain)}
+    task, players = WarmStart(plain), {"model": small.params(plain)}
     batch, context = small.batch(plain, rows), small.context(plain, players)
     for passes in (1, 2):
         one, other = (
@@ -39,4 +39,4 @@ def test_all_else_is_the_task_inside():
 @pytest.mark.parametrize(("family", "run"), [("chat", "base"), ("reward", "sft"), ("ppo", "sft")])
 def test_a_task_begins_from_one_place_alone(family, run):
     with pytest.raises(ValueError, match=rf"upstream.start: this task begins from upstream.{run} already"):
-        StartedTask(small.FAMILIES[family]())
+        WarmStart(small.FAMILIES[family]())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gen.models.lm import logits, states
-from gen.sample.choose import Choice
+from gen.sample.sampling_params import SamplingParams
 from gen.tasks.base import Mean
 from gen.tasks.chat import ChatTask, ChatTaskConfig
 from gen.tasks.dpo import DPOTask, DPOTaskConfig
@@ -47,7 +47,7 @@ def test_a_reward_model_of_an_untied_model_leaves_its_head():
 
 
 def test_a_held_out_conversation_is_answered_from_where_the_assistant_begins():
-    task = ChatTask(ChatTaskConfig(sampler=Choice(temperature=0.0)), PLAIN, small.END)
+    task = ChatTask(ChatTaskConfig(sampler=SamplingParams(temperature=0.0)), PLAIN, small.END)
     params, batch = small.params(task), small.batch(task, 3)
     batch |= {"weights": jnp.array([[0, 1, 1, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]], jnp.float32)}
     text_BT = hasty(lambda p, b: task.sample({"model": p}, b, small.context(task, {})))(params, batch)["text"]

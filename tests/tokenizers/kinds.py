@@ -3,9 +3,9 @@
 import json
 from functools import cache
 
-from gen.tokenizers import Bytes, Subword, Tokenizer, train, train_text
-from gen.tokenizers.pieces import Pieces
-from gen.tokenizers.subword import from_json
+from gen.tokenizers import BPE, Bytes, Tokenizer, train, train_text
+from gen.tokenizers.bpe import from_json
+from gen.tokenizers.sentencepiece import SentencePiece
 from tests.tokenizers.test_pieces import EXACT, model
 
 SPACE = "\u2581"
@@ -71,7 +71,7 @@ def words(kind: str, *more: str) -> dict:
     return {"type": kind, "unk_token": "<unk>", "vocab": bpe(*more)["vocab"], **fields}
 
 
-def made(data: dict) -> Subword:
+def made(data: dict) -> BPE:
     return from_json(json.loads(json.dumps(data)), "here", None, None, None)
 
 
@@ -90,9 +90,9 @@ def kinds() -> dict[str, Tokenizer]:
         "bytes": Bytes(),
         "text": train_text(["a seven in red ink\n  in blue"] * 9, 266),
         "captions": train(["a seven in red ink"], 40),
-        "pieces": Pieces(model(**EXACT), "exact"),
-        "usual pieces": Pieces(model(), "usual"),
-        "pieces of words": Pieces(model(model_type="unigram", vocab_size=284), "unigram"),
+        "pieces": SentencePiece(model(**EXACT), "exact"),
+        "usual pieces": SentencePiece(model(), "usual"),
+        "pieces of words": SentencePiece(model(model_type="unigram", vocab_size=284), "unigram"),
         "prepend": made(content(bpe(*BYTES), normalizer=PREPEND, decoder=DECODERS["llama"])),
         "always": made(content(bpe(*BYTES), pre_tokenizer=METASPACE["always"], decoder=DECODERS["llama"])),
         "first": made(content(unigram(*BYTES), pre_tokenizer=METASPACE["first"], decoder=DECODERS["bytes first"])),

@@ -10,7 +10,7 @@ import pytest
 
 from gen import jsonfile
 from gen.tokenizers import Stream, load, train_text
-from gen.tokenizers.pieces import Pieces
+from gen.tokenizers.sentencepiece import SentencePiece
 from tests.tokenizers.kinds import BYTES, DECODERS, METASPACE, PREPEND, bpe, content, made, unigram, words
 from tests.tokenizers.test_pieces import EXACT, model
 
@@ -72,7 +72,7 @@ def test_files_that_are_none(tmp_path, name):
 
 
 def test_a_file_that_is_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr("gen.tokenizers.saved.SIZE", 1000)
+    monkeypatch.setattr("gen.tokenizers.loading.SIZE", 1000)
     for name in ("tokenizer.json", "tokenizer.model"):
         (tmp_path / name).write_bytes(b" " * 1001)
         with pytest.raises(ValueError, match=f"{name} is larger than 1,000 bytes|it is larger than 1,000 bytes"):
@@ -90,7 +90,7 @@ def test_a_panic_that_shows_late_is_a_sentence_too():
 
 
 def test_half_a_surrogate_pair_is_refused_by_every_tokenizer():
-    for tokenizer in (train_text(["ab ab\n" * 9], 264), Pieces(model(**EXACT), "here")):
+    for tokenizer in (train_text(["ab ab\n" * 9], 264), SentencePiece(model(**EXACT), "here")):
         for call in (tokenizer.encode, tokenizer.unknown, lambda text: tokenizer.encode_batch([text])):  # noqa: B023
             with pytest.raises(ValueError, match=r"the text 'a\\ud83d' is not UTF-8 at character 2"):
                 call("a\ud83d")
@@ -188,7 +188,7 @@ def many_files(tmp_path, count: int) -> None:
     models = [model(**EXACT, user_defined_symbols=["<|a|>", "<td>"]), model(model_type="unigram", vocab_size=284)]
     for i in range(count):
         draw = random.Random(i)
-        outcomes.append(refused(lambda data: Pieces(data, "t.model"), damaged_model(draw, draw.choice(models))))
+        outcomes.append(refused(lambda data: SentencePiece(data, "t.model"), damaged_model(draw, draw.choice(models))))
     assert 0.2 < sum(outcomes) / len(outcomes) < 0.95
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gen.tokenizers import Tokenizer, load, marks
-from gen.tokenizers.pieces import Pieces
+from gen.tokenizers import Tokenizer, load, special_tokens
+from gen.tokenizers.sentencepiece import SentencePiece
 from gen.tokenizers.template import Message, Template
 from tests.tokenizers.kinds import BYTES, DECODERS, MARKS, PREPEND, bpe, content, kinds, made, mark, unigram, words
 from tests.tokenizers.test_pieces import EXACT, model
@@ -110,7 +110,7 @@ def test_a_template_puts_its_end_by_id_and_messages_cannot():
 def test_no_kind_of_tokenizer_encodes_text_to_a_mark(kind):
     tokenizer = kinds()[kind]
     own = {tokenizer.start, tokenizer.end, *(tokenizer.fim or ())}
-    names = [*MARKS[1:], "<start>", "<end>", *(name for names in marks.FIM for name in names)]
+    names = [*MARKS[1:], "<start>", "<end>", *(name for names in special_tokens.FIM for name in names)]
     for text in texts(*names):
         assert not own & set(tokenizer.encode(text))
 
@@ -118,7 +118,7 @@ def test_no_kind_of_tokenizer_encodes_text_to_a_mark(kind):
 def test_pieces_that_a_user_defined():
     fim = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]
     defined = [*fim, "<end_of_turn>", "<td>"]
-    tokenizer = Pieces(model(**EXACT, user_defined_symbols=defined), "here")
+    tokenizer = SentencePiece(model(**EXACT, user_defined_symbols=defined), "here")
     assert tokenizer.fim == (3, 4, 5) and tokenizer.encode("<td>")[-1] == 7
     for text in texts(*defined[:-1]):
         ids = tokenizer.encode(text)

@@ -5,8 +5,8 @@ import string
 
 import pytest
 
-from gen.tokenizers import stretches as module
-from gen.tokenizers.stretches import stretches
+from gen.tokenizers import long_text as module
+from gen.tokenizers.long_text import stretches
 from tests.tokenizers.kinds import kinds
 
 DRAW = random.Random(0)

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from gen.tokenizers import Tokenizer, subword, text, train_text
+from gen.tokenizers import Tokenizer, bpe, text, train_text
 
-CODE = [inspect.getsource(module) for module in (text, subword)]
+CODE = [inspect.getsource(module) for module in (text, bpe)]
 
 
 @pytest.fixture(scope="module")
