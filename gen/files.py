@@ -32,6 +32,11 @@ class CannotWrite(OSError):
     """The disk is full, or refuses: what is saved stays, and room must be made."""
 
 
+def cache_folder(given: str | None = None) -> Path:
+    """Where what can be made again is kept: `given`, $GEN_CACHE, or ~/.cache/gen."""
+    return Path(given or os.environ.get("GEN_CACHE") or "~/.cache/gen").expanduser()
+
+
 def write_json(path: Path, value: Any) -> None:
     """`write_text` of a value."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")

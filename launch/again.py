@@ -20,7 +20,7 @@ from launch import cli, seconds
 
 def main(argv: list[str]) -> None:
     from gen import exit_codes
-    from gen.supervise.attempt import Process
+    from gen.supervise.attempt import ChildProcess
     from gen.supervise.supervise import RestartPolicy, supervise
 
     args = flags.FLAGS
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
         sys.exit(exit_codes.USAGE)
     stopped = (exit_codes.PREEMPTED, 128 + signal.SIGTERM) if args.stopped == "return" else ()
     rule = RestartPolicy(args.grace, args.pause, args.idle_restarts, (*exit_codes.FINAL, *stopped))
-    code = supervise(argv[1:], lambda: [Process(argv[1:])], rule, "launch.again")
+    code = supervise(argv[1:], lambda: [ChildProcess(argv[1:])], rule, "launch.again")
     sys.exit(exit_codes.PREEMPTED if code in stopped else code)
 
 

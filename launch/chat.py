@@ -52,4 +52,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("new", 256, "how many tokens an answer has at most", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "another seed, other answers", 0, 2**32 - 1)
     flags.DEFINE_string("ratings", None, "where preferences are added; by default WORKDIR/ratings.jsonl")
+    cli.define_plugin()
     cli.run(main, prefix="sampler", workdir="the directory of a run that was trained on conversations")

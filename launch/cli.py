@@ -4,6 +4,7 @@
 key. Both are read here as text and data; types and unknown keys are checked by gen.config once the config is resolved.
 """
 
+import importlib
 import signal
 import sys
 import time
@@ -14,10 +15,11 @@ from typing import Any
 
 from absl import app, flags
 
-from gen import exit_codes, hosts
+from gen import exit_codes, files, hosts
 from gen.hosts import malloc
 from gen.hosts.quiet import quiet
 from gen.messages import harmless, is_text, say_error
+from gen.runs import kept_programs
 
 SETTLE = 1.0  # seconds in which a lost process may explain an error, as one in a collective
 INTERRUPTED = 128 + signal.SIGINT  # what a shell says of a program that Ctrl-C ended
@@ -35,6 +37,24 @@ def split_overrides(argv: Sequence[str], prefix: str) -> tuple[list[str], list[t
         else:
             rest.append(item)
     return rest, overrides
+
+
+flags.DEFINE_bool("keep_compiled", True, "keep compiled programs in the user's cache, and use those that are there")
+
+
+def define_plugin() -> None:
+    """The flag of programs that meet families and data of a user's own."""
+    flags.DEFINE_multi_string("plugin", [], "a module to import first, which registers families or data of your own")
+
+
+def import_plugin(name: str) -> None:
+    """Imports a module that a user names. Raises ValueError when there is none."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(f"--plugin={name}: there is no such module; name one that Python finds from here") from error
 
 
 def define_overwrite() -> None:
@@ -131,6 +151,8 @@ def _run(program: Callable[[list[str]], int | None], argv: list[str]) -> None:
     def start(rest: list[str]) -> None:
         quiet()
         malloc.keep_freed()
+        if flags.FLAGS.keep_compiled:
+            kept_programs.keep(files.cache_folder())
         try:
             code = _outcome(program, rest[1:])
         except BaseException as error:  # the others must not wait for this one
@@ -147,6 +169,8 @@ def _run(program: Callable[[list[str]], int | None], argv: list[str]) -> None:
 def _outcome(program: Callable[[list[str]], int | None], words: list[str]) -> int:
     """The exit status of a program, which has parted from the other processes of its run, if there are any."""
     try:
+        for name in flags.FLAGS.plugin if "plugin" in flags.FLAGS else ():
+            import_plugin(name)
         code = program(words) or exit_codes.DONE
         hosts.shutdown()
         return code

@@ -87,4 +87,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("out", None, "the file to write: a PNG of pictures, or text, which else goes to the terminal")
     cli.define_overwrite()
     flags.DEFINE_integer("rows", 0, "texts: how many rows are also shown token by token", lower_bound=0)
+    cli.define_plugin()
     cli.run(main, config="the config file, as configs/unclip/digits.py:clip")

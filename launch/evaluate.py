@@ -91,4 +91,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("pictures", 64, "how many pictures are drawn and compared with the real ones", lower_bound=0)
     flags.DEFINE_list("also", [], "of a language model: compression, fewshot, syntax, embedding")
     flags.DEFINE_string("out", None, "where evaluation.json and its pictures go; by default the directory of the run")
+    cli.define_plugin()
     cli.run(main, workdir="the directory of a run or of a stack")

@@ -45,6 +45,7 @@ def main(args, overrides) -> int:
 
 
 if __name__ == "__main__":
+    flags.FLAGS.set_default("keep_compiled", False)  # what is compiled here is to be measured
     flags.DEFINE_string("config", None, "config file, FILE.py or FILE.py:VARIANT")
     flags.DEFINE_string("topology", None, "v5p:8x8x8, gpu:h100x64, cpu:8")
     flags.DEFINE_enum("program", "both", ["both", "train", "sample"], "what to compile")

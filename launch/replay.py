@@ -29,10 +29,10 @@ def main(args, words, moved=()) -> int:
     if args.step is not None:
         if args.workdir is None:
             raise ValueError("--workdir is missing: the directory of the run")
-        from gen.replay import training
+        from gen.replay import replay_training
 
-        return training.replay(Path(args.workdir), args.step, args.eager, moved)
-    from gen.replay import evaluation, picture, text
+        return replay_training.replay(Path(args.workdir), args.step, args.eager, moved)
+    from gen.replay import replay_picture, replay_samples, replay_text
     from gen.replay.rerun import check_data_is_read
 
     code = 0
@@ -41,15 +41,16 @@ def main(args, words, moved=()) -> int:
         workdir = Path(args.workdir) if args.workdir else path.parent.parent
         if path.suffix == ".jsonl":
             check_data_is_read(path, moved)
-            code = text.replay(path, workdir, args.line) or code
+            code = replay_text.replay(path, workdir, args.line) or code
         elif path.suffix == ".txt":
-            code = evaluation.replay_texts(path, workdir, moved) or code
+            code = replay_samples.replay_texts(path, workdir, moved) or code
         else:
-            code = picture.replay(path, workdir, moved) or code
+            code = replay_picture.replay(path, workdir, moved) or code
     return code
 
 
 if __name__ == "__main__":
+    cli.define_plugin()
     flags.DEFINE_string("workdir", None, "directory of the run; by default that in whose samples the file lies")
     flags.DEFINE_integer("step", None, "a training step to do again", lower_bound=0)
     flags.DEFINE_bool("eager", False, "do that step once more, operation by operation, and stop at the first NaN")

@@ -87,6 +87,7 @@ def define() -> None:
     flags.DEFINE_string("prompts", None, 'a file with a prompt a line, or, as .jsonl, {"prompt": "..."} a line')
     flags.DEFINE_list("seeds", None, "several seeds, as 0,1,2, in place of --seed")
     flags.DEFINE_multi_string("vary", [], "a sampler's key with several values, as decoder.guidance_scale=1,2,4")
+    cli.define_plugin()
     cluster.define()
 
 

@@ -37,6 +37,7 @@ def define() -> None:
     flags.DEFINE_string("workdir", None, "directory of the run; made if need be, resumed if it holds one")
     flags.DEFINE_string("from", None, "branch off a checkpoint of another run, DIR or DIR@STEP")
     flags.DEFINE_bool("plan", False, "compile first, and refuse what does not fit into the devices' memory")
+    cli.define_plugin()
     cluster.define()
 
 

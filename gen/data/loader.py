@@ -11,7 +11,7 @@ all, so hosts read what their devices hold, and neither host count, mesh nor res
 
 from gen.data.batches import EvalLoader, ShuffledLoader
 from gen.data.examples import Example, Transform
-from gen.data.reader import RecordReader
+from gen.data.record_reader import RecordReader
 from gen.data.source import Source
 
 

@@ -9,12 +9,10 @@ T is the length of a row.
 
 import dataclasses
 import functools
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
-from gen import tokenizers
+from gen import files, tokenizers
 from gen.bounds import Bounded, Fraction, Natural, at_least, below
 from gen.config import resumable
 from gen.data.corpora import KINDS, open_corpus
@@ -132,7 +130,7 @@ class TextPipeline:
         return TextOnce(stores, self.tokenizer, batch_size, self.length, self.cfg.overlap)
 
     def _prepared(self, corpus: Corpus) -> TokenStore:
-        return prepare(corpus, self.tokenizer, cache_folder(self.cfg))
+        return prepare(corpus, self.tokenizer, files.cache_folder(self.cfg.cache))
 
 
 def _notes(corpora: Sequence[Corpus], stores: Sequence[TokenStore]) -> list[str]:
@@ -142,10 +140,6 @@ def _notes(corpora: Sequence[Corpus], stores: Sequence[TokenStore]) -> list[str]
         for first in list(store.skipped.items())[:1]
     ]
     return [*(note for corpus in corpora for note in corpus.notes), *damaged]
-
-
-def cache_folder(cfg: TextDataConfig) -> Path:
-    return Path(cfg.cache or os.environ.get("GEN_CACHE") or "~/.cache/gen").expanduser()
 
 
 def _parts(cfg: TextDataConfig) -> dict[str, MixturePart]:

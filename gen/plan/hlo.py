@@ -26,7 +26,7 @@ _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
 @dataclasses.dataclass(frozen=True)
-class Array:
+class HloArray:
     """One array of an instruction's result; `fast` if it lies in a chip's own memory (a TPU's VMEM), not in its HBM."""
 
     dtype: str
@@ -45,7 +45,7 @@ class Array:
 class HloInstruction:
     name: str
     opcode: str
-    result: tuple[Array, ...]
+    result: tuple[HloArray, ...]
     operands: tuple[str, ...]
     rest: str  # its attributes, as text; of a constant or a parameter what stands in the parentheses
     root: bool
@@ -164,9 +164,9 @@ def _closing(text: str, start: int) -> int:
     return len(text)
 
 
-def arrays(text: str) -> tuple[Array, ...]:
+def arrays(text: str) -> tuple[HloArray, ...]:
     """The arrays of a result, as "(f32[2,3]{1,0}, bf16[4]{0:T(128)S(1)})"."""
     return tuple(
-        Array(dtype, tuple(int(n) for n in shape.split(",") if n), "S(" in (layout or ""))
+        HloArray(dtype, tuple(int(n) for n in shape.split(",") if n), "S(" in (layout or ""))
         for dtype, shape, layout in _ARRAY.findall(text)
     )

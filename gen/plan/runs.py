@@ -18,7 +18,7 @@ from gen.plan.topology import Machine
 from gen.runs.recipe import DescribedRun, described
 from gen.runs.remat import with_remat
 from gen.tasks.base import Task
-from gen.training import evaluation, program
+from gen.training import compiled_step, evaluation
 
 REMATS = ("none", "dots", "full")  # from the one that computes the least again
 
@@ -71,16 +71,16 @@ def search(data: Mapping[str, Any], machine: Machine, limit: int) -> list[ways.C
 
 def check_state_fits(one: DescribedRun, machine: Machine, devices: Any) -> None:
     """Raises ValueError where what a run keeps between its steps is too large already; nothing is compiled."""
-    state = program.Program.of(one.task(), one.cfg, meshes.make(one.cfg.mesh, devices)).state
+    state = compiled_step.Program.of(one.task(), one.cfg, meshes.make(one.cfg.mesh, devices)).state
     held = sum(map(plans.local_bytes, jax.tree.leaves(state)))
     if machine.capacity is not None and held > machine.capacity:
         raise ValueError(f"parameters and optimizer need {held / 2**30:,.1f} GiB of a device of {machine.name}")
 
 
 def plan_training(one: DescribedRun, task: Task, mesh: Mesh, machine: Machine) -> Plan | OutOfMemory:
-    training = program.Program.of(task, one.cfg, mesh)
-    frozen = program.abstract_frozen(task.frozen, mesh)
-    batch = program.abstract_batch(task, one.cfg.train.batch_size, mesh)
+    training = compiled_step.Program.of(task, one.cfg, mesh)
+    frozen = compiled_step.abstract_frozen(task.frozen, mesh)
+    batch = compiled_step.abstract_batch(task, one.cfg.train.batch_size, mesh)
     players = training.state.players.values()
     groups = {
         "parameters": [player.params for player in players],
@@ -89,8 +89,8 @@ def plan_training(one: DescribedRun, task: Task, mesh: Mesh, machine: Machine) -
         "other runs": frozen,
         "batch": batch,
     }
-    arguments = (training.state, frozen, batch, program.abstract_key(mesh))
-    useful = program.Program.of(one.once(), one.cfg, mesh).step
+    arguments = (training.state, frozen, batch, compiled_step.abstract_key(mesh))
+    useful = compiled_step.Program.of(one.once(), one.cfg, mesh).step
     return plans.of(training.step, arguments, groups, machine, useful)
 
 
@@ -98,10 +98,10 @@ def plan_sampling(one: DescribedRun, task: Task, mesh: Mesh, machine: Machine) -
     """Of as many samples as an evaluation shows, made evenly by all devices; None for a task that samples nothing."""
     ways = meshes.batch_ways(mesh)
     rows = min(-(-max(one.cfg.evals.samples, 1) // ways) * ways, one.cfg.train.batch_size)
-    state = program.Program.of(task, one.cfg, mesh).state
+    state = compiled_step.Program.of(task, one.cfg, mesh).state
     weights = {name: player.params for name, player in state.players.items()}
-    frozen, batch = program.abstract_frozen(task.frozen, mesh), program.abstract_batch(task, rows, mesh)
+    frozen, batch = compiled_step.abstract_frozen(task.frozen, mesh), compiled_step.abstract_batch(task, rows, mesh)
     groups = {"parameters": weights, "other runs": frozen, "batch": batch}
-    arguments = (program.abstract_key(mesh), weights, frozen, state.extra, state.step, batch, state.step)
+    arguments = (compiled_step.abstract_key(mesh), weights, frozen, state.extra, state.step, batch, state.step)
     sampler = evaluation.sampling(task)
     return plans.of(sampler, arguments, groups, machine) if jax.eval_shape(sampler, *arguments) else None

@@ -16,12 +16,12 @@ import jax
 
 from gen import config
 from gen.checkpoint import checksums, restore, step_dir
-from gen.replay import compare
+from gen.replay import comparison
 from gen.runs import branch, data_paths, inputs, reader
 from gen.runs.build import BuiltRun, build_run
 from gen.training import data_skips, manifest, metrics
+from gen.training.compiled_step import Program
 from gen.training.global_batch import make_global_batch
-from gen.training.program import Program
 from gen.training.run_dir import RunDir, launch_of
 from gen.training.state import State
 
@@ -46,7 +46,7 @@ class Launched:
     def changed(self) -> list[str]:
         """What is not as it was then; nothing where the manifest does not say."""
         mesh = dict(self.made.mesh.shape)
-        return [*compare.changed(self.launch, mesh), *self.data_changed()] if self.launch else []
+        return [*comparison.changed(self.launch, mesh), *self.data_changed()] if self.launch else []
 
     def data_changed(self) -> list[str]:
         return manifest.data_changed(self.launch, {"fingerprints": inputs.fingerprints(self.made.feed)})

@@ -25,7 +25,7 @@ ANCESTRY = "ancestry.json"
 GENERATIONS = 32  # that a record tells of; the oldest runs have records of their own
 
 
-class Recorded(TypedDict):
+class BranchRecord(TypedDict):
     """DIR/ancestry.json: `config` has both values of each key that differs, `ancestry` the other run's own record."""
 
     run: str
@@ -114,8 +114,8 @@ def split(place: str) -> tuple[Path, int | None]:
     return (Path(where), int(step)) if at and step.isdigit() else (Path(place), None)
 
 
-def _read(record: Path) -> Recorded:
-    said: Recorded = files.read_json(record, Recorded)
+def _read(record: Path) -> BranchRecord:
+    said: BranchRecord = files.read_json(record, BranchRecord)
     if said["step"] < 0 or "\0" in said["run"]:
         raise NotReadable(f"{record} names no step of another run; restore it from a copy")
     return said

@@ -18,7 +18,7 @@ from gen.diffusion import analytic, cascade, posterior, solvers, spacing
 from gen.diffusion.guidance import classifier_free
 from gen.diffusion.prediction import Denoise, Prediction
 from gen.diffusion.process import Process
-from gen.diffusion.sample import sample
+from gen.diffusion.sampling import sample
 from gen.models.decoder import Condition, DecoderConfig, decoder, encode
 from gen.models.embedding import l2_normalize, restore
 from gen.models.prior import CaptionEncoding, PriorConfig, prior

@@ -22,7 +22,7 @@ POLL = 0.05  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
-class Process:
+class ChildProcess:
     """A command, and what its environment has beside that of whoever starts it."""
 
     command: Sequence[str]
@@ -67,7 +67,7 @@ class CannotStart(Exception):
     """There is no such program, or the machine has no room for it."""
 
 
-def attempt(processes: Sequence[Process], grace: float, stopping: Stopping) -> int:
+def attempt(processes: Sequence[ChildProcess], grace: float, stopping: Stopping) -> int:
     """Starts all processes once and waits for all of them; returns the status of the run. One alone speaks for itself,
     of several each line has the number of its process in front."""
     children, printers = list[subprocess.Popen](), list[threading.Thread]()
@@ -136,7 +136,7 @@ def verdict(codes: Sequence[int]) -> int:
     return exit_codes.PREEMPTED if exit_codes.PREEMPTED in codes else exit_codes.DONE
 
 
-def start(process: Process, output: IO | int | None) -> subprocess.Popen:
+def start(process: ChildProcess, output: IO | int | None) -> subprocess.Popen:
     """One process, in a group of its own, so that Ctrl-C reaches it through its supervisor alone, and SIGKILL all that
     it starts. `output` is where what it says goes, None for where its supervisor's does. Raises CannotStart."""
     try:

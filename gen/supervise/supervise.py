@@ -8,7 +8,7 @@ from pathlib import Path
 from gen import exit_codes
 from gen.bounds import Bounded, Natural, NotNegative
 from gen.messages import harmless
-from gen.supervise.attempt import CannotStart, Process, Stopping, attempt
+from gen.supervise.attempt import CannotStart, ChildProcess, Stopping, attempt
 from gen.training.lock import held
 
 LONGEST_PAUSE = 60.0  # seconds
@@ -30,7 +30,7 @@ class RestartPolicy(Bounded):
 
 
 def supervise(
-    command: Sequence[str], processes: Callable[[], Sequence[Process]], rule: RestartPolicy, name: str
+    command: Sequence[str], processes: Callable[[], Sequence[ChildProcess]], rule: RestartPolicy, name: str
 ) -> int:
     """Runs the processes that a command makes to their end, over restarts; returns the exit status of the run. `name`
     is said in front of what was decided."""

@@ -23,7 +23,7 @@ from gen.runs.recipe import described
 from gen.sweep.packs import MEMBERS, Trials, remove
 from gen.sweep.sweep_dir import Sweep
 from gen.training import vmapped_runs as packs
-from gen.training.program import abstract_batch, abstract_on
+from gen.training.compiled_step import abstract_batch, abstract_on
 from gen.training.run_dir import RunDir
 from gen.training.vmapped_runs import Member
 

@@ -56,9 +56,9 @@ class TaskWrapper(Task):
     def gradients(
         self, player: str, params: Params, batch: Batch, context: LossContext, micro_batches: int
     ) -> tuple[Mean, Metrics, Params]:
-        whole, lead_back = jax.vjp(lambda own: self.merged_params(player, own, context.frozen), params)
+        whole, vjp = jax.vjp(lambda own: self.merged_params(player, own, context.frozen), params)
         mean, metrics, grads = self.inner.gradients(player, whole, batch, self._inside(context), micro_batches)
-        return mean, metrics, lead_back(grads)[0]
+        return mean, metrics, vjp(grads)[0]
 
     def after(self, players: Mapping[str, Params], prepared: Batch, metrics: Metrics, context: LossContext) -> Params:
         return self.inner.after(self._merged(players, context), prepared, metrics, self._inside(context))

@@ -21,7 +21,7 @@ SKIPS = "skips.json"
 MOST = 2**31  # steps and batches are fewer
 
 
-class Recorded(TypedDict):
+class SkipRecord(TypedDict):
     """A skip as skips.json and checkpoints have it."""
 
     at: int
@@ -30,7 +30,7 @@ class Recorded(TypedDict):
 
 
 class _File(TypedDict):
-    skips: list[Recorded]
+    skips: list[SkipRecord]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +82,10 @@ class DataSkips:
 def of(extra: Mapping[str, Any], step: int) -> list[Skip]:
     """The skips in the JSON of the checkpoint of a step. Raises NotReadable."""
     where = f"the JSON of checkpoint {step}"
-    return parse(jsonfile.check(extra.get("skips", []), list[Recorded], where), where)
+    return parse(jsonfile.check(extra.get("skips", []), list[SkipRecord], where), where)
 
 
-def parse(skips: Sequence[Recorded], where: str | Path) -> list[Skip]:
+def parse(skips: Sequence[SkipRecord], where: str | Path) -> list[Skip]:
     """Raises NotReadable for numbers that no skip has."""
     found = [Skip(skip["at"], skip["batches"], skip["spike"]) for skip in skips]
     for skip in found:

@@ -23,6 +23,7 @@ from gen.spec import Params
 from gen.tasks.base import Task
 from gen.training import damage, rates
 from gen.training import state as states
+from gen.training.compiled_step import Program
 from gen.training.config import RunConfig
 from gen.training.data_skips import DataSkips, Skip
 from gen.training.display import Display
@@ -31,7 +32,6 @@ from gen.training.global_batch import make_global_batch
 from gen.training.log import Log
 from gen.training.metrics import Metrics, rows
 from gen.training.preempt import Preemption
-from gen.training.program import Program
 from gen.training.run_dir import RunDir
 from gen.training.state import State
 from gen.training.trace import Trace

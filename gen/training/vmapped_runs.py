@@ -27,13 +27,13 @@ from gen.tasks.base import Batch, Task
 from gen.training import metrics as metrics_file
 from gen.training import state as states
 from gen.training import step
+from gen.training.compiled_step import Program, abstract_on
 from gen.training.config import RunConfig
 from gen.training.display import Display
 from gen.training.log import Log
 from gen.training.loop import RunContext, Show, Trainer
 from gen.training.metrics import Metrics, Seal
 from gen.training.optim import OptimConfig
-from gen.training.program import Program, abstract_on
 from gen.training.run_dir import RunDir
 from gen.training.state import State
 

@@ -19,7 +19,8 @@ def main(args, overrides) -> int:
     from gen import files
     from gen.runs import output, train
     from gen.runs.compile_cache import compiled_once
-    from launch.assistant import measure, recipe, report
+    from launch.assistant import measure, report
+    from launch.assistant import seeds as recipe
 
     data, workdir = train.with_overrides(data, overrides), Path(args.workdir)
     if not args.seeds or not all(seed.strip().isdecimal() for seed in args.seeds):

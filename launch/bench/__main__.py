@@ -59,6 +59,7 @@ def selection(what: Collection[str], known: tuple[str, ...]) -> set[str]:
 
 
 if __name__ == "__main__":
+    flags.FLAGS.set_default("keep_compiled", False)  # what is compiled here is to be measured
     flags.DEFINE_string("config", "configs/unclip/digits.py", "config file of a stack or of a language model")
     flags.DEFINE_list(
         "what", "all", "stages of a stack, sample, compile, conv; step, decode, curve, memory, save; or all"

@@ -21,8 +21,8 @@ from gen.spec import Params
 from gen.tasks.base import Batch, LossContext, Task
 from gen.tasks.prior import PriorTask, moments, read_caption
 from gen.training import state as states
+from gen.training.compiled_step import Program
 from gen.training.config import RunConfig
-from gen.training.program import Program
 from gen.training.state import State
 from launch.bench.timing import Figure, measure
 

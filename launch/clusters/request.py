@@ -57,12 +57,14 @@ def check_flags(program: str, words: Sequence[str]) -> None:
     for word in rest:
         if word.startswith("--job."):
             raise ValueError(f"{word} stands behind --, where {program} would get it: put it in front")
+    before = set(flags.FLAGS)
     importlib.import_module(program).define()
     known = flags.FlagValues()
-    for module in (program, "launch.cluster"):
+    for module in (program, "launch.cluster", "launch.cli"):
         for own in flags.FLAGS.get_flags_for_module(module):
             known[own.name] = own
-    flags.FLAGS.remove_flag_values(known)  # which are not this program's
+    for name in set(flags.FLAGS) - before:  # which are not this program's
+        delattr(flags.FLAGS, name)
     try:
         _, *others = known([program, *rest])
     except flags.Error as error:

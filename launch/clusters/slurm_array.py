@@ -14,7 +14,7 @@ from launch.clusters.request import label
 
 
 @dataclasses.dataclass(frozen=True)
-class Array:
+class SlurmArray:
     """Jobs by the number of their line in a file, at most `most` at a time where that is not 0."""
 
     file: str
@@ -34,7 +34,7 @@ def submit(sweep: Sweep, trials: Sequence[str], job: slurm.Job, most: int) -> st
     # a file for each list: jobs that are requeued read theirs again
     file = home / f"array-{hashlib.sha256(lines.encode()).hexdigest()[:8]}.txt"
     files.write_text(file, lines)
-    array = Array(str(file), len(trials), most)
+    array = SlurmArray(str(file), len(trials), most)
     number = slurm.hand_in(home / "submit.sbatch", script(sweep, job, array))
     return f"job {number} is queued, with {len(trials)} trials; the same command again shows how far they are"
 
@@ -43,7 +43,7 @@ def line(sweep: Sweep, trial: str) -> str:
     return shlex.join([str(sweep.log(trial).absolute()), sys.executable, *sweep.words(trial)])
 
 
-def script(sweep: Sweep, job: slurm.Job, array: Array) -> str:
+def script(sweep: Sweep, job: slurm.Job, array: SlurmArray) -> str:
     log = sweep.path.absolute() / "trials" / "slurm-%A-%a.out"  # what is said before a trial's own log is open
     values = {"name": label(sweep.path.name), "log": str(log), "comment": slurm.comment(sweep.path)}
     return slurm.fill({**values, "job": job, "array": array, "command": '"$@"', "wait": slurm.PATIENCE})

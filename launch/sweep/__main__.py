@@ -24,9 +24,9 @@ BACKENDS = ("local", "slurm", "print")
 
 
 def main(args, overrides, job=()) -> int:
-    from launch.sweep import program
+    from launch.sweep import work
 
-    return program.run(args, overrides, job)
+    return work.run(args, overrides, job)
 
 
 if __name__ == "__main__":

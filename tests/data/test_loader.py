@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from gen.data import reader
+from gen.data import record_reader
 from gen.data.examples import CaptionedImage
 from gen.data.loader import Loader, Once
 from gen.data.order import record_at
@@ -130,7 +130,7 @@ def test_damage_is_replaced_by_a_fixed_rule_and_counted():
     kept = ~np.isin(wanted, [5, 6])
     np.testing.assert_array_equal(numbers[kept], wanted[kept])
     for index in (5, 6):
-        stand_ins = [reader.replacement(index, attempt, 20) for attempt in range(9)]
+        stand_ins = [record_reader.replacement(index, attempt, 20) for attempt in range(9)]
         expected = next(number for number in stand_ins if number not in (5, 6))
         assert numbers[list(wanted).index(index)] == expected
     assert set(loader.damage.named) == {5, 6} and not clean.damage.named

@@ -8,7 +8,7 @@ from gen.diffusion import posterior, spacing
 from gen.diffusion.level import over
 from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
-from gen.diffusion.sample import estimate, sample
+from gen.diffusion.sampling import estimate, sample
 from gen.diffusion.solvers import ddim, ddpm
 
 PROCESS = Process("cosine", 1000, "x0")

@@ -9,7 +9,7 @@ from gen import rng
 from gen.diffusion import analytic, posterior, spacing
 from gen.diffusion.level import over
 from gen.diffusion.process import Process
-from gen.diffusion.sample import estimate, sample
+from gen.diffusion.sampling import estimate, sample
 from gen.diffusion.solvers import ddim, ddpm
 
 KEY_1 = rng.per_example(jax.random.key(0), jnp.arange(1))

@@ -14,9 +14,9 @@ from gen.checkpoint import restore, verify
 from gen.pipelines import draw, write
 from gen.pipelines.classifier import Classifier
 from gen.pipelines.language import LanguageModel
-from gen.replay.picture import Picture, open_stack
 from gen.replay.record import build, parse
-from gen.replay.text import Text
+from gen.replay.replay_picture import PictureRecord, open_stack
+from gen.replay.replay_text import TextRecord
 from gen.runs import family, reader, registry, train
 from gen.sample import png
 
@@ -27,7 +27,7 @@ MESH = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
 
 def records(name):
     path = FROZEN / "outputs" / name / "texts.jsonl"
-    return [build(Text, parse(line, str(path)), str(path)) for line in path.read_text().splitlines()]
+    return [build(TextRecord, parse(line, str(path)), str(path)) for line in path.read_text().splitlines()]
 
 
 def test_there_is_a_run_of_every_kind():
@@ -63,7 +63,7 @@ def test_texts_are_written_again(name):
 def test_pictures_are_drawn_again():
     path = FROZEN / "outputs" / "stack" / "a-seven-seed0-001.png"
     then, data = png.read(path)
-    said = build(Picture, data, path)
+    said = build(PictureRecord, data, path)
     stack = open_stack(path, said, FROZEN / "stack", MESH)
     now = png.to_uint8(draw.batch(stack, said, 0)[said.index])
     assert np.abs(now.astype(int) - then).max() <= 1

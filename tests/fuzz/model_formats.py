@@ -184,21 +184,21 @@ class Samples:
     def read(place: Path) -> None:
         from gen.pipelines.bulk.index import SampleIndex
         from gen.replay import record
-        from gen.replay.picture import Picture
-        from gen.replay.text import Text
+        from gen.replay.replay_picture import PictureRecord
+        from gen.replay.replay_text import TextRecord
         from gen.sample import png
 
         def texts() -> None:
             for number, line in enumerate(record.read_text(place / "texts.jsonl").splitlines()):
-                record.build(Text, record.parse(line, f"line {number}"), f"line {number}")
+                record.build(TextRecord, record.parse(line, f"line {number}"), f"line {number}")
 
         def picture() -> None:
-            record.build(Picture, record.parse(record.read_text(place / "record.json"), "record"), "record")
+            record.build(PictureRecord, record.parse(record.read_text(place / "record.json"), "record"), "record")
 
         read_all(
             [
                 lambda: SampleIndex(place, 0, 1),
-                lambda: record.build(Picture, png.read(place / "picture.png")[1], "picture.png"),
+                lambda: record.build(PictureRecord, png.read(place / "picture.png")[1], "picture.png"),
                 picture,
                 lambda: png.read(place / "evaluation.png"),
                 texts,

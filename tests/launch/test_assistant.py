@@ -14,7 +14,7 @@ from gen.runs import config_file, reader, stack, train
 from gen.sample.generator import Completion
 from gen.tokenizers.template import Message
 from gen.training import metrics
-from launch.assistant import measure, recipe, report
+from launch.assistant import measure, report, seeds
 
 CONFIG = "configs/chat/assistant.py:tiny"
 
@@ -49,7 +49,7 @@ def test_stages_find_the_files_of_others(tmp_path):
 
 
 def test_a_seed_draws_the_noise_and_orders_the_data_of_every_stage(tmp_path):
-    data = recipe.seeded(config_file.load_config(CONFIG), tmp_path, 3)
+    data = seeds.seeded(config_file.load_config(CONFIG), tmp_path, 3)
     stages, places = stack.stage_configs(data, tmp_path / "seed3")
     assert "base" not in stages and places["base"] == tmp_path / "base"
     assert {stage["seed"] for stage in stages.values()} == {3}
@@ -80,9 +80,9 @@ def test_the_table_has_means_and_where_seeds_lie():
 def test_the_whole_way(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_CACHE", str(tmp_path / "cache"))
     data = train.with_overrides(config_file.load_config(CONFIG), [("mesh.data", "-1"), ("train.batch_size", "16")])
-    assert recipe.train(data, tmp_path, [3, 4]) == exit_codes.DONE
-    assert recipe.train(data, tmp_path, [3, 4]) == exit_codes.DONE  # nothing is left to do
-    findings = {seed: measure.stack(recipe.place(tmp_path, seed), questions=14) for seed in (3, 4)}
+    assert seeds.train(data, tmp_path, [3, 4]) == exit_codes.DONE
+    assert seeds.train(data, tmp_path, [3, 4]) == exit_codes.DONE  # nothing is left to do
+    findings = {seed: measure.stack(seeds.place(tmp_path, seed), questions=14) for seed in (3, 4)}
     assert set(findings[3]) == {"base", "sft", "reward", "ppo", "longer", "dpo"}
     assert findings[3]["sft"]["kl"] == pytest.approx(0, abs=1e-3)
     assert set(findings[3]["ppo"]) == {"greedy", "drawn", "kl"}
@@ -90,7 +90,7 @@ def test_the_whole_way(tmp_path, monkeypatch):
     assert findings[3]["ppo"] != findings[4]["ppo"] and findings[3]["sft"] != findings[4]["sft"]
     assert findings[3]["base"] == findings[4]["base"]
     assert report.table(findings).count("\n| ") == 5
-    one = recipe.place(tmp_path, 3)
+    one = seeds.place(tmp_path, 3)
     steps = [row["step"] for row in metrics.read(one / "ppo" / "metrics.jsonl")]
     assert max(steps) == 2 and reader.stale_upstream(one / "ppo") is None
     changed = files.read_json(one / "preferences" / "upstream.json")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 
 from gen import config, exit_codes, hosts
 from gen.files import CannotWrite
@@ -212,6 +213,10 @@ def test_whoever_ends_early_tells_the_others(monkeypatch, error, code, why):
     monkeypatch.setattr(cli, "SETTLE", 0.0)
     monkeypatch.setattr(cli, "quiet", lambda: None)
     monkeypatch.setattr(cli.malloc, "keep_freed", lambda: None)
+    own = flags.FlagValues()
+    flags.DEFINE_bool("keep_compiled", False, "", flag_values=own)
+    own.mark_as_parsed()
+    monkeypatch.setattr(cli.flags, "FLAGS", own)
     monkeypatch.setattr(cli.app, "run", lambda start, **_: start(["program"]))
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         cli.run_words(program)
@@ -246,3 +251,24 @@ def test_damaged_checkpoints_are_named_and_the_run_ends_with_4(tmp_path):
     code, output, error, _ = program("launch.train", f"--config={CLIP}", f"--workdir={tmp_path}")
     assert code == 4 and f"the checkpoint {tmp_path}/checkpoints/1 is damaged and is not used" in output
     assert error == f"error: no checkpoint in {tmp_path}/checkpoints is intact (tried 1)\n"
+
+
+PLUGIN = """
+import numpy as np
+import gen
+from gen.data import python_data
+grey = [{"image": np.full((16, 16, 3), i, np.uint8), "caption": f"grey {i}"} for i in range(16)]
+python_data.register("grey", train=grey, test=grey)
+"""
+
+
+def test_a_plugin_registers_data_for_a_program(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    data = (f"--config={CLIP}", "--config.data.source=python:grey", f"--out={tmp_path}/grid.png")
+    code, output, error, _ = program("launch.data", *data, "--plugin=mine")
+    assert code == 0 and "grid.png" in output, error
+    code, _, error, _ = program("launch.data", *data, "--overwrite")
+    assert code == 2 and "python:grey is data that Python gives" in error and "--plugin=MODULE" in error
+    code, _, error, _ = program("launch.data", *data, "--overwrite", "--plugin=absent")
+    assert code == 2 and error.startswith("error: --plugin=absent: there is no such module")

@@ -138,7 +138,7 @@ def test_a_job_of_an_array_goes_back_into_the_queue_by_itself(program, tmp_path,
     sweep = sweep_dir.Sweep(tmp_path, "c.py", "sweep", [], {}, {"aa": {"seed": 1}, "bb": {"seed": 2}})
     (tmp_path / "list").write_text("".join(slurm_array.line(sweep, trial) + "\n" for trial in sweep.trials))
     srun, scontrol = program("srun", "echo begun; exit 75"), program("scontrol")
-    script = slurm_array.script(sweep, slurm.Job(), slurm_array.Array(str(tmp_path / "list"), 2, 0))
+    script = slurm_array.script(sweep, slurm.Job(), slurm_array.SlurmArray(str(tmp_path / "list"), 2, 0))
     done = subprocess.run(["bash", "-s"], input=script, text=True, capture_output=True, check=False)
     assert done.returncode == 75 and scontrol() == ["requeue 7_2"] and srun()[0].endswith("--config.seed=2")
     assert (tmp_path / "trials" / "bb.log").read_text() == "begun\n" and done.stdout == ""
@@ -320,7 +320,10 @@ def test_a_job_set_without_what_it_needs_is_refused(settings, said):
 
 
 def test_a_tpu_pod_needs_its_name_and_a_directory_that_all_hosts_see():
-    for job, said in ((tpu_vm.Job(), "--job.tpu is missing"), (tpu_vm.Job(tpu="pod"), "--job.zone is missing")):
+    for job, said in (
+        (tpu_vm.Job(), "--job.tpu is missing"),
+        (tpu_vm.Job(tpu="pod"), "--job.zone is missing"),
+    ):
         with pytest.raises(ValueError, match=said):
             tpu_vm.script(read(*TRAIN), job, None)
     with pytest.raises(ValueError, match="is relative"):

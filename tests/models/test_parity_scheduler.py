@@ -10,7 +10,7 @@ from gen.diffusion import posterior, solvers
 from gen.diffusion.level import over
 from gen.diffusion.prediction import Prediction
 from gen.diffusion.process import Process
-from gen.diffusion.sample import estimate
+from gen.diffusion.sampling import estimate
 from gen.diffusion.spacing import respaced
 from tests.peers import assert_same, recorded
 

@@ -12,7 +12,7 @@ from gen.data.text import TextDataConfig
 from gen.files import CannotWrite
 from gen.pipelines import lm_evals
 from gen.pipelines.language import LanguageModel
-from gen.replay import text
+from gen.replay import replay_text as text
 from gen.runs import config_file, inputs, output, train
 from gen.runs import evaluate as evaluation
 from launch import data, evaluate, sample

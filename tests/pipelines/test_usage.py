@@ -11,7 +11,7 @@ from gen import mesh as meshes
 from gen.interop import safetensors
 from gen.pipelines import lm_evals, write
 from gen.pipelines.language import LanguageModel, sampling_params
-from gen.replay import text as replayed
+from gen.replay import replay_text as replayed
 from gen.sample.sampling_params import SamplingParams
 from launch import convert, evaluate
 from launch.sampling import texts

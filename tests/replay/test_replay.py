@@ -11,7 +11,8 @@ import pytest
 from gen import exit_codes
 from gen import mesh as meshes
 from gen.pipelines import draw
-from gen.replay import evaluation, picture, record, rerun, text, training
+from gen.replay import record, replay_samples, replay_text, replay_training, rerun
+from gen.replay import replay_picture as picture
 from gen.runs import config_file
 from gen.runs import train as runs
 from gen.sample import png
@@ -73,14 +74,14 @@ def louder(step):
 
 @pytest.mark.parametrize(("step", "start"), [(9, 8), (5, 4), (2, 0)])
 def test_a_step_is_done_again_from_the_checkpoint_before(run, capsys, step, start):
-    assert training.replay(run, step, eager=False) == exit_codes.DONE
+    assert replay_training.replay(run, step, eager=False) == exit_codes.DONE
     rows = step - start + 1
     assert f"steps {start} to {step}: {rows} logged rows are the same, bit for bit" in capsys.readouterr().out
 
 
 def test_a_damaged_checkpoint_is_passed_over(run, capsys):
     shutil.rmtree(run / "checkpoints" / "8" / "proof")
-    assert training.replay(run, 9, eager=False) == exit_codes.DONE
+    assert replay_training.replay(run, 9, eager=False) == exit_codes.DONE
     said = capsys.readouterr().out
     assert "8 is damaged" in said and "steps 4 to 9: 6 logged rows" in said
 
@@ -93,12 +94,12 @@ def test_a_checkpoint_that_a_rewind_has_taken_back_is_not_begun_from(run):
 
 def test_what_was_logged_otherwise_is_named_with_what_has_changed(run, capsys):
     relog(run, louder(9))
-    assert training.replay(run, 9, eager=False) == exit_codes.FAILED
+    assert replay_training.replay(run, 9, eager=False) == exit_codes.FAILED
     assert "step 9: loss was" in (said := capsys.readouterr().out) and "nothing that is recorded has changed" in said
     change(run / "manifest.json", xla_flags="--xla_other")
-    assert training.replay(run, 9, eager=False) == exit_codes.FAILED
+    assert replay_training.replay(run, 9, eager=False) == exit_codes.FAILED
     assert "  xla_flags was --xla_other, is" in capsys.readouterr().out
-    assert training.replay(run, 8, eager=False) == exit_codes.DONE  # of which nothing was changed
+    assert replay_training.replay(run, 8, eager=False) == exit_codes.DONE  # of which nothing was changed
     assert "bit for bit, although xla_flags was --xla_other" in capsys.readouterr().out
 
 
@@ -107,7 +108,7 @@ def test_a_schedule_that_was_made_longer_since(run, capsys):
     assert train(run, 14) == exit_codes.DONE
     assert [launch["steps"] for launch in json.loads((run / "manifest.json").read_text())["launches"]] == [10, 14]
     for step in (9, 13):
-        assert training.replay(run, step, eager=False) == exit_codes.DONE
+        assert replay_training.replay(run, step, eager=False) == exit_codes.DONE
     assert "steps 12 to 13: 2 logged rows are the same" in capsys.readouterr().out
 
 
@@ -116,11 +117,11 @@ def test_each_step_is_done_as_its_own_launch_had_it(run, capsys):
     assert train(run, 14, **{"mesh.fsdp": "2"}) == exit_codes.DONE
     capsys.readouterr()
     for shown in (10, 12):  # by the first launch as it ended, and by the second
-        assert evaluation.replay_texts(run / "samples" / f"{shown:08d}.txt", run) == exit_codes.DONE
+        assert replay_samples.replay_texts(run / "samples" / f"{shown:08d}.txt", run) == exit_codes.DONE
     assert "although" not in capsys.readouterr().out
     shutil.rmtree(run / "checkpoints")
     change(run / "manifest.json", launch=0, xla_flags="--xla_other")
-    assert training.replay(run, 11, eager=False) == exit_codes.DONE
+    assert replay_training.replay(run, 11, eager=False) == exit_codes.DONE
     said = capsys.readouterr().out
     assert "steps 0 to 11: 12 logged rows are the same, bit for bit, although xla_flags was --xla_other, is" in said
     assert "mesh/" not in said
@@ -128,42 +129,42 @@ def test_each_step_is_done_as_its_own_launch_had_it(run, capsys):
 
 def test_a_mesh_that_cannot_be_here_is_named(run, capsys):
     change(run / "manifest.json", mesh={"data": 64})
-    training.replay(run, 4, eager=False)
+    replay_training.replay(run, 4, eager=False)
     assert "mesh/data was 64, is 8" in capsys.readouterr().out
 
 
 def test_a_step_that_was_not_logged_is_compared_by_the_next_that_was(run, capsys):
     relog(run, lambda row: row if row["step"] in (0, 3, 6) else None)
-    assert training.replay(run, 5, eager=False) == exit_codes.DONE
+    assert replay_training.replay(run, 5, eager=False) == exit_codes.DONE
     assert "steps 4 to 6: 1 logged rows are the same" in capsys.readouterr().out
     relog(run, louder(6))
-    assert training.replay(run, 5, eager=False) == exit_codes.FAILED
+    assert replay_training.replay(run, 5, eager=False) == exit_codes.FAILED
 
 
 def test_steps_that_were_never_trained_are_refused(run):
     with pytest.raises(ValueError, match="nothing to compare step 10 with: the newest that it logged is 9"):
-        training.replay(run, 10, eager=True)
+        replay_training.replay(run, 10, eager=True)
     (run / "metrics.jsonl").unlink()
     with pytest.raises(ValueError, match="nothing to compare step 0 with: it logged none"):
-        training.replay(run, 0, eager=False)
+        replay_training.replay(run, 0, eager=False)
 
 
 def test_steps_before_a_run_branched_off_are_in_the_other(run, tmp_path):
     place = tmp_path / "branch"
     overrides = runs.with_overrides(config_file.load_config(CONFIG), [*SMALL, ("train.steps", "10")])
     assert runs.train(overrides, place, f"{run}@8") == exit_codes.DONE
-    assert training.replay(place, 9, eager=False) == exit_codes.DONE
+    assert replay_training.replay(place, 9, eager=False) == exit_codes.DONE
     with pytest.raises(ValueError, match="branched off .*lm@8: replay step 3 there"):
-        training.replay(place, 3, eager=False)
+        replay_training.replay(place, 3, eager=False)
 
 
 def test_other_data_is_named(run, capsys):
     change(run / "manifest.json", data_fingerprint="0123")
-    assert training.replay(run, 9, eager=False) == exit_codes.DONE
+    assert replay_training.replay(run, 9, eager=False) == exit_codes.DONE
     assert "bit for bit, although the fingerprint of the training data was 0123, is" in capsys.readouterr().out
     path = run / "samples" / "00000010.txt"
     path.write_text("more" + path.read_text())
-    assert evaluation.replay_texts(path, run) == exit_codes.FAILED
+    assert replay_samples.replay_texts(path, run) == exit_codes.FAILED
     assert "  the fingerprint of the training data was 0123, is" in capsys.readouterr().out
 
 
@@ -173,23 +174,23 @@ def test_weights_of_another_run_are_those_that_were_read(run, tmp_path, capsys):
     assert train(place, 6, **{"upstream.start": str(run), "lora.rank": "2"}) == exit_codes.DONE
     assert train(run, 12) == exit_codes.DONE
     for step in (2, 5):
-        assert training.replay(place, step, eager=False) == exit_codes.DONE
+        assert replay_training.replay(place, step, eager=False) == exit_codes.DONE
     assert "steps 0 to 2: 3 logged rows are the same, bit for bit\n" in capsys.readouterr().out
     read = json.loads((place / "upstream.json").read_text())
     name = next(iter(read))
     other = {name: one | {"digest": "0" * 16} for name, one in read.items()}
     (place / "upstream.json").write_text(json.dumps(other))
     with pytest.raises(ValueError, match=f"begun on other weights of {name} .*step 10, with digest 0000000000000000"):
-        training.replay(place, 2, eager=False)
+        replay_training.replay(place, 2, eager=False)
     (place / "upstream.json").write_text(json.dumps(read))
     shutil.rmtree(run / "checkpoints" / "10")
     with pytest.raises(ValueError, match="there is no checkpoint 10 in"):
-        training.replay(place, 2, eager=False)
+        replay_training.replay(place, 2, eager=False)
 
 
 def test_operation_by_operation_the_same_step(run, capsys):
     row = next(row for row in metrics.read(run / "metrics.jsonl") if row["step"] == 5 and "loss" in row)
-    assert training.replay(run, 5, eager=True) == exit_codes.DONE
+    assert replay_training.replay(run, 5, eager=True) == exit_codes.DONE
     said = capsys.readouterr().out
     loss = float(said.split("loss ")[1].split(",")[0])
     assert "no NaN" in said and abs(loss - row["loss"]) < 1e-4 * row["loss"]
@@ -198,7 +199,7 @@ def test_operation_by_operation_the_same_step(run, capsys):
 
 def test_operation_by_operation_the_verdict_stays(run, capsys):
     relog(run, louder(5))
-    assert training.replay(run, 5, eager=True) == exit_codes.FAILED
+    assert replay_training.replay(run, 5, eager=True) == exit_codes.FAILED
     said = capsys.readouterr().out
     assert "step 5: loss was" in said.partition("operation by operation")[0] and "no NaN" in said
 
@@ -211,7 +212,7 @@ def test_the_first_nan_is_shown_in_lines_of_gen(capsys):
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     launched = SimpleNamespace(program=SimpleNamespace(step=code["step"]), frozen={}, key=None)
     launched.made = SimpleNamespace(mesh=mesh)
-    assert training.step_by_step(launched, 3, None, None) == exit_codes.FAILED
+    assert replay_training.step_by_step(launched, 3, None, None) == exit_codes.FAILED
     assert "the first NaN: invalid value (nan) in mul" in (said := capsys.readouterr().out) and "core.py" not in said
 
 
@@ -223,25 +224,25 @@ def test_operation_by_operation_the_first_nan_is_found(run, capsys, monkeypatch)
         return {**batch, "weights": batch["weights"] * np.float32(np.inf)}
 
     monkeypatch.setattr(rerun, "make_global_batch", poisoned)
-    assert training.replay(run, 4, eager=True) == exit_codes.FAILED
+    assert replay_training.replay(run, 4, eager=True) == exit_codes.FAILED
     said = capsys.readouterr().out
     assert "the first NaN: invalid value" in said and ".py:" in said
 
 
 def test_texts_are_written_again(run, capsys):
     path = run / "samples" / "texts.jsonl"
-    assert text.replay(path, run, None) == exit_codes.DONE
+    assert replay_text.replay(path, run, None) == exit_codes.DONE
     assert capsys.readouterr().out.count("the same 5 tokens and log-probabilities, bit for bit") == 4
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[1]["text"] += "!"
     lines[2]["log_p"][0] += 1e-6
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert text.replay(path, run, None) == exit_codes.FAILED
+    assert replay_text.replay(path, run, None) == exit_codes.FAILED
     said = capsys.readouterr().out
     assert "line 1: other text" in said and "line 2: the same text; log-probabilities differ by at most 1e-06" in said
-    assert text.replay(path, run, 0) == exit_codes.DONE
+    assert replay_text.replay(path, run, 0) == exit_codes.DONE
     with pytest.raises(ValueError, match="--line=9: .* has 4 lines"):
-        text.replay(path, run, 9)
+        replay_text.replay(path, run, 9)
 
 
 def test_texts_whose_weights_are_gone_or_changed(run):
@@ -255,7 +256,7 @@ def test_texts_whose_weights_are_gone_or_changed(run):
         line = lines[0] | {"weights": lines[0]["weights"] | changed}
         path.write_text(json.dumps(line) + "\n")
         with pytest.raises(ValueError, match=message):
-            text.replay(path, run, None)
+            replay_text.replay(path, run, None)
 
 
 LABEL = {"label": "email", "text": "a", "probabilities": {}, "notes": [], "weights": {}, "made_with": {}}
@@ -276,7 +277,7 @@ def test_lines_that_are_no_records(run, line, message):
     path = run / "samples" / "texts.jsonl"
     path.write_bytes(line + b"\n")
     with pytest.raises(ValueError, match=message):
-        text.replay(path, run, None)
+        replay_text.replay(path, run, None)
 
 
 @pytest.mark.parametrize(
@@ -302,18 +303,18 @@ def test_texts_whose_records_make_no_sense(run, changed, message):
     first = json.loads(path.read_text().splitlines()[0])
     path.write_text(json.dumps(first | changed) + "\n")
     with pytest.raises(ValueError, match=message):
-        text.replay(path, run, None)
+        replay_text.replay(path, run, None)
 
 
 def test_what_training_has_shown_is_shown_again(run, capsys):
     """Of step 3, whose state was not saved, from the beginning; of step 10 from its checkpoint."""
     for step in (3, 10):
-        assert evaluation.replay_texts(run / "samples" / f"{step:08d}.txt", run) == exit_codes.DONE
+        assert replay_samples.replay_texts(run / "samples" / f"{step:08d}.txt", run) == exit_codes.DONE
     assert capsys.readouterr().out.count("the same 2 texts") == 2
     path = run / "samples" / "00000003.txt"
     shown = path.read_text()
     path.write_text(shown.replace("---- 1\n", "---- 1\nmore", 1))
-    assert evaluation.replay_texts(path, run) == exit_codes.FAILED
+    assert replay_samples.replay_texts(path, run) == exit_codes.FAILED
 
 
 @pytest.mark.parametrize(
@@ -335,7 +336,7 @@ def test_what_training_has_shown_with_records_that_make_no_sense(run, changed, m
     shown, mark, said = path.read_text().rpartition("---- record ")
     path.write_text(shown + mark + json.dumps(json.loads(said) | changed))
     with pytest.raises(ValueError, match=message):
-        evaluation.replay_texts(path, run)
+        replay_samples.replay_texts(path, run)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +353,7 @@ def test_files_that_show_nothing(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        evaluation.replay_texts(path, tmp_path)
+        replay_samples.replay_texts(path, tmp_path)
 
 
 def test_what_stands_in_a_text_stays_as_it_is(tmp_path):

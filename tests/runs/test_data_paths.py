@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from gen import exit_codes
-from gen.replay import training
+from gen.replay import replay_training
 from gen.runs import config_file, data_paths
 from gen.runs import evaluate as evaluation
 from gen.runs import train as runs
@@ -90,7 +90,7 @@ def test_data_that_moved_is_found_again_to_resume(run, data):
 
 
 def test_data_that_moved_is_found_again_to_replay(run, data, capsys):
-    assert training.replay(run, 1, eager=False, moved=[("data.source", f"text:{data}")]) == exit_codes.DONE
+    assert replay_training.replay(run, 1, eager=False, moved=[("data.source", f"text:{data}")]) == exit_codes.DONE
     assert "are the same, bit for bit\n" in capsys.readouterr().out
 
 
@@ -106,7 +106,7 @@ def test_other_data_at_another_place_is_refused_with_both_fingerprints(run, data
             case "resume":
                 train(run, data, steps=3)
             case "replay":
-                training.replay(run, 1, eager=False, moved=moved)
+                replay_training.replay(run, 1, eager=False, moved=moved)
 
 
 def test_data_of_which_nothing_is_recorded_stays_where_it_is(run, data):

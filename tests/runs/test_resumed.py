@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gen import config, exit_codes, files
-from gen.replay import evaluation, rerun
+from gen.replay import replay_samples, rerun
 from gen.runs import config_file, registry, train
 from gen.runs.build import build_run, take
 from gen.training.run_dir import OtherConfig, RunDir
@@ -51,7 +51,7 @@ def test_samples_of_each_launch_are_made_again(tmp_path):
     assert {key for key in now if now[key] != before[key]} == {key for key, _ in OTHER} | {"train.steps"}
     assert RunDir(place).launches()[0]["settings"]["task"]["sampler"]["temperature"] == 0.5
     for step in (1, 2):  # by the samplers of either launch
-        assert evaluation.replay_texts(place / "samples" / f"{step:08d}.txt", place) == exit_codes.DONE
+        assert replay_samples.replay_texts(place / "samples" / f"{step:08d}.txt", place) == exit_codes.DONE
     with pytest.raises(OtherConfig, match=r"optim.lr was 0\.\d+, now 0.02; give the same"):
         train.train(settings(*OTHER, ("optim.lr", "0.02")), place)
 

@@ -14,7 +14,7 @@ from gen.data.kinds import RULE
 from gen.data.preferences import RankingDataConfig
 from gen.data.prompts import PromptDataConfig
 from gen.pipelines import preferences
-from gen.replay import training
+from gen.replay import replay_training
 from gen.runs import config_file, reader
 from gen.runs import evaluate as evaluation
 from gen.runs import train as runs
@@ -91,7 +91,7 @@ def test_it_is_evaluated_on_what_it_held_out(run, capsys):
 
 
 def test_its_steps_are_replayed(run, capsys):
-    assert training.replay(run, 1, eager=False) == exit_codes.DONE
+    assert replay_training.replay(run, 1, eager=False) == exit_codes.DONE
     assert "are the same, bit for bit\n" in capsys.readouterr().out
 
 

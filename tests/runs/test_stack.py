@@ -15,7 +15,7 @@ from gen.checkpoint import restore
 from gen.checkpoint.restore import NoIntactCheckpoint
 from gen.mesh import MeshConfig
 from gen.pipelines.pictures import PictureStack
-from gen.replay import picture
+from gen.replay import replay_picture as picture
 from gen.runs import config_file, reader, stack, train
 from gen.runs import evaluate as evaluation
 from gen.sample import png

@@ -25,7 +25,7 @@ from rich.console import Console
 from gen import config, exit_codes
 from gen.plan import topology
 from gen.runs import config_file, train
-from gen.sweep import devices, local, memory_check, report, sweep_dir, train_pack, trial_status
+from gen.sweep import devices, local_trials, memory_check, report, sweep_dir, train_pack, trial_status
 from gen.sweep import packs as groups
 from gen.sweep import trials as members
 from gen.training import metrics
@@ -33,7 +33,7 @@ from gen.training import vmapped_runs as packs
 from gen.training.lock import Lock
 from launch import cli
 from launch.clusters import slurm_array
-from launch.sweep import program
+from launch.sweep import work
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--config.data.source=instructions", "--config.data.options.documents=200", "--config.model.context=16")
@@ -141,7 +141,7 @@ def test_a_value_means_the_same_in_a_sweep_and_as_it_is_typed(swept, key, value)
     line = shlex.split(shlex.join([f"--config.{key}={members.as_flag(value)}"]))
     typed = train.with_overrides(base, cli.split_overrides(line, "config")[1])
     given = train.with_overrides(base, [(key, value)])
-    resolve = lambda data: config.to_dict(program.described(data)[""].cfg)
+    resolve = lambda data: config.to_dict(work.described(data)[""].cfg)
     assert resolve(typed) == resolve(given) != resolve(base)
 
 
@@ -153,7 +153,7 @@ def test_every_trial_that_cannot_run_is_named_and_none_is_started(swept, tmp_pat
             return chain(over("seed", 0, 1), wrong, more)
     """)
     with pytest.raises(ValueError) as error:
-        program.run(arguments(where, tmp_path / "sweep"), (), ())
+        work.run(arguments(where, tmp_path / "sweep"), (), ())
     first, *lines = str(error.value).split("\n")
     assert first == "6 of 8 trials cannot run, so none was started:"
     every = (
@@ -172,7 +172,7 @@ def test_every_trial_that_cannot_run_is_named_and_none_is_started(swept, tmp_pat
 def test_only_some_of_very_many_are_named(swept, tmp_path):
     where = swept('def sweep(): return over("train.steps", *range(-50, 0))')
     with pytest.raises(ValueError, match="50 of 50 trials cannot run(.|\n)*and 30 more$"):
-        program.run(arguments(where, tmp_path / "sweep"), (), ())
+        work.run(arguments(where, tmp_path / "sweep"), (), ())
 
 
 def test_with_plan_what_does_not_fit_is_refused_and_scalars_compile_once(swept, tmp_path, monkeypatch):
@@ -201,7 +201,7 @@ def test_with_plan_what_does_not_fit_is_refused_and_scalars_compile_once(swept, 
     monkeypatch.setattr(memory_check, "ProcessPoolExecutor", Here)
     where = swept('def sweep(): return product(over("model.transformer.width", 32, 64), over("seed", 0, 1, 2))')
     with pytest.raises(ValueError, match="3 of 6 trials cannot run") as error:
-        program.run(arguments(where, tmp_path / "sweep", plan=True, jobs=2), (), ())
+        work.run(arguments(where, tmp_path / "sweep", plan=True, jobs=2), (), ())
     assert len(planned) == 2 and str(error.value).count("width=64 seed=") == 3
 
 
@@ -209,7 +209,7 @@ def test_with_plan_what_does_not_fit_is_refused_and_scalars_compile_once(swept, 
 
 
 def made(where, workdir, **more):
-    return program.put_together(arguments(where, workdir, **more), more.get("keys", ()))
+    return work.put_together(arguments(where, workdir, **more), more.get("keys", ()))
 
 
 def test_a_directory_of_something_else_is_refused(swept, tmp_path):
@@ -305,12 +305,12 @@ def test_trials_run_again_only_where_they_are_missing_and_one_that_diverges_stop
 
     before = {path: path.stat().st_mtime_ns for path in (workdir / "trials").rglob("*")}
     typed = cli.split_overrides(QUIET, "config")[1]
-    assert program.run(arguments(where, workdir, backend="print"), typed, ()) == 0 and not capsys.readouterr().out
-    assert program.run(arguments(where, workdir), typed, ()) == 0
+    assert work.run(arguments(where, workdir, backend="print"), typed, ()) == 0 and not capsys.readouterr().out
+    assert work.run(arguments(where, workdir), typed, ()) == 0
     assert "[" not in capsys.readouterr().out.split("trials (")[0] and table(workdir) == rows
     assert {path: path.stat().st_mtime_ns for path in (workdir / "trials").rglob("*")} == before
 
-    assert program.run(arguments(where, tmp_path / "other", backend="print"), typed, ()) == 0
+    assert work.run(arguments(where, tmp_path / "other", backend="print"), typed, ()) == 0
     lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 3 and not (tmp_path / "other").exists()
     assert lines[0][:3] == [sys.executable, "-m", "launch.train"] and lines[1][-2:] == [
@@ -339,10 +339,10 @@ def stub(tmp_path, body):
 def test_one_that_fails_is_told_with_its_log_and_stops_no_other(tmp_path):
     made = stub(tmp_path, "print('something'); sys.exit(2 if place.name.startswith('d') else 0)")
     told = {}
-    assert not local.run(made, list(made.trials), 2, lambda trial, code: told.update({trial: code}))
+    assert not local_trials.run(made, list(made.trials), 2, lambda trial, code: told.update({trial: code}))
     assert {trial: code for trial, code in told.items()} == {t: 2 if t.startswith("d") else 0 for t in made.trials}
     assert all(made.log(trial).read_text() == "something\n" for trial in made.trials)
-    assert [local.describe(code) for code in (0, 3, 75, 137)] == [
+    assert [local_trials.describe(code) for code in (0, 3, 75, 137)] == [
         "done",
         "diverged",
         "stopped, with its state saved",
@@ -362,7 +362,7 @@ def test_so_many_at_a_time(tmp_path):
         (running / place.name).unlink()
         """,
     )
-    local.run(made, list(made.trials), 2, lambda *_: None)
+    local_trials.run(made, list(made.trials), 2, lambda *_: None)
     assert {path.name for path in (made.path / "trials").glob("seen.*")} <= {"seen.1", "seen.2"}
     assert (made.path / "trials" / "seen.2").exists()
 
@@ -410,7 +410,7 @@ def test_a_gpu_is_given_back_when_a_trial_ends(tmp_path, monkeypatch):
         """,
     )
     told = []
-    local.run(made, list(made.trials), 2, lambda _, code: told.append(code))
+    local_trials.run(made, list(made.trials), 2, lambda _, code: told.append(code))
     assert told == [0] * 4
     assert {path.name for path in (made.path / "trials").glob("*.used")} == {"0.used", "7.used"}
 
@@ -427,7 +427,7 @@ def test_a_signal_lets_trials_save_and_starts_no_other(tmp_path):
     )
     (made.path / "trials" / "sweep").write_text(str(os.getpid()))
     told = {}
-    assert local.run(made, list(made.trials), 1, lambda trial, code: told.update({trial: code}))
+    assert local_trials.run(made, list(made.trials), 1, lambda trial, code: told.update({trial: code}))
     first = next(iter(made.trials))
     assert told == {first: exit_codes.PREEMPTED} and len(list((made.path / "trials").glob("*.begun"))) == 1
 
@@ -449,7 +449,7 @@ def test_a_trial_that_another_job_has_is_waited_for(tmp_path):
         holder.stdout.readline()
         end = time.time() + 1.5
         order = []
-        local.run(made, list(made.trials), 1, lambda trial, code: order.append(trial))
+        local_trials.run(made, list(made.trials), 1, lambda trial, code: order.append(trial))
     assert order[-1] == first and len(order) == 4
     assert float((made.place(first) / "ran").read_text()) > end
 
@@ -467,17 +467,17 @@ def test_a_trial_that_another_job_has_taken_first_waits_for_its_turn(tmp_path, m
     first, *_ = made.trials
     told = []
     taken = iter([False, True, True, False])  # by another job, from when it has begun until the next look but one
-    monkeypatch.setattr(local, "held", lambda _: next(taken))
-    monkeypatch.setattr(local, "AGAIN", (*local.AGAIN, "--pause=0"))
-    local.run(made, [first], 1, lambda trial, code: told.append((trial, code)))
+    monkeypatch.setattr(local_trials, "held", lambda _: next(taken))
+    monkeypatch.setattr(local_trials, "AGAIN", (*local_trials.AGAIN, "--pause=0"))
+    local_trials.run(made, [first], 1, lambda trial, code: told.append((trial, code)))
     assert told == [(first, 0)]
 
 
 def test_a_trial_whose_others_never_come_is_told(tmp_path, monkeypatch):
     made = stub(tmp_path, "sys.exit(69)")
-    monkeypatch.setattr(local, "AGAIN", (*local.AGAIN, "--pause=0"))
+    monkeypatch.setattr(local_trials, "AGAIN", (*local_trials.AGAIN, "--pause=0"))
     told = []
-    local.run(made, list(made.trials)[:1], 1, lambda _, code: told.append(code))
+    local_trials.run(made, list(made.trials)[:1], 1, lambda _, code: told.append(code))
     assert told == [69]
 
 
@@ -510,13 +510,13 @@ def test_slurm_gets_an_array_whose_jobs_are_the_trials(tmp_path, monkeypatch):
 def test_a_sweep_whose_jobs_are_queued_is_shown_and_not_queued_again(swept, tmp_path, monkeypatch, capsys):
     where = swept('def sweep(): return over("seed", 0, 1)')
     monkeypatch.setattr(slurm_array.slurm, "queued", lambda place: ["12 RUNNING"])
-    assert program.run(arguments(where, tmp_path / "sweep", backend="slurm"), (), ()) == 0
+    assert work.run(arguments(where, tmp_path / "sweep", backend="slurm"), (), ()) == 0
     said = capsys.readouterr().out
     assert "this sweep is in the queue, as 12 RUNNING" in said and "2 trials (2 missing)" in said
     assert (tmp_path / "sweep" / "index.html").exists()
-    monkeypatch.setattr(program.shutil, "which", lambda name: name)
+    monkeypatch.setattr(work.shutil, "which", lambda name: name)
     with pytest.raises(ValueError, match="sweep is in the queue of Slurm, as 12 RUNNING: scancel it, or let it run"):
-        program.run(arguments(where, tmp_path / "sweep"), (), ())
+        work.run(arguments(where, tmp_path / "sweep"), (), ())
 
 
 @pytest.mark.parametrize(
@@ -531,9 +531,9 @@ def test_a_sweep_whose_jobs_are_queued_is_shown_and_not_queued_again(swept, tmp_
 def test_what_another_back_end_takes_is_refused(swept, tmp_path, how, said):
     where = swept('def sweep(): return over("seed", 0, 1)')
     with pytest.raises(ValueError, match=said):
-        program.run(arguments(where, tmp_path / "sweep", **how), (), ())
+        work.run(arguments(where, tmp_path / "sweep", **how), (), ())
     with pytest.raises(ValueError, match="--job.gpus is for --backend=slurm"):
-        program.run(arguments(where, tmp_path / "sweep"), (), [("gpus", "1")])
+        work.run(arguments(where, tmp_path / "sweep"), (), [("gpus", "1")])
 
 
 # ---- comparing
@@ -591,7 +591,7 @@ def packed(tmp_path_factory):
         "from configs.lm.stdlib import VARIANTS, get_config\nfrom gen.sweep import *\n" + textwrap.dedent(PACKED)
     )
     showing = [*KEYS, ("evals.samples", "2")]
-    made = program.put_together(arguments(f"{path / 'swept.py'}:tiny", path / "sweep"), showing)
+    made = work.put_together(arguments(f"{path / 'swept.py'}:tiny", path / "sweep"), showing)
     sweep_dir.keep(made)
     told = {}
     due = together(made)
@@ -620,7 +620,7 @@ def test_packed_trials_equal_separate_ones(packed, tmp_path, monkeypatch, which)
 def test_a_packed_trial_that_diverges_stops_no_other(swept, tmp_path):
     where = swept('def sweep(): return over("optim.lr", 1e-3, 1e30, 2e-3)')
     keys = [*KEYS, ("train.nonfinite_limit", "2"), ("train.spikes.action", "skip")]
-    made = program.put_together(arguments(where, tmp_path / "sweep"), keys)
+    made = work.put_together(arguments(where, tmp_path / "sweep"), keys)
     sweep_dir.keep(made)
     told = []
     train_pack.run(made, together(made), lambda trial, code: told.append(code))
@@ -634,10 +634,10 @@ def test_a_packed_trial_that_diverges_stops_no_other(swept, tmp_path):
 def test_a_pack_that_is_stopped_goes_on_with_the_same_members(swept, tmp_path, monkeypatch):
     where = swept('def sweep(): return product(over("optim.lr", 1e-3, 1e30), over("seed", 0, 1))')
     keys = [*KEYS, ("train.nonfinite_limit", "1"), ("train.spikes.action", "skip")]
-    made = program.put_together(arguments(where, tmp_path / "sweep"), keys)
+    made = work.put_together(arguments(where, tmp_path / "sweep"), keys)
     sweep_dir.keep(made)
     trials = list(made.trials)
-    whole = program.put_together(arguments(where, tmp_path / "whole"), keys)
+    whole = work.put_together(arguments(where, tmp_path / "whole"), keys)
     sweep_dir.keep(whole)
     train_pack.run(whole, together(whole), lambda *_: None)
 
@@ -667,7 +667,7 @@ def test_a_pack_that_is_stopped_goes_on_with_the_same_members(swept, tmp_path, m
 
 def test_a_pack_of_which_a_trial_went_on_by_itself_is_given_up(swept, tmp_path, capsys):
     where = swept('def sweep(): return over("seed", 0, 1, 2)')
-    made = program.put_together(arguments(where, tmp_path / "sweep"), KEYS)
+    made = work.put_together(arguments(where, tmp_path / "sweep"), KEYS)
     first, second, third = made.trials
     saved, unsaved = tmp_path / "sweep" / "packs" / "x", tmp_path / "sweep" / "packs" / "y"
     for begun in (saved, unsaved):
@@ -686,24 +686,24 @@ def test_a_pack_of_which_a_trial_went_on_by_itself_is_given_up(swept, tmp_path, 
 
 def test_what_a_pack_has_saved_is_left_out_where_packs_are_not_trained(swept, tmp_path, capsys):
     where = swept('def sweep(): return over("seed", 0, 1, 2)')
-    made = program.put_together(arguments(where, tmp_path / "sweep"), KEYS)
+    made = work.put_together(arguments(where, tmp_path / "sweep"), KEYS)
     begun = tmp_path / "sweep" / "packs" / "x"
     (begun / "checkpoints" / "2").mkdir(parents=True)
     two = dict(list(made.trials.items())[:2])
     (begun / groups.MEMBERS).write_text(json.dumps({"trials": two}))
-    assert program.run(arguments(where, tmp_path / "sweep", backend="print"), KEYS, ()) == 0
+    assert work.run(arguments(where, tmp_path / "sweep", backend="print"), KEYS, ()) == 0
     said = capsys.readouterr()
     assert said.out.count("launch.train") == 1 and "note: 2 trials are in packs that were begun" in said.err
     assert begun.exists()
 
 
 def test_a_pack_has_no_more_than_it_is_told(swept, tmp_path):
-    made = program.put_together(arguments(swept('def sweep(): return over("seed", *range(7))'), tmp_path), KEYS)
+    made = work.put_together(arguments(swept('def sweep(): return over("seed", *range(7))'), tmp_path), KEYS)
     assert [len(trials) for trials in together(made, most=3)] == [3, 3]  # and one by itself
 
 
 def test_a_pack_is_planned_with_all_its_members(swept, tmp_path, monkeypatch):
-    made = program.put_together(arguments(swept('def sweep(): return over("seed", *range(4))'), tmp_path), KEYS)
+    made = work.put_together(arguments(swept('def sweep(): return over("seed", *range(4))'), tmp_path), KEYS)
     datas = [made.data(trial) for trial in made.trials]
     needed = []
     monkeypatch.setattr(train_pack.report, "needs", lambda made: needed.append(made.bytes["state"]) or "much")
@@ -718,7 +718,7 @@ def test_a_pack_is_planned_with_all_its_members(swept, tmp_path, monkeypatch):
 
 def test_no_decay_is_packed_and_is_not_packed_with_some(swept, tmp_path):
     where = swept('def sweep(): return product(over("seed", 0, 1), over("optim.weight_decay", 0, 0.0, 0.1))')
-    made = program.put_together(arguments(where, tmp_path / "sweep"), KEYS)
+    made = work.put_together(arguments(where, tmp_path / "sweep"), KEYS)
     due = together(made)
     assert sorted(map(len, due)) == [2, 4]
     sweep_dir.keep(made)
@@ -738,7 +738,7 @@ def test_what_cannot_be_packed_is_left_to_run_by_itself(swept, tmp_path):
                 product(over("train.spikes.action", "rewind"), over("seed", 0, 1)),
             )
     """)
-    made = program.put_together(arguments(where, tmp_path / "sweep"), KEYS)
+    made = work.put_together(arguments(where, tmp_path / "sweep"), KEYS)
     assert together(made) == []
 
 

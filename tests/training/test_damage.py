@@ -6,7 +6,7 @@ import small
 
 from gen import exit_codes, hosts
 from gen.checkpoint import checksums
-from gen.data import reader
+from gen.data import record_reader
 from gen.jsonfile import NotReadable
 from gen.training import damage, metrics
 from gen.training.damage import METRIC, Damage
@@ -19,7 +19,7 @@ class Holes:
     """Data of which some records are damaged; it is read ahead by one position."""
 
     def __init__(self, data):
-        self.data, self.damage = data, reader.ReplacementLog()
+        self.data, self.damage = data, record_reader.ReplacementLog()
 
     def batch(self, position, rows):
         for at in (position, position + 1):

@@ -16,8 +16,8 @@ from gen import mesh as meshes
 from gen.checkpoint import digest, restore
 from gen.mesh import MeshConfig
 from gen.training import metrics
+from gen.training.compiled_step import Program
 from gen.training.global_batch import make_global_batch
-from gen.training.program import Program
 
 MESHES = {
     "data8": {"data": 8},

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gen import exit_codes, files
-from gen.supervise.attempt import Process, Stopping, send, start
+from gen.supervise.attempt import ChildProcess, Stopping, send, start
 from gen.sweep import devices
 from gen.sweep.sweep_dir import Sweep
 from gen.training.lock import held
@@ -56,7 +56,7 @@ def begin(sweep: Sweep, trial: str, share: Mapping[str, str]) -> subprocess.Pope
     # it is alone, also where this sweep is itself a job of a cluster
     command = [*AGAIN, "--", sys.executable, *sweep.words(trial), "--cluster=none"]
     with files.writing(sweep.log(trial)), files.append(sweep.log(trial)) as log:
-        return start(Process(command, share), log)
+        return start(ChildProcess(command, share), log)
 
 
 def ended(child: subprocess.Popen) -> int:

@@ -10,13 +10,13 @@ from gen import config
 from gen import mesh as meshes
 from gen.pipelines import write
 from gen.pipelines.language import LanguageModel
-from gen.replay import compare, record
+from gen.replay import comparison, record
 from gen.sample.sampling_params import SamplingParams
 from gen.tokenizers.framing import Framing
 
 
 @dataclasses.dataclass(frozen=True)
-class Text:
+class TextRecord:
     """A text's record: what was asked for, by which weights, and what came."""
 
     asked: str
@@ -53,22 +53,22 @@ def replay(path: Path, workdir: Path, only: int | None) -> int:
     code = 0
     for number in range(len(lines)) if only is None else [only]:
         where = f"{path}, line {number}"
-        said = record.build(Text, record.parse(lines[number], where), where)
+        said = record.build(TextRecord, record.parse(lines[number], where), where)
         key = said.weights, said.framing
         if key not in opened:
             language = LanguageModel.open(workdir, mesh, said.weights.step)
-            compare.check_weights(where, said.weights, language.weights)
+            comparison.check_weights(where, said.weights, language.weights)
             opened[key] = language.framed(said.framing or Framing.usual(language.tokenizer))
         code = line(where, said, opened[key], mesh) or code
     return code
 
 
-def line(where: str, said: Text, language: LanguageModel, mesh: jax.sharding.Mesh) -> int:
-    changed = compare.changed(said.made_with, dict(mesh.shape))
+def line(where: str, said: TextRecord, language: LanguageModel, mesh: jax.sharding.Mesh) -> int:
+    changed = comparison.changed(said.made_with, dict(mesh.shape))
     now = write.texts(language, config.to_dict(said))[said.index]
     if now.text != said.text:
-        return compare.differs(f"{where}: other text: {said.text[:60]!r} then, {now.text[:60]!r} now", changed)
+        return comparison.differs(f"{where}: other text: {said.text[:60]!r} then, {now.text[:60]!r} now", changed)
     if now.tokens != [*said.tokens] or now.log_p != [*said.log_p]:
         apart = max((abs(a - b) for a, b in zip(now.log_p, said.log_p, strict=False)), default=0.0)
-        return compare.differs(f"{where}: the same text; log-probabilities differ by at most {apart:.3g}", changed)
-    return compare.same(f"{where}: the same {len(now.tokens)} tokens and log-probabilities, bit for bit", changed)
+        return comparison.differs(f"{where}: the same text; log-probabilities differ by at most {apart:.3g}", changed)
+    return comparison.same(f"{where}: the same {len(now.tokens)} tokens and log-probabilities, bit for bit", changed)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 import gen
 from gen import exit_codes
-from gen.replay import compare as verdict
+from gen.replay import comparison as verdict
 from gen.replay.rerun import Launched, Rerun
 from gen.training import damage, log, metrics
 from gen.training.state import State

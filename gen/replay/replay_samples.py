@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from gen.checkpoint import digest
-from gen.replay import compare, record
+from gen.replay import comparison, record
 from gen.replay.rerun import Rerun
 from gen.runs import shown_samples
 from gen.runs.build import BuiltRun
@@ -36,7 +36,7 @@ def replay_pictures(
     path: Path, then: np.ndarray, data: Mapping[str, Any], workdir: Path, moved: Sequence[tuple[str, Any]] = ()
 ) -> int:
     samples, _, changed = sampled(path, record.build(Shown, data, path), workdir, moved)
-    return compare.pixels(path, then, png.comparison(samples), changed)
+    return comparison.pixels(path, then, png.comparison(samples), changed)
 
 
 def replay_texts(path: Path, workdir: Path, moved: Sequence[tuple[str, Any]] = ()) -> int:
@@ -49,8 +49,8 @@ def replay_texts(path: Path, workdir: Path, moved: Sequence[tuple[str, Any]] = (
     if "text" not in samples or made.tokenizer is None:
         raise ValueError(f"{path} is of texts, which {workdir} does not show; point --workdir to the run that made it")
     if shown_samples.listed(samples["text"], made.tokenizer) == then:
-        return compare.same(f"{path}: the same {len(samples['text'])} texts", changed)
-    return compare.differs(f"{path}: other texts", changed)
+        return comparison.same(f"{path}: the same {len(samples['text'])} texts", changed)
+    return comparison.differs(f"{path}: other texts", changed)
 
 
 def sampled(
@@ -63,15 +63,15 @@ def sampled(
     launched = past.launched(shower(past, shown))
     made, state = launched.made, launched.place(state)
     weights = states.weights(state)
-    compare.check_names(path, shown.weights, weights, "players")
+    comparison.check_names(path, shown.weights, weights, "players")
     for name, then in shown.weights.items():
         now = digest.combine(digest.digests(weights[name]))
-        compare.check_weights(path, record.Weights(then, shown.step), {"digest": now}, name)
+        comparison.check_weights(path, record.Weights(then, shown.step), {"digest": now}, name)
     with jax.set_mesh(made.mesh):
         held_out = made.feed.evaluate(made.cfg.train.batch_size)
         evaluation = Evaluation(made.task, made.cfg, launched.frozen, held_out, made.mesh)
         samples = evaluation.samples(weights, state.extra, state.step, shown.samples)
-    changed = [*compare.changed(shown.made_with, dict(made.mesh.shape)), *past.changed, *launched.data_changed()]
+    changed = [*comparison.changed(shown.made_with, dict(made.mesh.shape)), *past.changed, *launched.data_changed()]
     return samples, made, list(dict.fromkeys(changed))
 
 

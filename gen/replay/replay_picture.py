@@ -10,13 +10,13 @@ import jax
 from gen import mesh as meshes
 from gen.pipelines import draw
 from gen.pipelines.pictures import PictureStack
-from gen.replay import compare, evaluation, record
+from gen.replay import comparison, record, replay_samples
 from gen.replay.rerun import check_data_is_read
 from gen.sample import png
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Picture(draw.PictureRequest):
+class PictureRecord(draw.PictureRequest):
     """A picture's record, or that of a grid of all that were asked for."""
 
     kind: Literal["picture", "grid"]
@@ -42,9 +42,9 @@ def replay(path: Path, workdir: Path, moved: Sequence[tuple[str, Any]] = ()) -> 
     """Makes a picture again and compares the pixels; returns an exit status. Raises ValueError where it cannot."""
     then, data = png.read(path)
     if data.get("kind") == "evaluation":
-        return evaluation.replay_pictures(path, then, data, workdir, moved)
+        return replay_samples.replay_pictures(path, then, data, workdir, moved)
     check_data_is_read(path, moved)
-    said = record.build(Picture, data, path)
+    said = record.build(PictureRecord, data, path)
     mesh = meshes.make(meshes.MeshConfig(), jax.devices())
     stack = open_stack(path, said, workdir, mesh)
     if said.index is None:
@@ -54,18 +54,18 @@ def replay(path: Path, workdir: Path, moved: Sequence[tuple[str, Any]] = ()) -> 
     else:
         first = said.index // said.batch * said.batch
         now = png.to_uint8(draw.batch(stack, said, first)[said.index - first])
-    return compare.pixels(path, then, now, compare.changed(said.made_with, dict(mesh.shape)))
+    return comparison.pixels(path, then, now, comparison.changed(said.made_with, dict(mesh.shape)))
 
 
-def open_stack(path: Path, said: Picture, workdir: Path, mesh: jax.sharding.Mesh) -> PictureStack:
+def open_stack(path: Path, said: PictureRecord, workdir: Path, mesh: jax.sharding.Mesh) -> PictureStack:
     """The stack with the weights and samplers of the record."""
     stack = PictureStack.open(
         workdir, mesh, {name: one.step for name, one in said.weights.items() if one.step is not None}
     )
     now = stack.digests()
-    compare.check_names(path, said.weights, now, "stages")
-    compare.check_names(path, said.samplers, stack.samplers, "samplers")
+    comparison.check_names(path, said.weights, now, "stages")
+    comparison.check_names(path, said.samplers, stack.samplers, "samplers")
     for name, one in said.weights.items():
-        compare.check_weights(path, one, now[name], name)
+        comparison.check_weights(path, one, now[name], name)
     stack.samplers = said.samplers
     return stack

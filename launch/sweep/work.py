@@ -14,7 +14,7 @@ from gen.messages import note, say
 from gen.runs import config_file
 from gen.runs.recipe import check_all, described
 from gen.runs.train import with_overrides
-from gen.sweep import devices, local, memory_check, packs, report, sweep_dir, train_pack
+from gen.sweep import devices, local_trials, memory_check, packs, report, sweep_dir, train_pack
 from gen.sweep import trials as members
 from gen.sweep.sweep_dir import Sweep
 from gen.sweep.trial_status import FINISHED
@@ -142,12 +142,12 @@ def run_here(sweep: Sweep, alone: Sequence[str], together: Sequence[packs.Trials
         count += 1
         said = "" if code in (exit_codes.DONE, exit_codes.DIVERGED) else f"; see {sweep.log(trial)}"
         name = f"[{count}/{len(sweep.trials)}] {trial} {members.label(sweep.trials[trial])}"
-        say(f"{name}: {local.describe(code)}{said}")
+        say(f"{name}: {local_trials.describe(code)}{said}")
 
     packs.clear(sweep)
     try:
         # packs come last: they are trained by this process, which then has the devices
-        stopped = local.run(sweep, alone, args.jobs, tell) or train_pack.run(sweep, together, tell)
+        stopped = local_trials.run(sweep, alone, args.jobs, tell) or train_pack.run(sweep, together, tell)
     finally:
         tell_all(sweep, args)
     if stopped:
