@@ -125,7 +125,7 @@ class StepChecksums:
 
 
 def read(step_dir: Path) -> StepManifest:
-    """What a step says that it holds. Raises Damaged, naming the file, where that cannot be read."""
+    """What a step says that it holds. Raises DamagedCheckpoint, naming the file, where that cannot be read."""
     first = _read(step_dir / FOLDER / "0.json")
     parts = [first, *(_read(step_dir / FOLDER / f"{process}.json") for process in range(1, first["processes"]))]
     arrays = {}
@@ -142,8 +142,9 @@ def read(step_dir: Path) -> StepManifest:
 
 @contextlib.contextmanager
 def present(what: str) -> Iterator[None]:
-    """Damaged in place of an OSError that says that something is not there, is no file, or is on a bad part of a disk.
-    Others, as too many open files or a server that does not answer, say nothing about what was saved."""
+    """DamagedCheckpoint in place of an OSError that says that something is not there, is no file, or is on a bad
+    part of a disk. Others, as too many open files or a server that does not answer, say nothing about what was
+    saved."""
     try:
         yield
     except OSError as error:

@@ -125,14 +125,15 @@ def set_aside(step_dir: Path) -> Path:
 def check(step_dir: Path) -> StepManifest:
     """Checks the files of a step, where they are recorded, and returns what it says that it holds.
 
-    Raises, in all processes, Misplaced where it is of another step or run, Damaged, naming the file, or UnsafePath
-    where something is not a regular file; OSError where it cannot be read for now.
+    Raises, in all processes, Misplaced where it is of another step or run, DamagedCheckpoint, naming the file, or
+    UnsafePath where something is not a regular file; OSError where it cannot be read for now.
     """
     return hosts.all_or_raise("check", lambda: _check(step_dir), DamagedCheckpoint, UnsafePath, OSError)
 
 
 def contents(step_dir: Path) -> StepManifest:
-    """The contents that a step of this place's run claims, its files unchecked. Raises Damaged or Misplaced."""
+    """The contents that a step of this place's run claims, its files unchecked. Raises DamagedCheckpoint or
+    Misplaced."""
     found = checksums.read(step_dir)
     try:
         identity.check(step_dir, found)
@@ -143,7 +144,8 @@ def contents(step_dir: Path) -> StepManifest:
 
 def missing(step_dir: Path, stored: Mapping[str, ArrayRecord]) -> dict[str, str]:
     """{path: what is wrong} for each array that is not among the files, or is of another shape or dtype, by what Orbax
-    has recorded: without it, an array of a forged size would take its memory before it is found. Raises Damaged."""
+    has recorded: without it, an array of a forged size would take its memory before it is found. Raises
+    DamagedCheckpoint."""
     with _reading(), _context():
         nested = ocp.metadata(step_dir.absolute(), STATE).metadata
     there = {path: leaf for path, leaf in tree.paths(nested) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")}
@@ -163,8 +165,8 @@ def load(
 ) -> dict[str, Array]:
     """Reads the arrays named in `shardings`, in the dtype they were saved in, and verifies the digest of each.
 
-    present: whether `missing` has been asked already. Raises Damaged, naming the array, or OSError where it cannot be
-    read for now, in all processes.
+    present: whether `missing` has been asked already. Raises DamagedCheckpoint, naming the array, or OSError where
+    it cannot be read for now, in all processes.
     """
     if not present and jax.process_count() == 1:  # of several, each finds its own part missing
         for path, problem in missing(step_dir, {path: contents.arrays[path] for path in shardings}).items():
@@ -233,7 +235,8 @@ def _check(step_dir: Path) -> StepManifest:
 
 
 def check_file(name: str, path: Path, sha256: str) -> None:
-    """Raises Damaged where a file of a step is not the one that was recorded, OSError where it cannot be read now."""
+    """Raises DamagedCheckpoint where a file of a step is not the one that was recorded, OSError where it cannot be
+    read now."""
     with checksums.present(f"the file {name}"):
         found = files.sha256(path)
     if found != sha256:
@@ -242,7 +245,7 @@ def check_file(name: str, path: Path, sha256: str) -> None:
 
 @contextlib.contextmanager
 def _reading() -> Iterator[None]:
-    """Damaged, or OSError where files cannot be read for now, in place of what Orbax raises."""
+    """DamagedCheckpoint, or OSError where files cannot be read for now, in place of what Orbax raises."""
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError):
@@ -266,7 +269,7 @@ def _read(step_dir: Path, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[
 
 
 def recorded_files(step_dir: Path) -> dict[str, str]:
-    """{name: SHA-256} of the files of a step, none where they are not recorded. Raises Damaged."""
+    """{name: SHA-256} of the files of a step, none where they are not recorded. Raises DamagedCheckpoint."""
     record = files_record(step_dir)
     if not record.exists():
         return {}

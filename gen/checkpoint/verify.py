@@ -65,7 +65,7 @@ def problems(path: Path) -> list[str]:
 
 
 def arrays(path: Path, contents: StepManifest, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """(path, array) of the arrays under a prefix, verified, a part in memory at a time. Raises Damaged."""
+    """(path, array) of the arrays under a prefix, verified, a part in memory at a time. Raises DamagedCheckpoint."""
     wanted = {name: stored for name, stored in contents.arrays.items() if name.startswith(prefix)}
     for part in _parts(wanted):
         for name, array in step_dir.load(path, contents, _here(part)).items():
@@ -73,7 +73,8 @@ def arrays(path: Path, contents: StepManifest, prefix: str = "") -> Iterator[tup
 
 
 def differences(one: Path, other: Path) -> list[Difference]:
-    """What differs between the arrays of two steps, by digest first. Raises Damaged where one is not intact."""
+    """What differs between the arrays of two steps, by digest first. Raises DamagedCheckpoint where one is not
+    intact."""
     first, second = intact(one), intact(other)
     found = [Difference(name, f"only in {one}") for name in sorted(first.arrays.keys() - second.arrays.keys())]
     found += [Difference(name, f"only in {other}") for name in sorted(second.arrays.keys() - first.arrays.keys())]
@@ -90,7 +91,7 @@ def differences(one: Path, other: Path) -> list[Difference]:
 
 def intact(path: Path) -> StepManifest:
     """What a step holds, once its files are those that were saved, or where they are not recorded its arrays. Raises
-    Damaged or UnsafePath."""
+    DamagedCheckpoint or UnsafePath."""
     contents = step_dir.check(path)
     if lost := step_dir.missing(path, contents.arrays):
         raise DamagedCheckpoint(

@@ -9,7 +9,7 @@ LONGEST = 2**20  # bytes
 def caption_in(content: bytes) -> tuple[str, ...]:
     """The text as the only caption, without white space at its ends; none where nothing is left.
 
-    Raises Damaged for what is no text, or has more than LONGEST bytes.
+    Raises CorruptRecord for what is no text, or has more than LONGEST bytes.
     """
     if len(content) > LONGEST:
         raise CorruptRecord(f"its caption has more than {LONGEST:,} bytes")

@@ -2,7 +2,7 @@
 
 T is the length of a row. Only what the assistant says counts, as in InstructGPT's first step (arXiv 2203.02155).
 
-    pipeline = ChatPipeline(ChatConfig("chat:/data/chats.jsonl"), tokenizer, length=512)
+    pipeline = ChatPipeline(ChatDataConfig("chat:/data/chats.jsonl"), tokenizer, length=512)
     pipeline.train(batch_size=16).batch(1000)
 
     tokens     int32 (T,)     conversations one behind the other, then padding

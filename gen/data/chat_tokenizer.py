@@ -1,7 +1,7 @@
 """The tokenizer of a run that trains a pretrained model further: that model's own, unless the config names one.
 
-make_chat_tokenizer(ChatConfig("instructions", tokenizer="bytes"))          # Bytes()
-make_chat_tokenizer(ChatConfig("instructions"))                             # None: take the pretrained model's
+make_chat_tokenizer(ChatDataConfig("instructions", tokenizer="bytes"))          # Bytes()
+make_chat_tokenizer(ChatDataConfig("instructions"))                             # None: take the pretrained model's
 """
 
 from typing import Protocol, runtime_checkable

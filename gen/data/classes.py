@@ -2,7 +2,7 @@
 
 T is the length of a row.
 
-    pipeline = LabelledPipeline(LabelledConfig("stdlib"), tokenizer, length=256)
+    pipeline = LabelledPipeline(ClassifyDataConfig("stdlib"), tokenizer, length=256)
     pipeline.labels[3]                                      # "importlib"
     pipeline.train(batch_size=16).batch(1000)
 

@@ -38,7 +38,7 @@ class CaptionedImage:
     labels: tuple[str, ...] = ()
 
     def __call__(self, record: Record, generator: np.random.Generator) -> Example:
-        """Raises Damaged when the image does not decode or has no caption to draw."""
+        """Raises CorruptRecord when the image does not decode or has no caption to draw."""
         example = {"image": self._image(record["image"], generator)}
         if self.tokenizer is not None:
             caption = self._caption(record["caption"], generator)

@@ -17,7 +17,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp")  # of the names of image files, in 
 
 
 def check_header(content: bytes) -> None:
-    """Raises Damaged unless `content` begins like an image that `decode` would try; decodes no pixel."""
+    """Raises CorruptRecord unless `content` begins like an image that `decode` would try; decodes no pixel."""
     try:
         imagefile.check_header(content)
     except imagefile.NotAnImage as error:
@@ -25,7 +25,7 @@ def check_header(content: bytes) -> None:
 
 
 def decode(content: bytes) -> UInt8[np.ndarray, "Y X 3"]:
-    """The pixels of a record's JPEG, PNG or WebP file (gen.imagefile). Raises Damaged where it has none."""
+    """The pixels of a record's JPEG, PNG or WebP file (gen.imagefile). Raises CorruptRecord where it has none."""
     try:
         return imagefile.decode(content)
     except imagefile.NotAnImage as error:
@@ -43,7 +43,7 @@ def resize_shorter(
     """Resized so that the shorter side is `size`, keeping the proportions; `whole` makes the longer a whole number.
 
     CLIP's own processor takes math.floor: of 335.7 pixels 335.
-    Raises Damaged where that makes more than MAX_PIXELS: a hair of 2 x 30,000 pixels would grow to gigabytes.
+    Raises CorruptRecord where that makes more than MAX_PIXELS: a hair of 2 x 30,000 pixels would grow to gigabytes.
     """
     height, width, _ = image_YXC.shape
     shorter = min(height, width)

@@ -1,6 +1,6 @@
 """From the `data` section of a config to batches: sources, tokenizer, transform and loaders put together.
 
-pipeline = Pipeline(DataConfig(source="digits", resolution=16), tokenizer, context=24)
+pipeline = Pipeline(ImageDataConfig(source="digits", resolution=16), tokenizer, context=24)
 pipeline.train(batch_size=64).batch(1000)              # {"image": uint8 (64, 16, 16, 3), "tokens": (64, 24)}
 """
 

@@ -2,7 +2,7 @@
 
 T is the length of a row, K the most answers that any ranking of the split has.
 
-    pipeline = RankingPipeline(RankingConfig("preferences:/data/pairs.jsonl"), tokenizer, length=512)
+    pipeline = RankingPipeline(RankingDataConfig("preferences:/data/pairs.jsonl"), tokenizer, length=512)
     pipeline.train(batch_size=16).batch(1000)
 
     tokens                  int32 (K, T)    the whole conversation with each answer, to its end of turn, then padding

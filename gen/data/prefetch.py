@@ -1,6 +1,6 @@
 """Reading ahead: the function `read`, with the next positions already under way in threads.
 
-    with ReadAhead(loader.batch, depth=2) as batch:
+    with Prefetcher(loader.batch, depth=2) as batch:
         for step in range(start, stop):
             step_fn(state, batch(step))         # loader.batch(step + 1) and (step + 2) are being read
 

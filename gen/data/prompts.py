@@ -2,7 +2,7 @@
 
 P is the length of a prompt's row, N the most tokens of an answer.
 
-    pipeline = PromptPipeline(PromptConfig("instructions"), tokenizer, length=64, new=20)
+    pipeline = PromptPipeline(PromptDataConfig("instructions"), tokenizer, length=64, new=20)
     pipeline.train(batch_size=16).batch(1000)
 
     tokens          int32 (P,)      all before what the assistant says last, and what the template has in front of that;

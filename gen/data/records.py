@@ -49,13 +49,13 @@ def encode(record: Record) -> bytes:
 
 
 def decode(content: bytes) -> Record:
-    """The inverse of `encode`. Raises Damaged for bytes that it did not write."""
+    """The inverse of `encode`. Raises CorruptRecord for bytes that it did not write."""
     header, end = parse(content)
     return {"image": content[end:], "caption": tuple(header["caption"]), "name": header["name"]}
 
 
 def parse(content: bytes) -> tuple[Header, int]:
-    """The header of a record, and where the image begins. Raises Damaged."""
+    """The header of a record, and where the image begins. Raises CorruptRecord."""
     try:
         (length,) = struct.unpack_from("<I", content)
         return jsonfile.parse(content[4 : 4 + length], Header, "the header"), 4 + length
@@ -87,7 +87,7 @@ def write(path: str | Path, records: Iterable[Record]) -> int:
 
 
 def read(data: RandomAccessDataSource, index: int) -> Any:
-    """data[index] of ArrayRecord files. Raises Damaged when a checksum does not fit, otherwise OSError."""
+    """data[index] of ArrayRecord files. Raises CorruptRecord when a checksum does not fit, otherwise OSError."""
     try:
         return data[index]
     except RuntimeError as error:

@@ -1,8 +1,8 @@
 """Sets of rows by number, each row a dict of arrays of fixed shape, and their batches by position.
 
-RowLoader(rows, batch_size=16, seed=0).batch(1000)              shuffled, without end
-once = RowOnce(rows, batch_size=16)                             each once, with "weight"
-Beside(RowLoader(one, 16, 0), RowLoader(other, 16, 1))          the arrays of both, each in an order of its own
+DatasetLoader(rows, batch_size=16, seed=0).batch(1000)              shuffled, without end
+once = DatasetEvalLoader(rows, batch_size=16)                             each once, with "weight"
+Zip(DatasetLoader(one, 16, 0), DatasetLoader(other, 16, 1))          the arrays of both, each in an order of its own
 """
 
 from typing import Protocol, runtime_checkable

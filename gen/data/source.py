@@ -34,7 +34,7 @@ class CorruptRecord(ValueError):
 class Source(Protocol):
     """Random access to the records of one split of a data set; safe to read from several threads.
 
-    `source[i]` raises `Damaged` when what was read is unusable and OSError when it could not be read.
+    `source[i]` raises `CorruptRecord` when what was read is unusable and OSError when it could not be read.
     """
 
     name: str  # what a person typed to get it, for messages

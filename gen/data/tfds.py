@@ -121,7 +121,7 @@ def open_split(builder: tfds.core.DatasetBuilder, split: str, name: str) -> tupl
 
 
 def read_example(data: Sequence[Any], index: int) -> Any:
-    """data[index] of what `open_split` gives. Raises Damaged when TFDS cannot make an example of the bytes, OSError
+    """data[index] of what `open_split` gives. Raises CorruptRecord when TFDS cannot make an example of the bytes, OSError
     when it cannot read them."""
     try:
         return read(data, index)

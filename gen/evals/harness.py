@@ -1,6 +1,6 @@
 """gen's language models in EleutherAI's evaluation harness (https://github.com/EleutherAI/lm-evaluation-harness).
 
-    results = evaluate(Reader(...), Writer(...), ["lambada_openai", "hellaswag"], shots=0)
+    results = evaluate(Scorer(...), Generator(...), ["lambada_openai", "hellaswag"], shots=0)
     results["hellaswag"]["acc_norm,none"]
 
 Needs the optional `lm-eval`. Its tasks fetch data sets, and some run code of their own: what is named here is trusted.

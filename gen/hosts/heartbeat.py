@@ -7,7 +7,7 @@ in a collective for someone who will not come. jax's own heartbeat finds that ou
 A process whose main thread hangs is not found: a thread of its own says that it lives, and goes on. To compile or to
 save may take longer than any limit that would be of use, so the rest wait for it; `gather` says for whom.
 
-    tether = Tether(place, met, heartbeat=30.0, ended=print)
+    monitor = PeerMonitor(place, met, heartbeat=30.0, ended=print)
     tether.gather("step", 100)          # [100, 100, 98, 100]: what each says, in their order
 """
 

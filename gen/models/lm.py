@@ -6,7 +6,7 @@ h = embed(tokens) [+ positions] [normed];  h = blocks(h);  logits = norm(h) W_he
     logits_BTV = logits(params, tokens_BT, cfg)
 
 Generation keeps the keys and values of every layer in a cache: `prefill` reads whole prompts at once with the scanned
-layers; `decode` continues all rows with the layers one by one, from weights that `for_decoding` has taken apart,
+layers; `decode` continues all rows with the layers one by one, from weights that `decode_params` has taken apart,
 because a scan would copy every layer's weights out of their stack for each token.
 """
 
@@ -223,7 +223,7 @@ def decode(
 ) -> tuple[Float[Array, "B T V"], list[LayerCache]]:
     """Continues each row at its own slot by T tokens: their scores, and the cache with them in it.
 
-    `params` are those of `for_decoding`.
+    `params` are those of `decode_params`.
     """
     transformer = serving(cfg).transformer
     slot_BT = slot_B[:, None] + jnp.arange(tokens_BT.shape[1])

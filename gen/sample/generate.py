@@ -1,11 +1,11 @@
 """Text from a language model: prompts are read at once (`begin`), then all rows grow token by token (`advance`).
 
-Both are pure functions for `jax.jit`; the cache and everything else that grows is in `Writing`, which `advance` may be
+Both are pure functions for `jax.jit`; the cache and everything else that grows is in `DecodeState`, which `decode_steps` may be
 given to keep (donated). A row draws from (its own key, its length), whatever else is in the batch and however many
 tokens are made at a time.
 
-    writing = begin(params, prompt_BT, length_B, limit_R, key_R, model, cfg, slots=256)
-    writing = advance(for_decoding(params, model), writing, model, cfg, tokens=16)
+    writing = prefill_prompts(params, prompt_BT, length_B, limit_R, key_R, model, cfg, slots=256)
+    writing = decode_steps(decode_params(params, model), writing, model, cfg, tokens=16)
     writing.tokens_BS, writing.length_B, writing.log_p_BS
 """
 
@@ -86,7 +86,7 @@ def decode_steps(
     params: Params, writing: DecodeState, model: LMConfig, cfg: GenerateConfig, tokens: int
 ) -> DecodeState:
     """Up to `tokens` more for every row that is not done; less work where all are. `params` are those of
-    `for_decoding`."""
+    `decode_params`."""
 
     def more(state: tuple[Array, DecodeState]) -> Array:
         made, writing = state

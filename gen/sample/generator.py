@@ -1,9 +1,9 @@
 """A language model that writes: prompts in, texts out, as they come.
 
-    writer = Writer(params, model, tokenizer, mesh)
-    for piece in writer.stream(["def add(a, b):"], new=64, choice=Choice(temperature=0.0)):
+    generator = Generator(params, model, tokenizer, mesh)
+    for piece in generator.stream(["def add(a, b):"], new=64, choice=SamplingParams(temperature=0.0)):
         print(piece.text, end="")
-    written = writer.write(["one", "two"], new=64, copies=4, stop=("\\n\\n",))      # a list of 8 Written
+    written = generator.generate(["one", "two"], new=64, copies=4, stop=("\\n\\n",))      # a list of 8 Written
 
 Prompts of different lengths share a batch. Lengths are rounded up to powers of two, so that a new length seldom
 compiles anything; reading prompts and making tokens are one program each.

@@ -1,7 +1,7 @@
 """A classifier that reads: texts in, the probability of each label out.
 
-    labeller = Labeller(params, model, labels, tokenizer, mesh)
-    labeller.label(["import asyncio"])[0].best              # "asyncio"
+    classifier = TextClassifier(params, model, labels, tokenizer, mesh)
+    classifier.classify(["import asyncio"])[0].best              # "asyncio"
 
 A text stands between start and end, as in training, and is cut to the model's context.
 """

@@ -1,6 +1,6 @@
 """Any task, begun from the weights of another run of its kind instead of fresh draws.
 
-    task = StartedTask(CLIPTask(...))       # --config.upstream.start=runs/clip
+    task = WarmStart(CLIPTask(...))       # --config.upstream.start=runs/clip
 
 The weights alone are taken over: state beside them, as running statistics, and the optimizer start anew.
 """

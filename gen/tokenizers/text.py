@@ -34,7 +34,7 @@ def train_text(documents: Iterable[str], vocab_size: int, marks: Sequence[str] =
     """BPE over `documents` with exactly `vocab_size` tokens: pad, start, end, the three of fill in the middle
     (`marks.FIM`), any further `marks`, 256 bytes, merges.
 
-    A mark is an id that no text encodes to (`Subword.mark`). The same documents give the same tokenizer.
+    A mark is an id that no text encodes to (`BPE.mark`). The same documents give the same tokenizer.
     Raises ValueError when `vocab_size` cannot hold bytes and marks, or the documents have too little text to fill it.
     """
     special = [PAD, START, END, *FIM[0], *marks]

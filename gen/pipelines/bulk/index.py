@@ -1,6 +1,6 @@
 """What has been made and is there, as lines of JSON, which a long list goes on from.
 
-ledger = Ledger(Path("out"), process=0, processes=1)
+ledger = SampleIndex(Path("out"), process=0, processes=1)
 if identify(record, index) not in ledger:
     ledger.add({"id": ..., "file": "a-seven-1f6c02a9.png", ...})
 
