@@ -18,7 +18,7 @@ Corpora: stdlib and instructions (built in), textfiles, tfds_text; mixtures of t
 What a language model is trained further on is small enough for memory, and a row of a batch is a row of a set:
 
     conversations = conversations.open_conversations("chat:/chats", "train")    rankings and labelled in the same way
-    once = DatasetEvalLoader(rows, batch_size=16)                                         rowset: rows by number, and loaders
+    once = DatasetEvalLoader(rows, batch_size=16)                               rowset: rows by number, and loaders
 
 `pipeline`, `text`, `chat`, `preferences`, `prompts` and `classes` put these together, from a config's `data`.
 """

@@ -121,8 +121,8 @@ def open_split(builder: tfds.core.DatasetBuilder, split: str, name: str) -> tupl
 
 
 def read_example(data: Sequence[Any], index: int) -> Any:
-    """data[index] of what `open_split` gives. Raises CorruptRecord when TFDS cannot make an example of the bytes, OSError
-    when it cannot read them."""
+    """data[index] of what `open_split` gives. Raises CorruptRecord when TFDS cannot make an example of the bytes,
+    OSError when it cannot read them."""
     try:
         return read(data, index)
     except (CorruptRecord, OSError):

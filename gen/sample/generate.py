@@ -1,8 +1,8 @@
-"""Text from a language model: prompts are read at once (`begin`), then all rows grow token by token (`advance`).
+"""Text from a language model: `prefill_prompts` reads all prompts at once, `decode_steps` grows all rows token by token.
 
-Both are pure functions for `jax.jit`; the cache and everything else that grows is in `DecodeState`, which `decode_steps` may be
-given to keep (donated). A row draws from (its own key, its length), whatever else is in the batch and however many
-tokens are made at a time.
+Both are pure functions for `jax.jit`; the cache and everything else that grows is in `DecodeState`, which
+`decode_steps` may be given to keep (donated). A row draws from (its own key, its length), whatever else is in the batch
+and however many tokens are made at a time.
 
     writing = prefill_prompts(params, prompt_BT, length_B, limit_R, key_R, model, cfg, slots=256)
     writing = decode_steps(decode_params(params, model), writing, model, cfg, tokens=16)

@@ -29,7 +29,7 @@ from gen.tasks.base import Batch
 from gen.training import state as states
 from gen.training.config import RunConfig
 from gen.training.optim import schedule, span
-from launch.bench import analytic
+from launch.bench import lm_cost
 from launch.bench.models import Model, make
 from launch.bench.peer import Peer
 
@@ -113,7 +113,7 @@ def measure_step(model: Model, peer: Peer | None, length: int, repeats: int) -> 
     calls = [lambda: peer.train([batch], [rate])["seconds"][0]] if peer else []
     with jax.set_mesh(model.mesh):
         taken = [statistics.median(seconds[1:]) for seconds in in_turn([ours, *calls], repeats)]
-    peak, flops = hardware.peak_flops(jax.devices()[:1]), analytic.train_flops(cfg.model, rows * length, length)
+    peak, flops = hardware.peak_flops(jax.devices()[:1]), lm_cost.train_flops(cfg.model, rows * length, length)
     return Comparison(f"step, {rows} x {length}", *pair(taken), rows * length, flops, peak=peak)
 
 
@@ -135,7 +135,7 @@ def measure_decode(
     prefill: list[float] = [median(answers, "prefill") for answers in (ours, *theirs)]
     seconds: list[float] = [median(answers, "seconds") / new for answers in (ours, *theirs)]
     slots = prompt + new // 2
-    flops, least = analytic.decode_flops(cfg, rows, slots), analytic.decode_bytes(cfg, rows, slots) / bandwidth
+    flops, least = lm_cost.decode_flops(cfg, rows, slots), lm_cost.decode_bytes(cfg, rows, slots) / bandwidth
     same = agreement(ours[-1]["tokens"], theirs[0][-1]["tokens"]) if theirs else None
     return [
         Comparison(f"prefill, {rows} x {prompt}", *pair(prefill), rows * prompt),

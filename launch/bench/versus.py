@@ -12,7 +12,7 @@ import jax
 
 from gen import files
 from gen.training import state as states
-from launch.bench import analytic
+from launch.bench import lm_cost
 from launch.bench.curve import EARLY, Curve, draw, measure_curve, prepare_curve
 from launch.bench.language import Comparison, measure_decode, measure_step, prepare, resolve
 from launch.bench.memory import measure_memory
@@ -67,7 +67,7 @@ def measure_speed(
     model = prepare(data, overrides, args.rows, args.length)
     if peer is not None:
         peer.load(model.cfg, states.weights(model.state)["model"])
-    bandwidth = analytic.bandwidth(args.repeats)
+    bandwidth = lm_cost.bandwidth(args.repeats)
     figures: list[Comparison] = []
 
     def add(*more: Comparison) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gen.models.lm import LMConfig, logits
 from gen.nn.transformer import TransformerConfig
 from gen.training import state as states
-from launch.bench import analytic, language, memory, versus
+from launch.bench import language, lm_cost, memory, versus
 from launch.bench.curve import Curve, draw, measure_curve
 from launch.bench.language import Comparison
 from launch.bench.peer import Peer, find, plain
@@ -64,7 +64,7 @@ DATA = {
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     monkeypatch.setattr(language, "SETTLE", 0.0)
-    monkeypatch.setattr(analytic, "SWEPT", 2**16)
+    monkeypatch.setattr(lm_cost, "SWEPT", 2**16)
 
 
 @pytest.fixture
@@ -94,16 +94,16 @@ GPT = LMConfig(
 
 
 def test_the_work_of_gpt2_is_that_of_the_formula():
-    assert analytic.multiplied(GPT) == 124_439_808 - 1024 * 768
-    assert analytic.train_flops(GPT, tokens=1, length=1024) == 6 * 123_653_376 + 12 * 12 * 12 * 64 * 1024
-    assert analytic.decode_flops(GPT, rows=16, slots=48) == 16 * (2 * 123_653_376 + 4 * 12 * 12 * 64 * 48)
+    assert lm_cost.multiplied(GPT) == 124_439_808 - 1024 * 768
+    assert lm_cost.train_flops(GPT, tokens=1, length=1024) == 6 * 123_653_376 + 12 * 12 * 12 * 64 * 1024
+    assert lm_cost.decode_flops(GPT, rows=16, slots=48) == 16 * (2 * 123_653_376 + 4 * 12 * 12 * 64 * 48)
     # keys and values: 2 x 12 layers x 768 numbers for each of 16 x 48 tokens, all numbers of four bytes
-    assert analytic.decode_bytes(GPT, rows=16, slots=48) == 4 * (123_653_376 + 2 * 12 * 768 * 16 * 48)
+    assert lm_cost.decode_bytes(GPT, rows=16, slots=48) == 4 * (123_653_376 + 2 * 12 * 768 * 16 * 48)
 
 
 def test_a_table_that_is_only_looked_up_does_not_count():
     untied = dataclasses.replace(GPT, tied=False)
-    assert analytic.multiplied(untied) == analytic.multiplied(GPT)
+    assert lm_cost.multiplied(untied) == lm_cost.multiplied(GPT)
 
 
 def test_figures_follow_from_times():
@@ -126,9 +126,9 @@ def test_both_sides_are_timed_and_take_turns(model, peer):
     prefill, decode = language.measure_decode(model, peer, rows=2, prompt=4, new=3, repeats=1, bandwidth=1e9)
     assert (prefill.peer, decode.peer) == (0.5, 2.0)  # of one token of every row
     assert (prefill.tokens, decode.tokens) == (8, 2)
-    assert decode.least == analytic.decode_bytes(model.cfg.model, 2, 4 + 3 // 2) / 1e9
+    assert decode.least == lm_cost.decode_bytes(model.cfg.model, 2, 4 + 3 // 2) / 1e9
     step = language.measure_step(fresh(model), peer, length=8, repeats=1)
-    assert (step.peer, step.tokens) == (1.0, 16) and step.flops == analytic.train_flops(model.cfg.model, 16, 8)
+    assert (step.peer, step.tokens) == (1.0, 16) and step.flops == lm_cost.train_flops(model.cfg.model, 16, 8)
     for figure in (prefill, decode, step):
         assert 0 < figure.seconds < 60
 
