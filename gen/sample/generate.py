@@ -1,4 +1,4 @@
-"""Text from a language model: `prefill_prompts` reads all prompts at once, `decode_steps` grows all rows token by token.
+"""Text from a language model: `prefill_prompts` reads prompts at once, `decode_steps` grows all rows token by token.
 
 Both are pure functions for `jax.jit`; the cache and everything else that grows is in `DecodeState`, which
 `decode_steps` may be given to keep (donated). A row draws from (its own key, its length), whatever else is in the batch
