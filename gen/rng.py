@@ -34,6 +34,11 @@ def per_example(key: Key[Array, ""], row_B: Int[Array, "B"]) -> Key[Array, "B"]:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, row_B)
 
 
+def fold_each(key_B: Key[Array, "B"], name: str) -> Key[Array, "B"]:
+    """Each key, folded with a purpose."""
+    return jax.vmap(lambda key: fold(key, name))(key_B)
+
+
 def normal(key_B: Key[Array, "B"], shape: tuple[int, ...]) -> Float[Array, "B ..."]:
     """Standard normal draws of `shape` for each key, float32.
 

@@ -15,7 +15,6 @@ import gen
 from gen import exit_codes
 from gen import mesh as meshes
 from gen.sample import png
-from tests.peers import FOLDER  # noqa: F401 (the folder that holds public layouts)
 
 ROOT = Path(__file__).parents[1]
 FROZEN = ROOT / "tests" / "frozen" / "0.1.0"

@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from gen.data.source import CorruptRecord, Record, digest_of
-
-SAMPLED = 16  # items of which the fingerprint knows the content
+from gen.data.source import CorruptRecord, Record, digest, sampled
 
 _splits: dict[str, Mapping[str, Sequence[Any]]] = {}
 
 
 def register(name: str, **splits: Sequence[Any]) -> None:
-    """Gives sequences a name, by split: `train`, `test`. A name that is taken is given anew."""
+    """Registers the splits of a data set, `train` and `test`. The same name again replaces them."""
     _splits[name] = splits
 
 
@@ -41,7 +39,8 @@ class PythonSource:
     """A sequence of records as a gen.data.source.Source."""
 
     def __init__(self, name: str, items: Sequence[Mapping[str, Any]]):
-        self.name, self.items, self.fingerprint = name, items, fingerprint(items)
+        self.name, self.items = name, items
+        self.fingerprint = digest(len(items), sampled(self))
 
     def __len__(self) -> int:
         return len(self.items)
@@ -65,9 +64,13 @@ class PythonExamples:
 
     def __init__(self, name: str, items: Sequence[Mapping[str, Any]]):
         self.name, self.items = name, items
+        self.fingerprint = digest(len(items), sampled(self))
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return self.row(index)
 
     def row(self, index: int) -> dict[str, np.ndarray]:
         """Raises ValueError for an item that is no dict of arrays."""
@@ -75,24 +78,3 @@ class PythonExamples:
         if not isinstance(item, Mapping):
             raise ValueError(f"item {index} of {self.name} is {type(item).__name__}; give dicts of arrays")
         return {key: np.asarray(value) for key, value in item.items()}
-
-
-def fingerprint(items: Sequence[Any]) -> str:
-    """A digest of how many items there are and of some of them, spread over all."""
-    count = len(items)
-    some = [items[i] for i in dict.fromkeys(i * count // SAMPLED for i in range(SAMPLED))] if count else []
-    return digest_of([str(count), *(part for item in some for part in _parts(item))])
-
-
-def _parts(item: Any) -> Iterator[str | bytes]:
-    if not isinstance(item, Mapping):
-        yield repr(item)
-        return
-    for key in sorted(item):
-        value = item[key]
-        yield key
-        yield value if isinstance(value, bytes) else np.asarray(value).tobytes() if _is_array(value) else str(value)
-
-
-def _is_array(value: Any) -> bool:
-    return hasattr(value, "dtype") or isinstance(value, int | float)

@@ -19,6 +19,7 @@ from jaxtyping import Int64, UInt64
 
 type Record = Mapping[str, Any]
 
+CORRUPT = "Damaged"  # what stands for such a record in digests; runs keep them, so that it never changes
 PAUSES = (0.1, 0.5, 2.0)  # seconds before each new try of a failed read
 
 # Which hash puts a record into the train or the test split; the second of each is the rule of version 0.1.0.
@@ -28,6 +29,17 @@ FileRule = Literal["name", "spelling"]
 
 class CorruptRecord(ValueError):
     """A record whose content cannot be used; the loader takes another in its place and counts it."""
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """Items by number; `name` is for messages."""
+
+    name: str
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
 
 
 @runtime_checkable
@@ -68,16 +80,16 @@ def mark(key: str) -> int:
     return int(digest(key)[:16], 16)
 
 
-def sampled(source: Source, count: int = 16) -> str:
+def sampled(source: Indexed, count: int = 16) -> str:
     """A digest of `count` records, spread over the source: it notices content that changes throughout while names and
     sizes stay, at the cost of as many reads. A damaged record counts as such; one that cannot be read for now is tried
     again, and raises OSError in the end."""
     parts: list[str | bytes] = []
-    for index in dict.fromkeys(i * len(source) // count for i in range(count)):
+    for index in dict.fromkeys(i * len(source) // count for i in range(count if len(source) else 0)):
         try:
             record = read_again(source, index)
-        except CorruptRecord as error:
-            parts.append(type(error).__name__)
+        except CorruptRecord:
+            parts.append(CORRUPT)
             continue
         for key in sorted(record):
             value = record[key]
@@ -85,7 +97,7 @@ def sampled(source: Source, count: int = 16) -> str:
     return digest(*parts)
 
 
-def read_again(source: Source, index: int) -> Record:
+def read_again(source: Indexed, index: int) -> Record:
     """source[index], tried again after pauses where the file system does not answer. Raises OSError after the last."""
     for pause in PAUSES:
         try:

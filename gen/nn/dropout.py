@@ -14,6 +14,6 @@ def dropout(x: Float[Array, "B ..."], rate: float, key_B: Key[Array, "B"] | None
     """
     if key_B is None or rate == 0.0:
         return x
-    key_B = jax.vmap(lambda key: rng.fold(key, name))(key_B)
+    key_B = rng.fold_each(key_B, name)
     keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (x[0].size,)))(key_B).reshape(x.shape)
     return jnp.where(keep, x / (1 - rate), 0)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float32
@@ -24,6 +23,7 @@ from gen.models.clip import CLIPConfig, clip_spec, encode_image, encode_text
 from gen.models.embedding import l2_normalize
 from gen.runs.reader import Run
 from gen.spec import Params
+from gen.tasks.image_batch import pixels
 from gen.tokenizers import Tokenizer, fit
 
 
@@ -88,7 +88,7 @@ class CLIP:
     @functools.cached_property
     def _images(self) -> Any:
         def encode(params: Params, x_BYXC: jax.Array) -> jax.Array:
-            return l2_normalize(encode_image(params, x_BYXC.astype(jnp.float32) / 127.5 - 1, self.model))
+            return l2_normalize(encode_image(params, pixels(x_BYXC, self.model.image.resolution), self.model))
 
         return jax.jit(encode)
 
@@ -104,7 +104,7 @@ def square(image: np.ndarray | Image.Image | str | Path, size: int) -> np.ndarra
     """The centre square of an image, uint8 (size, size, 3). Raises ValueError when it does not decode."""
     if isinstance(image, str | Path):
         image = imagefile.decode(imagefile.read(Path(image)))
-    pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ValueError(f"an image is uint8 (Y, X, 3), got {pixels.dtype} {pixels.shape}")
-    return pictures.center_crop(pictures.resize_shorter(pixels, size), size)
+    pixels_YXC = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    if pixels_YXC.dtype != np.uint8 or pixels_YXC.ndim != 3 or pixels_YXC.shape[2] != 3:
+        raise ValueError(f"an image is uint8 (Y, X, 3), got {pixels_YXC.dtype} {pixels_YXC.shape}")
+    return pictures.center_crop(pictures.resize_shorter(pixels_YXC, size), size)

@@ -85,7 +85,7 @@ def name(prompt: str) -> str:
 
 
 def batch(stack: "PictureStack", request: PictureRequest, first: int) -> Float[np.ndarray, "B Y X 3"]:
-    """The pictures from number `first` on that are drawn together; the last ones may be more than were request for, so
+    """The pictures from number `first` on that are drawn together; the last ones may be more than were requested, so
     that nothing compiles again."""
     tokens_BT = np.repeat(stack.read([request.prompt])[0], request.batch, axis=0)
     index_B = np.arange(first, first + request.batch)

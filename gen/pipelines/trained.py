@@ -1,7 +1,7 @@
 """A trained run of any kind as an object.
 
 run = TrainedRun.open("runs/mine", mesh)
-loss, metrics = run.apply(run.params, batch)
+run.apply(run.params, batch)["loss"]
 """
 
 import dataclasses

@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from gen.bounds import Bounded, Natural
-from gen.data.python_data import PythonExamples, find, fingerprint
+from gen.data.python_data import PythonExamples, find
 from gen.data.rowset import DatasetEvalLoader, DatasetLoader
 from gen.data.source import digest
 from gen.runs import family
@@ -48,8 +48,8 @@ class ExamplesFeed:
         name = cfg.source.removeprefix("python:")
         self._train = PythonExamples(cfg.source, find(name, "train"))
         self._held_out = PythonExamples(cfg.source, find(name, "test"))
-        self.fingerprint = digest("examples", fingerprint(self._train.items), cfg.seed)
-        self.fingerprints = {"held-out data": fingerprint(self._held_out.items)}
+        self.fingerprint = digest("examples", self._train.fingerprint, cfg.seed)
+        self.fingerprints = {"held-out data": self._held_out.fingerprint}
 
     def train(self, batch_size: int) -> DatasetLoader:
         return DatasetLoader(self._train, batch_size, self.cfg.seed)

@@ -114,13 +114,13 @@ def generate(
     slots: int,
     copies: int = 1,
 ) -> DecodeState:
-    """Whole texts in one program, as a training step needs them; arguments as of `begin`."""
+    """Whole texts in one program, as a training step needs them; arguments as of `prefill_prompts`."""
     writing = prefill_prompts(params, prompt_BT, length_B, limit_R, key_R, model, cfg, slots, copies)
     return decode_steps(decode_params(params, model), writing, model, cfg, slots)
 
 
 def _within(logits_BV: Array, vocab: int | None) -> Array:
-    """The scores, with those of ids that the tokenizer has not set to NEVER."""
+    """The scores, with those of ids that the tokenizer has not set to NEG_INF."""
     size = logits_BV.shape[-1]
     return logits_BV if vocab is None or vocab >= size else jnp.where(jnp.arange(size) < vocab, logits_BV, NEG_INF)
 

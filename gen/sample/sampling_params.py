@@ -48,7 +48,7 @@ def sample_token(
 
 
 def truncate(logits_BV: Float[Array, "B V"], cfg: SamplingParams) -> Float[Array, "B V"]:
-    """The scores with those of tokens that must not be drawn set to NEVER."""
+    """The scores with those of tokens that must not be drawn set to NEG_INF."""
     if cfg.top_k is not None and cfg.top_k < logits_BV.shape[-1]:
         logits_BV = mask_below_mass(logits_BV, jnp.ones_like(logits_BV), float(cfg.top_k))
     if cfg.top_p < 1:
@@ -60,7 +60,7 @@ def truncate(logits_BV: Float[Array, "B V"], cfg: SamplingParams) -> Float[Array
 
 
 def mask_below_mass(logits_BV: Float[Array, "B V"], mass_BV: Float[Array, "B V"], goal: float) -> Float[Array, "B V"]:
-    """The best scores whose masses add up to `goal`; the others are NEVER.
+    """The best scores whose masses add up to `goal`; the others are NEG_INF.
 
     The border is found by bisection over the scores' bits, without sorting the vocabulary: 32 sums, which also serve
     where a mesh cuts it.

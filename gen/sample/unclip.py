@@ -120,14 +120,14 @@ def draw_embedding(
 
     def draw(candidate):
         draw_key_B = jax.vmap(jax.random.fold_in, (0, None))(key_B, candidate)
-        noise_BE = rng.normal(fold_each(draw_key_B, "start"), (model.embed,))
+        noise_BE = rng.normal(rng.fold_each(draw_key_B, "start"), (model.embed,))
         x_BE = sample(
             denoise,
             noise_BE,
             sampler.times(process),
             process,
             sampler.make_solver(moments),
-            fold_each(draw_key_B, "steps"),
+            rng.fold_each(draw_key_B, "steps"),
             clip=sampler.clip,
         )
         return l2_normalize(restore(x_BE, statistics, scale))
@@ -161,9 +161,9 @@ def draw_picture(
         sampler,
     )
     size = (model.unet.resolution, model.unet.resolution, model.unet.in_channels)
-    noise_BYXC = rng.normal(fold_each(key_B, "start"), size)
+    noise_BYXC = rng.normal(rng.fold_each(key_B, "start"), size)
     times, solver = sampler.times(process), sampler.make_solver()
-    return sample(denoise, noise_BYXC, times, process, solver, fold_each(key_B, "steps"), clip=sampler.clip)
+    return sample(denoise, noise_BYXC, times, process, solver, rng.fold_each(key_B, "steps"), clip=sampler.clip)
 
 
 def enlarge(
@@ -185,10 +185,10 @@ def enlarge(
     def denoise(x, t_B):
         return Prediction(unet(params, cascade.concatenate_condition(x, low_BYXC), t_B, model))
 
-    noise_BYXC = rng.normal(fold_each(key_B, "start"), (*size, low_BYXC.shape[-1]))
+    noise_BYXC = rng.normal(rng.fold_each(key_B, "start"), (*size, low_BYXC.shape[-1]))
     times, solver = sampler.times(process), sampler.make_solver()
     clip = sampler.clip if detail is None else None  # differences have no bounds of their own
-    x_BYXC = sample(denoise, noise_BYXC, times, process, solver, fold_each(key_B, "steps"), clip=clip)
+    x_BYXC = sample(denoise, noise_BYXC, times, process, solver, rng.fold_each(key_B, "steps"), clip=clip)
     return x_BYXC if detail is None else cascade.with_detail(x_BYXC, low_BYXC, detail)
 
 
@@ -204,7 +204,3 @@ def without(condition: Condition) -> Condition:
 def guided(denoise: Denoise, denoise_both: Denoise, sampler: SamplerConfig) -> Denoise:
     """One call of the network for both halves; at scale 1 only the conditional one."""
     return denoise if sampler.guidance_scale == 1 else classifier_free(denoise_both, sampler.guidance_scale)
-
-
-def fold_each(key_B: Key[Array, "B"], name: str) -> Key[Array, "B"]:
-    return jax.vmap(lambda key: rng.fold(key, name))(key_B)

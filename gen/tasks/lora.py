@@ -126,7 +126,7 @@ class LoRATask(TaskWrapper):
         return tree.nested({path: weight(path, s) for path, s in self.specs[player].items()})
 
     def reads(self, player: str) -> dict[str, WeightRef]:
-        """The frozen weights that `whole` needs."""
+        """The frozen weights that `merged_params` needs."""
         used = {s.origin for path, s in self.sources[player].items() if path not in self.full[player]}
         return {self.base[name]: self.frozen[self.base[name]] for name in self.base if name in used}
 

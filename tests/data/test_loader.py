@@ -10,7 +10,7 @@ from gen.data.examples import CaptionedImage
 from gen.data.loader import Loader, Once
 from gen.data.order import record_at
 from gen.data.prefetch import Prefetcher
-from gen.data.source import CorruptRecord, sampled
+from gen.data.source import CorruptRecord, digest, sampled
 from gen.tokenizers import Bytes
 
 
@@ -215,3 +215,13 @@ def test_a_record_without_a_caption_is_damaged():
     record = {"image": np.zeros((4, 4, 3), np.uint8), "caption": (), "name": "mute"}
     with pytest.raises(CorruptRecord, match="no caption"):
         WHOLE(record, np.random.default_rng(0))
+
+
+def test_a_damaged_record_counts_in_digests_by_the_word_of_earlier_versions():
+    """Runs keep these digests, whatever the exception is called."""
+
+    class Broken(Numbers):
+        def __getitem__(self, index):
+            raise CorruptRecord("its bytes are cut")
+
+    assert sampled(Broken(1)) == digest("Damaged")
